@@ -1,0 +1,2 @@
+//! The agent runtime: sessions, transcripts, the run loop, providers and tools.
+pub mod events;

@@ -1,0 +1,17 @@
+//! The ground layer: threads, cancellation, timers, time, randomness, files, processes, text.
+//!
+//! Knows nothing of the product. Every other layer may use it; it uses only std and a few small crates.
+
+pub mod backoff;
+pub mod cancel;
+pub mod clock;
+pub mod fs;
+pub mod ids;
+pub mod pending;
+pub mod process;
+pub mod rng;
+pub mod secret;
+pub mod store;
+pub mod text;
+pub mod thread;
+pub mod timer;

@@ -1,0 +1,100 @@
+//! Text: cutting, shortening, durations and sizes as people read them.
+
+/// Returns the longest prefix of at most `bytes_max` bytes that ends at a character boundary.
+pub fn cut_bytes(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// Returns `text`, or its first `chars_max` characters and `...` when it is longer.
+pub fn ellipsize(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns the last `chars_max` characters.
+pub fn tail_chars(text: &str, chars_max: usize) -> &str {
+    let count = text.chars().count();
+    if count <= chars_max {
+        return text;
+    }
+    let start = text.char_indices().nth(count - chars_max).map_or(text.len(), |(index, _)| index);
+    &text[start..]
+}
+
+/// Formats a duration with its two largest parts: `850ms`, `12s`, `3m 4s`, `2h 5m`, `1d 3h`, `2w 1d`.
+pub fn duration(ms: u64) -> String {
+    if ms < 1000 {
+        return format!("{ms}ms");
+    }
+    let mut rest = ms / 1000;
+    let mut parts = Vec::new();
+    for (unit, seconds) in [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if rest >= seconds {
+            parts.push(format!("{}{unit}", rest / seconds));
+            rest %= seconds;
+        }
+        if parts.len() == 2 {
+            break;
+        }
+    }
+    parts.join(" ")
+}
+
+/// Formats an age coarsely: `just now`, `5m ago`, `3h ago` (up to 47 hours), `2d ago`.
+pub fn age(ms: u64) -> String {
+    let minutes = ms / 60_000;
+    match minutes {
+        0 => "just now".to_owned(),
+        1..60 => format!("{minutes}m ago"),
+        60..2880 => format!("{}h ago", minutes / 60),
+        _ => format!("{}d ago", minutes / 1440),
+    }
+}
+
+/// Formats a count of tokens: `950`, `1.5k`, `12k`, `1.2m`.
+pub fn tokens(count: u64) -> String {
+    let short = |value: f64, unit: &str| {
+        if value < 10.0 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
+    };
+    match count {
+        0..1000 => count.to_string(),
+        1000..1_000_000 => short(count as f64 / 1000.0, "k"),
+        _ => format!("{:.1}m", count as f64 / 1_000_000.0),
+    }
+}
+
+/// Collapses runs of white space to one blank and trims.
+pub fn collapse_whitespace(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_at_character_boundaries() {
+        assert_eq!(cut_bytes("aé", 2), "a");
+        assert_eq!(ellipsize("héllo", 2), "hé...");
+        assert_eq!(ellipsize("hé", 2), "hé");
+        assert_eq!(tail_chars("héllo", 3), "llo");
+    }
+
+    #[test]
+    fn shows_durations_ages_and_counts() {
+        assert_eq!(
+            ["850ms", "12s", "3m 4s", "1w"],
+            [duration(850), duration(12_000), duration(184_000), duration(604_800_000)].each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["just now", "5m ago", "47h ago", "2d ago"],
+            [age(0), age(300_000), age(47 * 3_600_000), age(48 * 3_600_000)].each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["950", "1.5k", "12k", "1.2m"],
+            [tokens(950), tokens(1500), tokens(12_000), tokens(1_200_000)].each_ref().map(String::as_str)
+        );
+    }
+}

@@ -1,0 +1,2 @@
+//! The configuration file and its meaning.
+pub mod types;
