@@ -3,3 +3,5 @@
 pub mod agent;
 pub mod base;
 pub mod config;
+pub mod net;
+pub mod work;

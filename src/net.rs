@@ -1,0 +1,14 @@
+//! Bytes: sockets, HTTP and WebSocket framing, the one event loop.
+//!
+//! Knows connections, not methods: it hands over [`NetEvent`]s and takes [`LoopMsg`]s. What frames and requests mean is
+//! decided in `gateway`.
+
+mod conn;
+pub mod event_loop;
+pub mod handle;
+pub mod http;
+pub mod outbox;
+pub mod ws;
+
+pub use event_loop::{EventLoop, Limits, Listener, Surface};
+pub use handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer};

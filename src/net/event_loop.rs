@@ -1,0 +1,888 @@
+//! The event loop: one thread, one `Poll`, every socket.
+//!
+//! Owns listeners, connections, outboxes and the event counter `seq`. It never blocks but in `poll`: work goes to the
+//! workers by `try_send`, and a full queue stops reading instead. mio is edge-triggered, so whoever stops before
+//! `WouldBlock` (budget, full inbox) is remembered: on the ready list, or until the batch that is out comes back.
+//! Not here: what frames and requests mean.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
+use super::handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer, Wakeup, handle_pair};
+use super::http::{BodyDecoder, Malformed, RequestHead, Response, parse_head};
+use super::ws::{WsCodec, WsRead, close_frame, text_frame};
+use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::ids::ConnId;
+
+const WAKER_TOKEN: Token = Token(0);
+const LISTENER_TOKEN_FIRST: usize = 1;
+const CONN_TOKEN_FIRST: usize = 64;
+/// Messages taken per turn before sockets get their turn again.
+const MESSAGES_PER_TURN_MAX: usize = 256;
+/// Socket reads per connection and turn.
+const READS_PER_TURN_MAX: usize = 16;
+/// Bytes of one socket read; one buffer for the whole loop.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// After a failed accept (descriptors used up) the loop tries again this much later at the latest.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+/// How long a closing connection may take to read what is queued for it.
+const CLOSE_GRACE: Duration = Duration::from_secs(10);
+
+/// Limits of one loop; the defaults are those of the architecture text.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections; accepting pauses there and resumes at 90 %.
+    pub connections_max: usize,
+    /// Connections before their handshake; the oldest is closed beyond it.
+    pub unadmitted_max: usize,
+    /// From upgrade to admission.
+    pub handshake: Duration,
+    /// For a request head.
+    pub head: Duration,
+    /// For a whole request.
+    pub request: Duration,
+    /// Between requests of one connection.
+    pub keep_alive: Duration,
+    /// Inbound WebSocket message.
+    pub message_bytes_max: usize,
+    /// Frames waiting per connection.
+    pub inbox_len_max: usize,
+    /// Bytes waiting per connection.
+    pub inbox_bytes_max: usize,
+    /// Queued bytes from which a client counts as slow for events.
+    pub outbox_event_bytes_max: usize,
+    /// Queued bytes from which even answers close the connection.
+    pub outbox_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            unadmitted_max: 1024,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(60),
+            request: Duration::from_secs(300),
+            keep_alive: Duration::from_secs(5),
+            message_bytes_max: 512 * 1024,
+            inbox_len_max: 64,
+            inbox_bytes_max: 1024 * 1024,
+            outbox_event_bytes_max: 1536 * 1024,
+            outbox_bytes_max: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the layer above decides while the loop reads a head. Runs on the loop: short, no I/O.
+pub trait Surface: Send {
+    /// Returns the nonce of a new WebSocket and the JSON text to greet it with.
+    fn greet(&self) -> (String, String);
+    /// Returns the response that refuses an upgrade, if it is refused.
+    fn refuse_upgrade(&self, head: &RequestHead) -> Option<Response>;
+    /// Returns how many body bytes the route takes.
+    fn body_bytes_max(&self, head: &RequestHead) -> usize;
+    /// Returns the response for a body over that cap.
+    fn body_too_large(&self, head: &RequestHead) -> Response;
+}
+
+/// A bound listening socket.
+#[derive(Debug)]
+pub struct Listener(pub std::net::TcpListener);
+
+/// The loop. `C` is the client record, `W` the work item that events become.
+pub struct EventLoop<C, W> {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    conns: Slab<Conn<C>>,
+    generation: u32,
+    surface: Box<dyn Surface>,
+    limits: Limits,
+    work: Sender<W>,
+    /// Items that did not fit into the work queue, in order.
+    backlog: VecDeque<W>,
+    inbox: Receiver<LoopMsg<C>>,
+    wakeup: Arc<Wakeup>,
+    ready: VecDeque<ConnId>,
+    deadlines: BTreeSet<(Instant, ConnId)>,
+    /// Unadmitted connections in the order of their arrival; entries may be stale.
+    unadmitted: VecDeque<ConnId>,
+    unadmitted_count: usize,
+    is_accept_paused: bool,
+    accept_retry_at: Option<Instant>,
+    seq: u64,
+    stop_at: Option<Instant>,
+    scratch: Vec<u8>,
+}
+
+impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<C, W> {
+    /// Builds a loop over bound listeners.
+    ///
+    /// # Errors
+    /// The system's error when polling or registering fails.
+    pub fn new(
+        listeners: Vec<Listener>,
+        surface: Box<dyn Surface>,
+        limits: Limits,
+        work: Sender<W>,
+    ) -> io::Result<(Self, LoopHandle<C>)> {
+        let poll = Poll::new()?;
+        let (handle, inbox, wakeup) = handle_pair(Waker::new(poll.registry(), WAKER_TOKEN)?);
+        let mut registered = Vec::new();
+        for (index, Listener(listener)) in listeners.into_iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let mut listener = TcpListener::from_std(listener);
+            poll.registry().register(&mut listener, Token(LISTENER_TOKEN_FIRST + index), Interest::READABLE)?;
+            registered.push(listener);
+        }
+        let event_loop = Self {
+            poll,
+            listeners: registered,
+            conns: Slab::new(),
+            generation: 0,
+            surface,
+            limits,
+            work,
+            backlog: VecDeque::new(),
+            inbox,
+            wakeup,
+            ready: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            unadmitted: VecDeque::new(),
+            unadmitted_count: 0,
+            is_accept_paused: false,
+            accept_retry_at: None,
+            seq: 0,
+            stop_at: None,
+            scratch: vec![0; SCRATCH_BYTES],
+        };
+        Ok((event_loop, handle))
+    }
+
+    /// Runs until told to shut down. Its thread is its own.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let has_more = self.drain_messages();
+            self.drain_ready();
+            self.drain_backlog();
+            let now = Instant::now();
+            self.expire(now);
+            if self.stop_at.is_some_and(|at| self.conns.is_empty() || now >= at) {
+                return;
+            }
+            let timeout =
+                if has_more || !self.ready.is_empty() { Some(Duration::ZERO) } else { self.poll_timeout(now) };
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("poll failed: {error}"),
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER_TOKEN => {}
+                    Token(token) if token < CONN_TOKEN_FIRST => self.accept(),
+                    Token(token) => {
+                        let key = token - CONN_TOKEN_FIRST;
+                        self.on_socket(key, event.is_readable() || event.is_read_closed(), event.is_writable());
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_timeout(&self, now: Instant) -> Option<Duration> {
+        let nearest = self.deadlines.first().map(|&(at, _)| at);
+        [nearest, self.stop_at, self.accept_retry_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_duration_since(now))
+    }
+
+    // ── messages ────────────────────────────────────────────────────────────
+
+    fn drain_messages(&mut self) -> bool {
+        self.wakeup.clear();
+        for _ in 0..MESSAGES_PER_TURN_MAX {
+            match self.inbox.try_recv() {
+                Ok(message) => self.on_message(message),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn on_message(&mut self, message: LoopMsg<C>) {
+        match message {
+            LoopMsg::Send { conn, frames } => self.send(conn, frames),
+            LoopMsg::Done { conn, frames } => {
+                if let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(conn) {
+                    ws.is_out = false;
+                }
+                self.send(conn, frames);
+                self.pump(conn);
+            }
+            LoopMsg::Admit { conn, client, audience, frames } => self.admit(conn, client, audience, frames),
+            LoopMsg::Close { conn, frames, code, reason } => {
+                self.send(conn, frames);
+                self.close_ws(conn, code, &reason);
+            }
+            LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
+            LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
+            LoopMsg::Shutdown { event, code, reason, within } => self.shutdown(&event, code, &reason, within),
+        }
+    }
+
+    fn admit(&mut self, id: ConnId, client: Arc<C>, audience: u32, frames: Vec<Bytes>) {
+        self.set_deadline(id, None);
+        let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(id) else {
+            // The socket went away during the handshake: whoever registered the client must still hear of its end.
+            self.emit(NetEvent::Closed { conn: id, client });
+            return;
+        };
+        ws.client = Some(client);
+        ws.audience = audience;
+        ws.peer = None;
+        ws.is_out = false;
+        self.unadmitted_count -= 1;
+        self.send(id, frames);
+        self.pump(id);
+    }
+
+    fn broadcast(&mut self, broadcast: &Broadcast) {
+        self.seq += 1;
+        let mut frame = None;
+        let mut slow = Vec::new();
+        let mut touched = Vec::new();
+        let over = self.limits.outbox_event_bytes_max;
+        for (_, conn) in &mut self.conns {
+            let Phase::Ws(ws) = &conn.phase else { continue };
+            if ws.client.is_none() || (broadcast.audience != 0 && broadcast.audience & ws.audience == 0) {
+                continue;
+            }
+            if conn.outbox.len_bytes() > over {
+                if !broadcast.drop_if_slow {
+                    slow.push(conn.id);
+                }
+                continue;
+            }
+            conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(broadcast, self.seq))).clone());
+            touched.push(conn.id);
+        }
+        for id in slow {
+            log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", broadcast.event);
+            self.close_ws(id, 1008, "slow consumer");
+        }
+        for id in touched {
+            self.flush(id);
+        }
+    }
+
+    fn http_reply(&mut self, id: ConnId, response: Bytes, keep_alive: bool) {
+        let is_stopping = self.stop_at.is_some();
+        let keep_alive_deadline = Instant::now() + self.limits.keep_alive;
+        let Some(conn) = self.get(id) else { return };
+        let Phase::Http(http) = &mut conn.phase else { return };
+        http.state = HttpState::Head;
+        conn.outbox.push(response);
+        if keep_alive && !is_stopping {
+            self.set_deadline(id, Some(keep_alive_deadline));
+            self.pump(id);
+            self.flush(id);
+        } else {
+            self.begin_closing(id);
+        }
+    }
+
+    fn shutdown(&mut self, event: &Broadcast, code: u16, reason: &str, within: Duration) {
+        self.broadcast(event);
+        for listener in &mut self.listeners {
+            // Deregistering a live listener cannot fail in a way that matters here: it is dropped next.
+            let _ = self.poll.registry().deregister(listener);
+        }
+        self.listeners.clear();
+        self.accept_retry_at = None;
+        let ids: Vec<ConnId> = self.conns.iter().map(|(_, conn)| conn.id).collect();
+        for id in ids {
+            match self.get(id).map(|conn| &conn.phase) {
+                Some(Phase::Ws(_)) => self.close_ws(id, code, reason),
+                // A request that a worker has still gets its answer; idle ones go.
+                Some(Phase::Http(http)) if !matches!(http.state, HttpState::Waiting) => self.begin_closing(id),
+                _ => {}
+            }
+        }
+        self.stop_at = Some(Instant::now() + within);
+    }
+
+    // ── work ────────────────────────────────────────────────────────────────
+
+    fn emit(&mut self, event: NetEvent<C>) {
+        if self.backlog.is_empty() {
+            match self.work.try_send(W::from(event)) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(item)) => {
+                    self.backlog.push_back(item);
+                    self.wakeup.starved.store(true, Ordering::Release);
+                }
+            }
+        } else {
+            // Bounded by the connections: each has at most one batch out and one farewell.
+            self.backlog.push_back(W::from(event));
+        }
+    }
+
+    fn drain_backlog(&mut self) {
+        while let Some(item) = self.backlog.pop_front() {
+            // Announced before the attempt, so that a worker that takes an item in between wakes the loop.
+            self.wakeup.starved.store(true, Ordering::Release);
+            if let Err(TrySendError::Full(item)) = self.work.try_send(item) {
+                self.backlog.push_front(item);
+                return;
+            }
+        }
+    }
+
+    // ── accepting ───────────────────────────────────────────────────────────
+
+    fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            loop {
+                if self.conns.len() >= self.limits.connections_max {
+                    if !self.is_accept_paused {
+                        log::warn!(target: "gateway", "connection limit reached ({}); accepting paused", self.conns.len());
+                    }
+                    self.is_accept_paused = true;
+                    return;
+                }
+                match self.listeners[index].accept() {
+                    Ok((socket, address)) => self.add(socket, address),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                    Err(error) => {
+                        log::warn!(target: "gateway", "cannot accept a connection: {error}; trying again");
+                        self.accept_retry_at = Some(Instant::now() + ACCEPT_RETRY);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut socket: mio::net::TcpStream, address: std::net::SocketAddr) {
+        self.evict_oldest_unadmitted();
+        // Latency matters more than packets; without it small answers wait for the peer's delayed ACK.
+        let _ = socket.set_nodelay(true);
+        let entry = self.conns.vacant_entry();
+        let key = entry.key();
+        if self.poll.registry().register(&mut socket, Token(CONN_TOKEN_FIRST + key), Interest::READABLE).is_err() {
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let id = ConnId((u64::from(self.generation) << 32) | key as u64);
+        entry.insert(Conn {
+            id,
+            socket,
+            address,
+            phase: Phase::Http(Box::new(HttpConn::new())),
+            outbox: Default::default(),
+            is_readable: false,
+            is_write_armed: false,
+            is_ready_queued: false,
+            deadline: None,
+        });
+        self.unadmitted.push_back(id);
+        self.unadmitted_count += 1;
+        self.set_deadline(id, Some(Instant::now() + self.limits.head));
+    }
+
+    fn evict_oldest_unadmitted(&mut self) {
+        while self.unadmitted_count >= self.limits.unadmitted_max {
+            let Some(oldest) = self.unadmitted.pop_front() else { return };
+            if self.get(oldest).is_some_and(|conn| conn.is_unadmitted()) {
+                self.remove(oldest);
+            }
+        }
+        // Stale entries (admitted or gone) at the front go as they surface, so the list stays short.
+        while let Some(&front) = self.unadmitted.front() {
+            if self.get(front).is_some_and(|conn| conn.is_unadmitted()) {
+                break;
+            }
+            self.unadmitted.pop_front();
+        }
+        if self.unadmitted.len() > 2 * self.limits.unadmitted_max {
+            let live: VecDeque<ConnId> = std::mem::take(&mut self.unadmitted)
+                .into_iter()
+                .filter(|&id| self.get(id).is_some_and(|conn| conn.is_unadmitted()))
+                .collect();
+            self.unadmitted = live;
+        }
+    }
+
+    // ── sockets ─────────────────────────────────────────────────────────────
+
+    fn on_socket(&mut self, key: usize, readable: bool, writable: bool) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let id = conn.id;
+        if writable {
+            self.flush(id);
+        }
+        if readable && let Some(conn) = self.get(id) {
+            conn.is_readable = true;
+            self.pump(id);
+        }
+    }
+
+    fn drain_ready(&mut self) {
+        // Only those queued before this turn: one that is queued again waits for the sockets' turn.
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { return };
+            if let Some(conn) = self.get(id) {
+                conn.is_ready_queued = false;
+                self.pump(id);
+            }
+        }
+    }
+
+    /// Moves a connection forward as far as its input, its budget and its inbox allow.
+    fn pump(&mut self, id: ConnId) {
+        match self.get(id).map(|conn| &conn.phase) {
+            Some(Phase::Http(_)) => self.pump_http(id),
+            Some(Phase::Ws(_)) => self.pump_ws(id),
+            Some(Phase::Closing { .. }) => self.pump_closing(id),
+            None => {}
+        }
+    }
+
+    fn pump_closing(&mut self, id: ConnId) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut is_gone = false;
+        if let Some(conn) = self.get(id) {
+            for _ in 0..READS_PER_TURN_MAX {
+                match conn.read(&mut scratch) {
+                    SocketRead::Bytes(_) => {}
+                    SocketRead::WouldBlock => break,
+                    SocketRead::Gone => {
+                        is_gone = true;
+                        break;
+                    }
+                }
+            }
+        }
+        self.scratch = scratch;
+        if is_gone {
+            self.remove(id);
+        } else {
+            self.queue_if_readable(id);
+        }
+    }
+
+    fn pump_http(&mut self, id: ConnId) {
+        for _ in 0..READS_PER_TURN_MAX {
+            // Whatever is buffered comes first: a pipelined request must not wait for new bytes.
+            if !self.step_http(id) {
+                return;
+            }
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let read = match self.get(id) {
+                Some(conn) if conn.is_readable => {
+                    let read = conn.read(&mut scratch);
+                    if let (SocketRead::Bytes(count), Phase::Http(http)) = (&read, &mut conn.phase) {
+                        http.input.extend_from_slice(&scratch[..*count]);
+                    }
+                    read
+                }
+                _ => SocketRead::WouldBlock,
+            };
+            self.scratch = scratch;
+            match read {
+                SocketRead::Bytes(_) => {}
+                SocketRead::WouldBlock => return,
+                SocketRead::Gone => return self.remove(id),
+            }
+        }
+        self.queue_if_readable(id);
+    }
+
+    /// Works off buffered input; returns whether the connection still wants bytes.
+    fn step_http(&mut self, id: ConnId) -> bool {
+        let request_deadline = Instant::now() + self.limits.request;
+        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
+        let Phase::Http(http) = &mut conn.phase else { return false };
+        if matches!(http.state, HttpState::Head) {
+            if http.input.is_empty() {
+                return true;
+            }
+            match parse_head(&http.input) {
+                Ok(None) => return true,
+                Ok(Some((head, length))) => {
+                    http.input.drain(..length);
+                    if head.has_token("upgrade", "websocket") {
+                        self.upgrade(id, head);
+                        return false;
+                    }
+                    let decoder = match BodyDecoder::new(&head, self.surface.body_bytes_max(&head)) {
+                        Ok(decoder) => decoder,
+                        Err(malformed) => {
+                            self.refuse_http(id, malformed, Some(&head));
+                            return false;
+                        }
+                    };
+                    if head.has_token("expect", "100-continue") {
+                        conn.outbox.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                    }
+                    http.state = HttpState::Body { head, decoder };
+                    self.set_deadline(id, Some(request_deadline));
+                    self.flush(id);
+                }
+                Err(malformed) => {
+                    self.refuse_http(id, malformed, None);
+                    return false;
+                }
+            }
+        }
+        self.step_http_body(id)
+    }
+
+    fn step_http_body(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
+        let Phase::Http(http) = &mut conn.phase else { return false };
+        let HttpState::Body { decoder, .. } = &mut http.state else { return false };
+        match decoder.feed(&mut http.input) {
+            Ok(false) => true,
+            Ok(true) => {
+                let HttpState::Body { head, decoder } = std::mem::replace(&mut http.state, HttpState::Waiting) else {
+                    unreachable!("matched above");
+                };
+                let address = conn.address;
+                self.set_deadline(id, None);
+                self.emit(NetEvent::Http { conn: id, address, head, body: decoder.into_body() });
+                false
+            }
+            Err(malformed) => {
+                let HttpState::Body { head, .. } = std::mem::replace(&mut http.state, HttpState::Waiting) else {
+                    unreachable!("matched above");
+                };
+                self.refuse_http(id, malformed, Some(&head));
+                false
+            }
+        }
+    }
+
+    fn refuse_http(&mut self, id: ConnId, malformed: Malformed, head: Option<&RequestHead>) {
+        let mut response = match (malformed, head) {
+            (Malformed::BodyTooLarge, Some(head)) => self.surface.body_too_large(head),
+            (Malformed::HeadTooLarge, _) => Response::parser_error(431),
+            _ => Response::parser_error(400),
+        };
+        response.close = true;
+        self.answer_and_close(id, &response, head);
+    }
+
+    fn answer_and_close(&mut self, id: ConnId, response: &Response, head: Option<&RequestHead>) {
+        let (bytes, _) = response.encode(head, SystemClock.now_ms());
+        if let Some(conn) = self.get(id) {
+            conn.outbox.push(bytes);
+        }
+        self.begin_closing(id);
+    }
+
+    fn upgrade(&mut self, id: ConnId, head: RequestHead) {
+        if let Some(response) = upgrade_fault(&head).or_else(|| self.surface.refuse_upgrade(&head)) {
+            return self.answer_and_close(id, &response, Some(&head));
+        }
+        let (nonce, greeting) = self.surface.greet();
+        let key = head.header("sec-websocket-key").unwrap_or_default();
+        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        let mut response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
+        );
+        if let Some(offered) = head.header("sec-websocket-protocol").and_then(|offered| offered.split(',').next()) {
+            response.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", offered.trim()));
+        }
+        response.push_str("\r\n");
+        let message_bytes_max = self.limits.message_bytes_max;
+        let handshake_deadline = Instant::now() + self.limits.handshake;
+        let Some(conn) = self.get(id) else { return };
+        let Phase::Http(http) = &mut conn.phase else { return };
+        let Ok(local) = conn.socket.local_addr() else { return self.remove(id) };
+        let codec = WsCodec::new(message_bytes_max, std::mem::take(&mut http.input));
+        let peer = Arc::new(Peer { address: conn.address, local, head, nonce });
+        conn.phase = Phase::Ws(Box::new(WsConn::new(codec, peer)));
+        conn.outbox.push(Bytes::from(response));
+        conn.outbox.push(text_frame(&greeting));
+        self.set_deadline(id, Some(handshake_deadline));
+        self.flush(id);
+        self.pump(id);
+    }
+
+    fn pump_ws(&mut self, id: ConnId) {
+        let (inbox_len_max, inbox_bytes_max) = (self.limits.inbox_len_max, self.limits.inbox_bytes_max);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut end = None;
+        let mut reads = 0;
+        if let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) {
+            loop {
+                let Phase::Ws(ws) = &mut conn.phase else { break };
+                if ws.inbox.len() >= inbox_len_max || ws.inbox_bytes >= inbox_bytes_max {
+                    break;
+                }
+                match ws.codec.read() {
+                    WsRead::Message(message) => {
+                        ws.inbox_bytes += message.len();
+                        ws.inbox.push_back(message);
+                    }
+                    WsRead::NeedInput if !conn.is_readable || reads >= READS_PER_TURN_MAX => break,
+                    WsRead::NeedInput => {
+                        reads += 1;
+                        match conn.read(&mut scratch) {
+                            SocketRead::Bytes(count) => {
+                                let Phase::Ws(ws) = &mut conn.phase else { break };
+                                ws.codec.feed(&scratch[..count]);
+                            }
+                            SocketRead::WouldBlock => break,
+                            SocketRead::Gone => {
+                                end = Some(WsEnd::Gone);
+                                break;
+                            }
+                        }
+                    }
+                    WsRead::Closed => {
+                        end = Some(WsEnd::Closed);
+                        break;
+                    }
+                    WsRead::Violation(code) => {
+                        end = Some(WsEnd::Violation(code));
+                        break;
+                    }
+                }
+            }
+            if let Phase::Ws(ws) = &mut conn.phase {
+                let output = ws.codec.take_output();
+                conn.outbox.push(output);
+            }
+        }
+        self.scratch = scratch;
+        self.dispatch(id);
+        match end {
+            None => {
+                self.flush(id);
+                if reads >= READS_PER_TURN_MAX {
+                    self.queue_if_readable(id);
+                }
+            }
+            Some(WsEnd::Gone) => self.remove(id),
+            Some(WsEnd::Closed) => self.begin_closing(id),
+            Some(WsEnd::Violation(code)) => self.close_ws(id, code, ""),
+        }
+    }
+
+    /// Hands the next batch to the workers, unless one is out already.
+    fn dispatch(&mut self, id: ConnId) {
+        let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(id) else { return };
+        if ws.is_out || ws.inbox.is_empty() {
+            return;
+        }
+        ws.is_out = true;
+        // Before admission one frame goes out at a time: the rest waits until the handshake has an answer.
+        let count = if ws.client.is_some() { ws.inbox.len() } else { 1 };
+        let frames: Vec<Bytes> = ws.inbox.drain(..count).collect();
+        ws.inbox_bytes -= frames.iter().map(Bytes::len).sum::<usize>();
+        if ws.inbox.is_empty() {
+            // An idle client keeps no queue.
+            ws.inbox = VecDeque::new();
+        }
+        let (client, peer) = (ws.client.clone(), ws.peer.clone());
+        self.emit(NetEvent::Frames { conn: id, client, peer, frames });
+    }
+
+    fn queue_if_readable(&mut self, id: ConnId) {
+        if let Some(conn) = self.get(id)
+            && conn.is_readable
+            && !conn.is_ready_queued
+        {
+            conn.is_ready_queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn send(&mut self, id: ConnId, frames: Vec<Bytes>) {
+        let bytes_max = self.limits.outbox_bytes_max;
+        let Some(conn) = self.get(id) else { return };
+        if !matches!(conn.phase, Phase::Ws(_)) || frames.is_empty() {
+            return;
+        }
+        for frame in frames {
+            conn.outbox.push(frame);
+        }
+        self.flush(id);
+        if self.get(id).is_some_and(|conn| conn.outbox.len_bytes() > bytes_max) {
+            log::warn!(target: "gateway/ws", "closing conn={id}: more than {bytes_max} bytes of answers unread");
+            if let Some(conn) = self.get(id) {
+                conn.outbox.clear();
+            }
+            self.close_ws(id, 1008, "slow consumer");
+        }
+    }
+
+    fn flush(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return };
+        let is_flushed = match conn.outbox.flush(&mut conn.socket) {
+            Ok(is_flushed) => is_flushed,
+            Err(_) => return self.remove(id),
+        };
+        if is_flushed == conn.is_write_armed {
+            conn.is_write_armed = !is_flushed;
+            let interest = if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let token = Token(CONN_TOKEN_FIRST + key_of(id));
+            if self.poll.registry().reregister(&mut conn.socket, token, interest).is_err() {
+                return self.remove(id);
+            }
+        }
+        if is_flushed {
+            conn.shut_write();
+        }
+    }
+
+    // ── ends ────────────────────────────────────────────────────────────────
+
+    /// Sends a close frame and lets the connection run out.
+    fn close_ws(&mut self, id: ConnId, code: u16, reason: &str) {
+        if let Some(conn) = self.get(id)
+            && matches!(conn.phase, Phase::Ws(_))
+        {
+            conn.outbox.push(close_frame(code, reason));
+            self.begin_closing(id);
+        }
+    }
+
+    /// Flushes, shuts our side, and waits a while for the peer to close its own.
+    fn begin_closing(&mut self, id: ConnId) {
+        let Some(conn) = self.get(id) else { return };
+        let was_unadmitted = conn.is_unadmitted();
+        let before = std::mem::replace(&mut conn.phase, Phase::Closing { is_shut: false });
+        if was_unadmitted {
+            self.unadmitted_count -= 1;
+        }
+        self.report_closed(id, before);
+        self.set_deadline(id, Some(Instant::now() + CLOSE_GRACE));
+        self.flush(id);
+        self.pump(id);
+    }
+
+    fn remove(&mut self, id: ConnId) {
+        if self.get(id).is_none() {
+            return;
+        }
+        self.set_deadline(id, None);
+        let mut conn = self.conns.remove(key_of(id));
+        // The socket is dropped right after; an error here changes nothing.
+        let _ = self.poll.registry().deregister(&mut conn.socket);
+        if conn.is_unadmitted() {
+            self.unadmitted_count -= 1;
+        }
+        self.report_closed(id, conn.phase);
+        if self.is_accept_paused && self.conns.len() * 10 <= self.limits.connections_max * 9 {
+            self.is_accept_paused = false;
+            log::info!(target: "gateway", "accepting connections again ({} open)", self.conns.len());
+            self.accept();
+        }
+    }
+
+    fn report_closed(&mut self, id: ConnId, phase: Phase<C>) {
+        if let Phase::Ws(ws) = phase
+            && let Some(client) = ws.client
+        {
+            self.emit(NetEvent::Closed { conn: id, client });
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.accept_retry_at.is_some_and(|at| at <= now) {
+            self.accept_retry_at = None;
+            self.accept();
+        }
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.set_deadline(id, None);
+            let Some(conn) = self.get(id) else { continue };
+            match &conn.phase {
+                Phase::Ws(_) => self.close_ws(id, 1000, ""),
+                Phase::Http(http) if matches!(http.state, HttpState::Head) && http.input.is_empty() => self.remove(id),
+                Phase::Http(_) => self.answer_and_close(id, &Response::parser_error(408), None),
+                Phase::Closing { .. } => self.remove(id),
+            }
+        }
+    }
+
+    fn set_deadline(&mut self, id: ConnId, deadline: Option<Instant>) {
+        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return };
+        if let Some(old) = std::mem::replace(&mut conn.deadline, deadline) {
+            self.deadlines.remove(&(old, id));
+        }
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, id));
+        }
+    }
+
+    fn get(&mut self, id: ConnId) -> Option<&mut Conn<C>> {
+        self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id)
+    }
+}
+
+enum WsEnd {
+    Gone,
+    Closed,
+    Violation(u16),
+}
+
+fn key_of(id: ConnId) -> usize {
+    (id.0 & u64::from(u32::MAX)) as usize
+}
+
+/// Splices the sequence number into an event.
+fn event_text(broadcast: &Broadcast, seq: u64) -> String {
+    let Broadcast { event, payload, state_version, .. } = broadcast;
+    let version = match state_version {
+        Some((presence, health)) => format!(r#","stateVersion":{{"presence":{presence},"health":{health}}}"#),
+        None => String::new(),
+    };
+    format!(r#"{{"type":"event","event":"{event}","payload":{payload},"seq":{seq}{version}}}"#)
+}
+
+/// What is wrong with an upgrade request, as the original's WebSocket library words it.
+fn upgrade_fault(head: &RequestHead) -> Option<Response> {
+    let fault = |status, text: &str| {
+        let mut response = Response::text(status, text);
+        response.headers = vec![("Content-Type", "text/html".to_owned())];
+        response.close = true;
+        Some(response)
+    };
+    if head.method != "GET" {
+        return fault(405, "Invalid HTTP method");
+    }
+    if !head.has_token("connection", "upgrade") {
+        return fault(400, "Invalid Upgrade header");
+    }
+    let is_key = |key: &str| key.len() == 24 && key.ends_with("==");
+    if !head.header("sec-websocket-key").is_some_and(is_key) {
+        return fault(400, "Missing or invalid Sec-WebSocket-Key header");
+    }
+    if !matches!(head.header("sec-websocket-version"), Some("13" | "8")) {
+        let mut response = fault(400, "Missing or invalid Sec-WebSocket-Version header")?;
+        response.headers.push(("Sec-WebSocket-Version", "13, 8".to_owned()));
+        return Some(response);
+    }
+    None
+}

@@ -1,0 +1,207 @@
+//! What the loop says and what it is told: [`NetEvent`], [`LoopMsg`], and the handle that senders hold.
+//!
+//! Senders may be on any thread; they block only while the loop's bounded inbox is full, and the loop always drains it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::Waker;
+
+use super::http::RequestHead;
+use super::ws::text_frame;
+use crate::base::ids::ConnId;
+
+/// Messages that may wait for the loop; a sender blocks when it is full.
+pub const LOOP_INBOX_LEN_MAX: usize = 1024;
+
+/// What a connection said about itself when it was upgraded; kept until the client is admitted.
+#[derive(Debug)]
+pub struct Peer {
+    /// The TCP peer.
+    pub address: SocketAddr,
+    /// The address it reached us at.
+    pub local: SocketAddr,
+    /// The upgrade request.
+    pub head: RequestHead,
+    /// The nonce it was greeted with.
+    pub nonce: String,
+}
+
+/// What happened on the network; becomes one item of work.
+#[derive(Debug)]
+pub enum NetEvent<C> {
+    /// Frames of one connection, in order. Before admission (`client` is `None`) exactly one.
+    Frames {
+        /// Where they came from.
+        conn: ConnId,
+        /// Who it is; `None` before the handshake is done.
+        client: Option<Arc<C>>,
+        /// The upgrade, while there is no client yet.
+        peer: Option<Arc<Peer>>,
+        /// Message payloads as they came; text is UTF-8, binary may be anything.
+        frames: Vec<Bytes>,
+    },
+    /// One HTTP request with its whole body.
+    Http {
+        /// Where it came from.
+        conn: ConnId,
+        /// The TCP peer.
+        address: SocketAddr,
+        /// Its head.
+        head: RequestHead,
+        /// Its body, at most as long as the surface allows.
+        body: Bytes,
+    },
+    /// An admitted client's socket is gone.
+    Closed {
+        /// Which one.
+        conn: ConnId,
+        /// Who it was.
+        client: Arc<C>,
+    },
+}
+
+/// An event for many clients. Serialised once; the loop splices in `seq`.
+#[derive(Debug, Clone)]
+pub struct Broadcast {
+    /// Event name.
+    pub event: &'static str,
+    /// Payload as JSON text.
+    pub payload: Arc<str>,
+    /// Client bits of which one must be set; 0 = everybody.
+    pub audience: u32,
+    /// Whether a slow client is skipped; otherwise it is closed.
+    pub drop_if_slow: bool,
+    /// `stateVersion` (presence, health).
+    pub state_version: Option<(u64, u64)>,
+}
+
+/// What the loop is told.
+#[derive(Debug)]
+pub enum LoopMsg<C> {
+    /// Queue frames for one connection.
+    Send {
+        /// To whom.
+        conn: ConnId,
+        /// Encoded WebSocket frames.
+        frames: Vec<Bytes>,
+    },
+    /// A batch of frames was handled: queue its answers, hand over the next batch.
+    Done {
+        /// Whose batch.
+        conn: ConnId,
+        /// Encoded WebSocket frames.
+        frames: Vec<Bytes>,
+    },
+    /// The handshake succeeded.
+    Admit {
+        /// Which connection.
+        conn: ConnId,
+        /// Its record.
+        client: Arc<C>,
+        /// Its audience bits.
+        audience: u32,
+        /// Encoded frames to begin with (hello).
+        frames: Vec<Bytes>,
+    },
+    /// Answer if there is something to say, then close with this code.
+    Close {
+        /// Which connection.
+        conn: ConnId,
+        /// Encoded frames to send first.
+        frames: Vec<Bytes>,
+        /// WebSocket close code.
+        code: u16,
+        /// Close reason, at most 123 bytes.
+        reason: String,
+    },
+    /// An event for many.
+    Broadcast(Broadcast),
+    /// An encoded HTTP response.
+    HttpReply {
+        /// To whom.
+        conn: ConnId,
+        /// Head and body.
+        response: Bytes,
+        /// Whether the connection stays.
+        keep_alive: bool,
+    },
+    /// Stop accepting, close every client with this code, flush, end.
+    Shutdown {
+        /// Sent to everybody first.
+        event: Broadcast,
+        /// WebSocket close code.
+        code: u16,
+        /// Close reason.
+        reason: String,
+        /// After this long whatever is left is dropped.
+        within: Duration,
+    },
+}
+
+/// Sends messages to a loop; cheap to clone.
+pub struct LoopHandle<C> {
+    sender: Sender<LoopMsg<C>>,
+    wakeup: Arc<Wakeup>,
+}
+
+impl<C> Clone for LoopHandle<C> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), wakeup: self.wakeup.clone() }
+    }
+}
+
+impl<C> LoopHandle<C> {
+    /// Queues a message and wakes the loop unless a wake-up is on its way already. After the loop ended it does nothing.
+    pub fn send(&self, message: LoopMsg<C>) {
+        if self.sender.send(message).is_ok() {
+            self.wakeup.wake();
+        }
+    }
+
+    /// Queues one JSON text for one connection.
+    pub fn send_text(&self, conn: ConnId, text: &str) {
+        self.send(LoopMsg::Send { conn, frames: vec![text_frame(text)] });
+    }
+
+    /// Tells the loop that the work queue has room again; called by whoever takes work.
+    pub fn work_taken(&self) {
+        if self.wakeup.starved.swap(false, Ordering::AcqRel) {
+            self.wakeup.wake();
+        }
+    }
+}
+
+/// The loop's alarm clock: at most one wake-up is pending at any time.
+pub(super) struct Wakeup {
+    waker: Waker,
+    pending: AtomicBool,
+    /// Set by the loop when work did not fit into the queue.
+    pub(super) starved: AtomicBool,
+}
+
+impl Wakeup {
+    fn wake(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.waker.wake()
+        {
+            log::error!(target: "gateway", "cannot wake the event loop: {error}");
+        }
+    }
+
+    /// Called by the loop before it drains its inbox, so that a message sent from now on wakes it again.
+    pub(super) fn clear(&self) {
+        self.pending.store(false, Ordering::Release);
+    }
+}
+
+pub(super) fn handle_pair<C>(waker: Waker) -> (LoopHandle<C>, Receiver<LoopMsg<C>>, Arc<Wakeup>) {
+    // Senders: workers, jobs, timer. Receiver: the loop. Full: the sender blocks; the loop never waits for it.
+    let (sender, receiver) = bounded(LOOP_INBOX_LEN_MAX);
+    let wakeup = Arc::new(Wakeup { waker, pending: AtomicBool::new(false), starved: AtomicBool::new(false) });
+    (LoopHandle { sender, wakeup: wakeup.clone() }, receiver, wakeup)
+}
