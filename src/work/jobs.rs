@@ -19,6 +19,7 @@ struct State {
     lanes: Lanes<Work>,
     workers: Vec<Joiner>,
     idle: usize,
+    live: usize,
     next_worker: u64,
     is_closed: bool,
 }
@@ -53,7 +54,8 @@ impl std::fmt::Display for SubmitError {
 impl Jobs {
     /// Returns the workers' front with these lane widths; no thread is started yet.
     pub fn new(caps: impl IntoIterator<Item = (LaneName, usize)>) -> Self {
-        let state = State { lanes: Lanes::new(caps), workers: Vec::new(), idle: 0, next_worker: 0, is_closed: false };
+        let state =
+            State { lanes: Lanes::new(caps), workers: Vec::new(), idle: 0, live: 0, next_worker: 0, is_closed: false };
         Self { shared: Arc::new((Mutex::new(state), Condvar::new())) }
     }
 
@@ -100,7 +102,7 @@ impl Jobs {
     pub fn join(&self, within: Duration) -> bool {
         let deadline = std::time::Instant::now() + within;
         let mut state = self.lock();
-        while state.workers.iter().any(|worker| !worker.is_finished()) {
+        while state.live > 0 {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
                 for worker in state.workers.drain(..) {
@@ -109,14 +111,11 @@ impl Jobs {
                 }
                 return false;
             }
-            state = self
-                .shared
-                .1
-                .wait_timeout(state, left.min(Duration::from_millis(50)))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.shared.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.workers.clear();
+        let workers = std::mem::take(&mut state.workers);
+        drop(state);
+        drop(workers);
         true
     }
 
@@ -135,6 +134,7 @@ impl Jobs {
             .map_err(|error| SubmitError::NoThread(error.to_string()))?;
         state.workers.retain(|worker| !worker.is_finished());
         state.workers.push(worker);
+        state.live += 1;
         Ok(())
     }
 
@@ -166,6 +166,7 @@ impl Jobs {
                 break;
             }
         }
+        state.live -= 1;
         drop(state);
         self.shared.1.notify_all();
     }

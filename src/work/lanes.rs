@@ -224,12 +224,13 @@ mod tests {
                     lanes.done(running.swap_remove(index).0);
                 }
             }
-            while let Some((id, _)) = running.pop() {
-                lanes.done(id);
+            loop {
                 while let Some((id, session)) = lanes.next_ready() {
                     ran += 1;
                     running.push((id, session));
                 }
+                let Some((id, _)) = running.pop() else { break };
+                lanes.done(id);
             }
             assert_eq!(pushed, ran, "seed {seed}: a job was lost");
             assert_eq!(lanes.depth("main"), 0);
