@@ -4,4 +4,5 @@ pub mod agent;
 pub mod base;
 pub mod config;
 pub mod net;
+pub mod protocol;
 pub mod work;

@@ -1,0 +1,62 @@
+//! The wire: types of frames and parameters, error shapes, and their schemas.
+//!
+//! Nothing else lives here. Parameter types are the source of `schemas/protocol.schema.json` (a test regenerates and
+//! compares); frames are validated with that file, so a wrong derive fails loudly. Names are those of the original,
+//! because the type names of its clients derive from them.
+
+pub mod agent;
+pub mod chat;
+pub mod connect;
+pub mod error;
+pub mod frame;
+pub mod sessions;
+pub mod system;
+pub mod validate;
+
+#[cfg(test)]
+mod schema_gen;
+
+use serde::{Deserialize, Serialize};
+
+/// The protocol number this gateway speaks.
+pub const PROTOCOL_VERSION: u64 = 3;
+/// Largest inbound message, in bytes (`policy.maxPayload`).
+pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
+/// Queued outbound bytes from which a client is slow (`policy.maxBufferedBytes`).
+pub const BUFFERED_BYTES_MAX: usize = 1536 * 1024;
+/// Interval of the `tick` event (`policy.tickIntervalMs`).
+pub const TICK_INTERVAL_MS: u64 = 30_000;
+
+/// A string of at least one character.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct NonEmpty(#[cfg_attr(test, schemars(length(min = 1)))] pub String);
+
+impl std::ops::Deref for NonEmpty {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A session label: 1–64 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+pub struct SessionLabel(#[cfg_attr(test, schemars(length(min = 1, max = 64)))] pub String);
+
+/// Declares closed parameter objects: every field in camel case, unknown fields refused by the schema.
+macro_rules! params {
+    ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, serde::Deserialize)]
+            #[cfg_attr(test, derive(schemars::JsonSchema))]
+            #[serde(rename_all = "camelCase", deny_unknown_fields)]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+            }
+        )*
+    };
+}
+pub(crate) use params;
