@@ -40,7 +40,6 @@ params! {
         /// Node commands offered.
         pub commands: Option<Vec<NonEmpty>>,
         /// Node permissions.
-        #[cfg_attr(test, schemars(schema_with = "super::schema_gen::permissions"))]
         pub permissions: Option<BTreeMap<String, bool>>,
         /// PATH of a node host.
         pub path_env: Option<String>,

@@ -20,10 +20,6 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
-pub(super) fn permissions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "additionalProperties": {"type": "boolean"}})
-}
-
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
@@ -44,7 +40,7 @@ fn generate() -> Value {
     add::<chat::ChatInjectParams>(&mut definitions);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "$id": "https://clawdbot.com/protocol.schema.json",
+        "$id": "https://clawdbot.dev/protocol.schema.json",
         "title": "Clawdbot Gateway Protocol",
         "description": "Parameters and frames of the control plane, generated from src/protocol.",
         "definitions": definitions,
