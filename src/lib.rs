@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod base;
 pub mod config;
+pub mod logging;
 pub mod net;
 pub mod protocol;
 pub mod work;
