@@ -3,7 +3,9 @@
 pub mod agent;
 pub mod base;
 pub mod config;
+pub mod devices;
 pub mod logging;
 pub mod net;
+pub mod presence;
 pub mod protocol;
 pub mod work;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use regex::{Captures, Regex};
 
 /// Markers, lower case, of which one stands in every line that a built-in pattern can match.
-const MARKERS: [&str; 17] = [
+const MARKERS: &[&str] = &[
     "token",
     "secret",
     "password",
