@@ -1,0 +1,164 @@
+//! Where everything is: state directory, configuration file, and what is derived from them (config.md §1, cli.md §25).
+//!
+//! Read from the environment once per process, after `--dev`, `--profile` and `.env` files have been applied. Plain data,
+//! safe to clone into any thread.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::clock::{UnixMs, local_date};
+use crate::config::types::Config;
+
+/// Port of the gateway unless something else is said.
+pub const GATEWAY_PORT: u16 = 18789;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// Home directory of the user.
+    pub home: PathBuf,
+    /// `~/.clawdbot` or what the environment says.
+    pub state_dir: PathBuf,
+    /// `<state>/clawdbot.json` or what the environment says.
+    pub config_file: PathBuf,
+    /// `CLAWDBOT_PROFILE`, when it is set.
+    pub profile: Option<String>,
+}
+
+impl Paths {
+    /// Reads the process environment.
+    pub fn from_env() -> Self {
+        Self::resolve(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables through `env`; blank ones count as unset.
+    pub fn resolve(env: impl Fn(&str) -> Option<String>) -> Self {
+        let var = |name: &str| env(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let home = var("HOME").or_else(|| var("USERPROFILE")).map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let path = |text: String| absolute(&expand_home(&text, &home));
+        let state_dir = var("CLAWDBOT_STATE_DIR").map_or_else(|| home.join(".clawdbot"), path);
+        let config_file = var("CLAWDBOT_CONFIG_PATH").map_or_else(|| state_dir.join("clawdbot.json"), path);
+        Self { state_dir, config_file, profile: var("CLAWDBOT_PROFILE"), home }
+    }
+
+    /// Returns `path` with a leading `~` replaced by the home directory.
+    pub fn expand(&self, path: &str) -> PathBuf {
+        absolute(&expand_home(path.trim(), &self.home))
+    }
+
+    /// Returns a path for people: `~/…` below the home directory.
+    pub fn shorten(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.home) {
+            Ok(rest) if self.home != Path::new("/") && !rest.as_os_str().is_empty() => format!("~/{}", rest.display()),
+            Ok(_) if self.home != Path::new("/") => "~".to_owned(),
+            _ => path.display().to_string(),
+        }
+    }
+
+    /// Returns `clawdbot <rest>` as it must be typed for this profile.
+    pub fn hint(&self, rest: &str) -> String {
+        match self.profile.as_deref().filter(|profile| is_profile_name(profile) && *profile != "default") {
+            Some("dev") => format!("clawdbot --dev {rest}"),
+            Some(profile) => format!("clawdbot --profile {profile} {rest}"),
+            None => format!("clawdbot {rest}"),
+        }
+    }
+
+    /// Returns the directory of the device pairing files.
+    pub fn devices_dir(&self) -> PathBuf {
+        self.state_dir.join("devices")
+    }
+
+    /// Returns the directory of this machine's device identity.
+    ///
+    /// compat: always under `~/.clawdbot`, even with another state directory, because the original's clients share it.
+    pub fn identity_dir(&self) -> PathBuf {
+        self.home.join(".clawdbot/identity")
+    }
+
+    /// Returns the directory of everything that belongs to one agent.
+    pub fn agent_dir(&self, agent: &str) -> PathBuf {
+        self.state_dir.join("agents").join(agent)
+    }
+
+    /// Returns the default workspace, `~/clawd` or `~/clawd-<profile>`.
+    pub fn default_workspace(&self) -> PathBuf {
+        match self.profile.as_deref() {
+            Some(profile) if !profile.eq_ignore_ascii_case("default") => self.home.join(format!("clawd-{profile}")),
+            _ => self.home.join("clawd"),
+        }
+    }
+
+    /// Returns the log file of the day of `now_ms`.
+    pub fn default_log_file(&self, now_ms: UnixMs) -> PathBuf {
+        log_dir().join(format!("clawdbot-{}.log", local_date(now_ms)))
+    }
+
+    /// Returns the gateway's lock file: one per configuration path, below the host's temporary directory (cli.md §3.4).
+    pub fn lock_file(&self) -> PathBuf {
+        use sha1::Digest as _;
+        let hash = sha1::Sha1::digest(self.config_file.as_os_str().as_encoded_bytes());
+        let mut short = crate::base::rng::hex(&hash);
+        short.truncate(8);
+        // SAFETY: getuid has no preconditions and cannot fail.
+        let uid = unsafe { libc::getuid() };
+        std::env::temp_dir().join(format!("clawdbot-{uid}")).join(format!("gateway.{short}.lock"))
+    }
+}
+
+/// Returns the directory of the daily logs.
+pub fn log_dir() -> PathBuf {
+    PathBuf::from("/tmp/clawdbot")
+}
+
+/// Returns whether `name` may be a profile: a letter or digit, then up to 63 of letters, digits, `_` and `-`.
+pub fn is_profile_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    name.len() <= 64 && name.bytes().all(allowed) && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+}
+
+/// Returns the gateway's port: flag, then environment, then file, then [`GATEWAY_PORT`].
+pub fn gateway_port(flag: Option<u16>, config: &Config) -> u16 {
+    let from_env = || std::env::var("CLAWDBOT_GATEWAY_PORT").ok()?.trim().parse().ok().filter(|&port: &u16| port > 0);
+    let from_file = || u16::try_from(config.gateway.port?).ok().filter(|&port| port > 0);
+    flag.or_else(from_env).or_else(from_file).unwrap_or(GATEWAY_PORT)
+}
+
+fn expand_home(path: &str, home: &Path) -> PathBuf {
+    match path.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(rest) => rest.strip_prefix('/').map_or_else(|| PathBuf::from(path), |rest| home.join(rest)),
+        None => PathBuf::from(path),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(vars: &[(&str, &str)]) -> Paths {
+        Paths::resolve(|name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn environment_decides_places() {
+        let plain = with(&[("HOME", "/h")]);
+        assert_eq!(plain.config_file, Path::new("/h/.clawdbot/clawdbot.json"));
+        assert_eq!(plain.default_workspace(), Path::new("/h/clawd"));
+        let moved = with(&[("HOME", "/h"), ("CLAWDBOT_STATE_DIR", " ~/s "), ("CLAWDBOT_PROFILE", "dev")]);
+        assert_eq!(moved.config_file, Path::new("/h/s/clawdbot.json"));
+        assert_eq!(moved.default_workspace(), Path::new("/h/clawd-dev"));
+        assert_eq!(moved.identity_dir(), Path::new("/h/.clawdbot/identity"));
+        assert_eq!(moved.hint("doctor"), "clawdbot --dev doctor");
+        assert_eq!(moved.shorten(Path::new("/h/s/x")), "~/s/x");
+    }
+
+    #[test]
+    fn profile_names() {
+        assert!(is_profile_name("work-2"));
+        assert!(!is_profile_name("") && !is_profile_name("-x") && !is_profile_name("a b"));
+    }
+}
