@@ -1,3 +1,7 @@
 //! The agent runtime: sessions, transcripts, the run loop, providers and tools.
 pub mod events;
 pub mod message;
+pub mod session;
+pub mod sessions;
+pub mod transcript;
+pub mod workspace;
