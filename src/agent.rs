@@ -1,3 +1,8 @@
 //! The agent runtime: sessions, transcripts, the run loop, providers and tools.
 pub mod events;
 pub mod message;
+pub mod models;
+pub mod session;
+pub mod sessions;
+pub mod transcript;
+pub mod workspace;
