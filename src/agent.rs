@@ -1,7 +1,9 @@
 //! The agent runtime: sessions, transcripts, the run loop, providers and tools.
 pub mod events;
+pub mod listing;
 pub mod message;
 pub mod models;
+pub mod preview;
 pub mod session;
 pub mod sessions;
 pub mod transcript;

@@ -66,6 +66,11 @@ impl Model {
         self.api == OFFLINE
     }
 
+    /// Returns its name.
+    pub fn name_ref(&self) -> Name {
+        Name { provider: self.provider.clone(), id: self.id.clone() }
+    }
+
     /// Returns `provider/id`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider, self.id)
