@@ -6,6 +6,7 @@ pub mod listing;
 pub mod message;
 pub mod models;
 pub mod preview;
+pub mod prompt;
 pub mod session;
 pub mod sessions;
 pub mod transcript;

@@ -405,7 +405,7 @@ impl<'a> Resolver<'a> {
 }
 
 /// The agent that works without any model.
-fn offline() -> Model {
+pub(super) fn offline() -> Model {
     Model {
         provider: OFFLINE.to_owned(),
         id: OFFLINE.to_owned(),
