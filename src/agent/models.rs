@@ -66,6 +66,11 @@ impl Model {
         self.api == OFFLINE
     }
 
+    /// Returns its name.
+    pub fn name_ref(&self) -> Name {
+        Name { provider: self.provider.clone(), id: self.id.clone() }
+    }
+
     /// Returns `provider/id`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider, self.id)
@@ -400,7 +405,7 @@ impl<'a> Resolver<'a> {
 }
 
 /// The agent that works without any model.
-fn offline() -> Model {
+pub(super) fn offline() -> Model {
     Model {
         provider: OFFLINE.to_owned(),
         id: OFFLINE.to_owned(),
