@@ -1,0 +1,136 @@
+//! A home directory of one test's own, and commands that see nothing but it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use super::TOKEN;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Removed with everything in it when dropped.
+pub struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// An empty home.
+    pub fn empty() -> Self {
+        let name = format!("clawdbot-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(path.join("tmp")).expect("a temporary directory can be made");
+        Self { path }
+    }
+
+    /// A home whose configuration is `config` laid over one that lets a gateway start.
+    pub fn with_config(config: &Value) -> Self {
+        let home = Self::empty();
+        let mut all = json!({
+            "gateway": { "mode": "local", "auth": { "mode": "token", "token": TOKEN } },
+            "logging": { "file": home.log_file() },
+        });
+        merge(&mut all, config);
+        home.write_config(&all.to_string());
+        home
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.path.join(".clawdbot")
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.state_dir().join("clawdbot.json")
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.path.join("gateway.log")
+    }
+
+    pub fn write_config(&self, text: &str) {
+        std::fs::create_dir_all(self.state_dir()).expect("state directory");
+        std::fs::write(self.config_file(), text).expect("configuration file");
+    }
+
+    /// The transcripts of the default agent, oldest name first.
+    pub fn transcripts(&self) -> Vec<PathBuf> {
+        let directory = self.state_dir().join("agents/main/sessions");
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut found: Vec<_> =
+            entries.map(|it| it.path()).filter(|it| it.extension().is_some_and(|it| it == "jsonl")).collect();
+        found.sort();
+        found
+    }
+
+    /// The binary under test with an environment that holds only this home.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clawdbot"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", &self.path)
+            .env("TMPDIR", self.path.join("tmp"))
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LANG", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("CLAWDBOT_SKIP_CHANNELS", "1")
+            .current_dir(&self.path)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let output = self.command(args).output().expect("the binary runs");
+        Ran::from(output)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// What a finished command left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The output of a command that had to succeed, as JSON.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}

@@ -1,0 +1,235 @@
+//! A model provider that answers by script: OpenAI-compatible, on plain threads, with every way to fail.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+
+/// What one request gets.
+#[derive(Clone)]
+pub enum Answer {
+    /// The pieces as deltas, then the end.
+    Text(Vec<&'static str>),
+    /// The first piece at once, the rest when the gate opens.
+    Held(&'static str, Gate, &'static str),
+    /// A call of a tool.
+    Tool(&'static str, Value),
+    /// The connection is closed without a byte.
+    Drop,
+    /// Some deltas, then a reset.
+    ResetAfter(&'static str),
+    /// Headers, then nothing until the gate opens.
+    Hang(Gate),
+    /// 200 with something that is no event stream.
+    Garbage,
+    /// A delta, then the first half of another and the end.
+    HalfEvent(&'static str),
+    /// An HTTP status with a JSON error.
+    Status(u16, &'static str),
+}
+
+/// Something a test opens; closed gates let go after the test's patience, so that no thread stays.
+#[derive(Clone, Default)]
+pub struct Gate {
+    shared: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gate {
+    pub fn open(&self) {
+        *self.shared.0.lock().unwrap() = true;
+        self.shared.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let open = self.shared.0.lock().unwrap();
+        let _ = self.shared.1.wait_timeout_while(open, PATIENCE * 3, |open| !*open).unwrap();
+    }
+}
+
+/// Listens until the test process ends; its threads hold nothing that a later test needs.
+pub struct Provider {
+    port: u16,
+    requests: Arc<(Mutex<Vec<Value>>, Condvar)>,
+}
+
+impl Provider {
+    /// Answers the n-th request (from 0) with what `script` says.
+    pub fn start(script: impl Fn(usize, &Value) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().unwrap().port();
+        let requests: Arc<(Mutex<Vec<Value>>, Condvar)> = Arc::default();
+        let seen = Arc::clone(&requests);
+        let script = Arc::new(script);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                std::thread::spawn(move || serve(stream, &seen, &*script));
+            }
+        });
+        Self { port, requests }
+    }
+
+    /// Always the same answer.
+    pub fn always(answer: Answer) -> Self {
+        Self::start(move |_, _| answer.clone())
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// The bodies received so far.
+    pub fn requests(&self) -> Vec<Value> {
+        self.requests.0.lock().unwrap().clone()
+    }
+
+    pub fn wait_requests(&self, count: usize) {
+        let until = Instant::now() + PATIENCE;
+        let mut requests = self.requests.0.lock().unwrap();
+        while requests.len() < count {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{} of {count} requests reached the provider", requests.len());
+            requests = self.requests.1.wait_timeout(requests, left).unwrap().0;
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, seen: &(Mutex<Vec<Value>>, Condvar), script: &dyn Fn(usize, &Value) -> Answer) {
+    let Some(body) = read_request(&stream) else { return };
+    let index = {
+        let mut requests = seen.0.lock().unwrap();
+        requests.push(body.clone());
+        seen.1.notify_all();
+        requests.len() - 1
+    };
+    // A client that went away is one of the things under test.
+    let _ = answer(&mut stream, script(index, &body));
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
+    match answer {
+        Answer::Text(pieces) => {
+            head(stream)?;
+            for piece in pieces {
+                delta(stream, &json!({ "content": piece }))?;
+            }
+            finish(stream, "stop")
+        }
+        Answer::Held(first, gate, rest) => {
+            head(stream)?;
+            delta(stream, &json!({ "content": first }))?;
+            gate.wait();
+            delta(stream, &json!({ "content": rest }))?;
+            finish(stream, "stop")
+        }
+        Answer::Tool(name, arguments) => {
+            head(stream)?;
+            let function = json!({ "name": name, "arguments": arguments.to_string() });
+            let call = json!({ "index": 0, "id": "call_1", "type": "function", "function": function });
+            delta(stream, &json!({ "tool_calls": [call] }))?;
+            finish(stream, "tool_calls")
+        }
+        Answer::Drop => Ok(()),
+        Answer::ResetAfter(piece) => {
+            head(stream)?;
+            delta(stream, &json!({ "content": piece }))?;
+            reset_on_close(stream);
+            Ok(())
+        }
+        Answer::Hang(gate) => {
+            head(stream)?;
+            gate.wait();
+            Ok(())
+        }
+        Answer::Garbage => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>\xff\xfe no stream</html>")
+        }
+        Answer::HalfEvent(piece) => {
+            head(stream)?;
+            delta(stream, &json!({ "content": piece }))?;
+            stream.write_all(b"data: {\"choices\":[{\"delta\":{\"con")
+        }
+        Answer::Status(status, message) => {
+            let body = json!({ "error": { "message": message, "type": "test" } }).to_string();
+            write!(
+                stream,
+                "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        }
+    }
+}
+
+fn head(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+}
+
+fn delta(stream: &mut TcpStream, delta: &Value) -> std::io::Result<()> {
+    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] }))
+}
+
+fn finish(stream: &mut TcpStream, reason: &str) -> std::io::Result<()> {
+    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }))?;
+    let usage = json!({ "prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20 });
+    event(stream, &json!({ "id": "c", "model": "m", "choices": [], "usage": usage }))?;
+    stream.write_all(b"data: [DONE]\n\n")
+}
+
+fn event(stream: &mut TcpStream, data: &Value) -> std::io::Result<()> {
+    write!(stream, "data: {data}\n\n")?;
+    stream.flush()
+}
+
+/// Makes the next close a reset instead of an orderly end.
+fn reset_on_close(stream: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = libc::socklen_t::try_from(size_of::<libc::linger>()).expect("small");
+    // SAFETY: the descriptor is open, the option value lives through the call and has the size given.
+    let code = unsafe {
+        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
+    };
+    assert_eq!(code, 0);
+}
+
+fn read_request(stream: &TcpStream) -> Option<Value> {
+    let mut reader = BufReader::new(stream);
+    let (mut length, mut chunked) = (0, false);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        chunked |= line.starts_with("transfer-encoding:") && line.contains("chunked");
+    }
+    let mut body = Vec::new();
+    if chunked {
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            let size = usize::from_str_radix(line.trim(), 16).ok()?;
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).ok()?;
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                break;
+            }
+        }
+    } else {
+        body.resize(length, 0);
+        reader.read_exact(&mut body).ok()?;
+    }
+    serde_json::from_slice(&body).ok()
+}

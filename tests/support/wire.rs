@@ -1,0 +1,110 @@
+//! Recorded exchanges (`tests/wire/*.json`) and what it means to behave as recorded.
+//!
+//! A recording holds `sent`, `received` and `close`; times, ids, names of the machine and paths are those of the
+//! recording and vary. [`differences`] compares a frame with the recorded one under these rules:
+//! - `at`, `ts`, `seq`, numbers of a field ending in `Ms`/`At` and other counters of time: any integer;
+//! - uuids and other random hexadecimal texts: any of the same length; `<…>`: any text;
+//! - `/home/user/…` stands for the test's home, `gateway-host` and `192.0.2.10` for this machine's name and address;
+//! - paths given as `ignore` (JSON pointers, `*` for one segment) are not looked at.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+/// One recorded exchange.
+pub struct Recording {
+    pub name: String,
+    pub sent: Vec<Value>,
+    pub received: Vec<Value>,
+    pub close: Option<(u16, String)>,
+}
+
+pub fn load(name: &str) -> Recording {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(format!("{name}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let all: Value = serde_json::from_str(&text).expect("a recording is JSON");
+    let list = |key: &str| all[key].as_array().cloned().unwrap_or_default();
+    let close = all["close"].as_object().map(|close| {
+        (u16::try_from(close["code"].as_u64().unwrap()).unwrap(), close["reason"].as_str().unwrap().to_owned())
+    });
+    Recording { name: name.to_owned(), sent: list("sent"), received: list("received"), close }
+}
+
+/// What differs, one line each.
+pub fn differences(expected: &Value, actual: &Value, home: &Path, ignore: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let comparison = Comparison { home: home.to_string_lossy().into_owned(), ignore };
+    comparison.compare("", expected, actual, &mut found);
+    found
+}
+
+struct Comparison<'a> {
+    home: String,
+    ignore: &'a [&'a str],
+}
+
+impl Comparison<'_> {
+    fn compare(&self, at: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
+        if self.ignore.iter().any(|pattern| pointer_matches(pattern, at)) {
+            return;
+        }
+        match (expected, actual) {
+            (Value::Object(expected), Value::Object(actual)) => {
+                for (key, value) in expected {
+                    let at = format!("{at}/{key}");
+                    match actual.get(key) {
+                        Some(there) => self.compare(&at, value, there, found),
+                        None if self.ignore.iter().any(|pattern| pointer_matches(pattern, &at)) => {}
+                        None => found.push(format!("{at}: missing")),
+                    }
+                }
+                for key in actual.keys().filter(|key| !expected.contains_key(*key)) {
+                    let at = format!("{at}/{key}");
+                    if !self.ignore.iter().any(|pattern| pointer_matches(pattern, &at)) {
+                        found.push(format!("{at}: not in the recording"));
+                    }
+                }
+            }
+            (Value::Array(expected), Value::Array(actual)) => {
+                if expected.len() != actual.len() {
+                    found.push(format!("{at}: {} entries instead of {}", actual.len(), expected.len()));
+                }
+                for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+                    self.compare(&format!("{at}/{index}"), expected, actual, found);
+                }
+            }
+            (Value::Number(_), Value::Number(there)) if varies(at) && there.is_u64() => {}
+            (Value::String(expected), Value::String(actual)) if self.same_text(expected, actual) => {}
+            (expected, actual) if expected == actual => {}
+            _ => found.push(format!("{at}: {actual} instead of {expected}")),
+        }
+    }
+
+    fn same_text(&self, expected: &str, actual: &str) -> bool {
+        let expected = expected.replace("/home/user", &self.home);
+        if let Some((before, after)) = expected.split_once("gateway-host").or_else(|| expected.split_once("192.0.2.10")) {
+            return actual.starts_with(before) && (actual.len() >= before.len()) && (after.is_empty() || !actual.is_empty());
+        }
+        let placeholder = expected.starts_with('<') && expected.ends_with('>');
+        placeholder || expected == *actual || (is_random(&expected) && is_random(actual) && expected.len() == actual.len())
+    }
+}
+
+/// A uuid, or at least eight hexadecimal digits of a token or id.
+fn is_random(text: &str) -> bool {
+    text.len() >= 8 && text.chars().all(|it| it.is_ascii_hexdigit() || it == '-') && text.chars().any(|it| it.is_ascii_digit())
+}
+
+fn varies(at: &str) -> bool {
+    let name = at.rsplit('/').next().unwrap_or_default();
+    let counters = at.ends_with("stateVersion/presence") || at.ends_with("stateVersion/health");
+    counters
+        || matches!(name, "ts" | "seq" | "timestamp" | "age" | "pid" | "size" | "cursor")
+        || name.ends_with("Ms")
+        || name.ends_with("At")
+}
+
+fn pointer_matches(pattern: &str, at: &str) -> bool {
+    let mut at = at.split('/');
+    pattern.split('/').all(|want| at.next().is_some_and(|there| want == "*" || want == there)) && at.next().is_none()
+}
