@@ -30,7 +30,7 @@ pub struct WorkspaceFile {
     /// Its name.
     pub name: &'static str,
     /// What a new workspace gets.
-    template: &'static str,
+    pub template: &'static str,
     /// Whether sub-agents see it too.
     pub is_for_subagents: bool,
 }
