@@ -4,6 +4,7 @@ pub mod agent;
 pub mod base;
 pub mod config;
 pub mod devices;
+pub mod gateway;
 pub mod logging;
 pub mod net;
 pub mod presence;

@@ -33,7 +33,9 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let mut request = format!("ws://127.0.0.1:{port}/").into_client_request().unwrap();
         for (name, value) in headers {
-            request.headers_mut().insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+            request
+                .headers_mut()
+                .insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config)).expect("upgrade");
@@ -94,8 +96,7 @@ impl Client {
 
     /// The payload of the first event of this name that `wanted` takes.
     pub fn event(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let frame =
-            self.wait(&format!("event {name}"), |frame| frame["event"] == name && wanted(&frame["payload"]));
+        let frame = self.wait(&format!("event {name}"), |frame| frame["event"] == name && wanted(&frame["payload"]));
         frame["payload"].clone()
     }
 
@@ -164,7 +165,8 @@ impl Client {
                     return Read::Frame(serde_json::from_str(&text).expect("every frame is JSON"));
                 }
                 Ok(Message::Close(frame)) => {
-                    self.closed = Some(frame.map_or((1005, String::new()), |it| (it.code.into(), it.reason.to_string())));
+                    self.closed =
+                        Some(frame.map_or((1005, String::new()), |it| (it.code.into(), it.reason.to_string())));
                     let _ = self.socket.flush();
                     return Read::Closed;
                 }

@@ -147,9 +147,9 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             gate.wait();
             Ok(())
         }
-        Answer::Garbage => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>\xff\xfe no stream</html>")
-        }
+        Answer::Garbage => stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>\xff\xfe no stream</html>",
+        ),
         Answer::HalfEvent(piece) => {
             head(stream)?;
             delta(stream, &json!({ "content": piece }))?;
@@ -171,11 +171,17 @@ fn head(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 fn delta(stream: &mut TcpStream, delta: &Value) -> std::io::Result<()> {
-    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] }))
+    event(
+        stream,
+        &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] }),
+    )
 }
 
 fn finish(stream: &mut TcpStream, reason: &str) -> std::io::Result<()> {
-    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }))?;
+    event(
+        stream,
+        &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }),
+    )?;
     let usage = json!({ "prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20 });
     event(stream, &json!({ "id": "c", "model": "m", "choices": [], "usage": usage }))?;
     stream.write_all(b"data: [DONE]\n\n")
