@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod defaults;
+pub mod diff;
 pub mod env;
 pub mod include;
 pub mod json5;
@@ -12,3 +13,5 @@ pub mod migrate;
 pub mod paths;
 pub mod tree;
 pub mod types;
+pub mod watch;
+pub mod write;
