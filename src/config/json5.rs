@@ -181,7 +181,8 @@ impl Tokens<'_> {
                 self.skip_to("\n");
             } else if self.rest.starts_with("/*") {
                 self.skip_to("*/");
-                (self.bump(), self.bump());
+                self.bump();
+                self.bump();
             }
             let line = self.line;
             match self.bump()? {
