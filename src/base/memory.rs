@@ -1,11 +1,11 @@
-//! Giving memory back: pages that only the start has touched.
+//! Giving memory back when nothing goes on: pages that only the start or a run has touched.
 //!
 //! Linux maps 64 KiB of a program's file around each first touch, so a short start leaves most of the binary and of libc
 //! resident. Dropping clean pages costs nothing that lasts: they stay in the page cache and come back, one fault each,
 //! when code needs them again. Heap that was freed goes back too. Elsewhere this does nothing.
 
-/// Drops the clean file pages of this process and the free heap. Call once, when the start is over.
-pub fn release_after_start() {
+/// Drops the clean file pages of this process and the free heap. Takes some ten microseconds.
+pub fn release() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the callback only reads what it is given; malloc_trim has no preconditions.
     unsafe {

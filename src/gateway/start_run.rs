@@ -10,6 +10,7 @@ use serde_json::json;
 use super::ctx::Ctx;
 use super::fanout::Fanout;
 use super::runs::{Active, Finished};
+use super::work;
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
 use crate::base::cancel::CancelToken;
@@ -96,6 +97,7 @@ impl Unsettled {
             ticket.finish(Ok(result.clone()));
         }
         settled(&self.cx, outcome);
+        work::arm_settled(&self.cx);
     }
 }
 

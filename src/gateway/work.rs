@@ -11,6 +11,7 @@ use super::client::Client;
 use super::ctx::Ctx;
 use super::{connect, dispatch, events, health, http};
 use crate::base::ids::RunId;
+use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
 use crate::protocol::TICK_INTERVAL_MS;
@@ -19,7 +20,7 @@ use crate::protocol::TICK_INTERVAL_MS;
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which caches are swept.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// When the start is over for sure, the first health snapshot included.
+/// When a start or a run is over for sure, with what it causes.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// One item of work.
@@ -40,7 +41,7 @@ pub enum Due {
     Health,
     /// Caches are swept.
     Sweep,
-    /// The start is over.
+    /// The start, or a run, has been over for a moment.
     Settled,
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
@@ -62,6 +63,11 @@ pub fn arm(cx: &Ctx) {
     cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
     cx.timer.arm(HEALTH_INTERVAL, Due::Health);
     cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    arm_settled(cx);
+}
+
+/// Has memory given back when nothing goes on any more.
+pub fn arm_settled(cx: &Ctx) {
     cx.timer.arm(SETTLED_AFTER, Due::Settled);
 }
 
@@ -113,7 +119,8 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
-        Due::Settled => crate::base::memory::release_after_start(),
+        Due::Settled if cx.runs.active_count() == 0 => memory::release(),
+        Due::Settled => {}
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
