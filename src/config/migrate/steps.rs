@@ -146,6 +146,7 @@ fn routing_allow_from(tree: &mut Value, changes: &mut Changes) {
     } else if take(tree, &["routing", "allowFrom"]).is_some() {
         changes.push("Removed routing.allowFrom (channels.whatsapp not configured).".to_owned());
     }
+    empty_routing(tree, changes);
 }
 
 fn routing_require_mention(tree: &mut Value, changes: &mut Changes) {
@@ -156,6 +157,7 @@ fn routing_require_mention(tree: &mut Value, changes: &mut Changes) {
         }
         mention(tree, value.clone(), "routing.groupChat.requireMention", id, changes);
     }
+    empty_routing(tree, changes);
 }
 
 fn mention(tree: &mut Value, value: Value, from: &str, channel: &str, changes: &mut Changes) {
@@ -311,6 +313,7 @@ fn routing_agents(tree: &mut Value, changes: &mut Changes) {
         }
     }
     changes.push("Moved routing.agents → agents.list.".to_owned());
+    empty_routing(tree, changes);
 }
 
 fn routing_default_agent(tree: &mut Value, changes: &mut Changes) {
@@ -325,6 +328,7 @@ fn routing_default_agent(tree: &mut Value, changes: &mut Changes) {
         object_mut(agent_entry(tree, &id), &[]).insert("default".to_owned(), Value::Bool(true));
         changes.push(format!("Moved routing.defaultAgentId → agents.list (id \"{id}\").default."));
     }
+    empty_routing(tree, changes);
 }
 
 fn routing_rest(tree: &mut Value, changes: &mut Changes) {
@@ -346,8 +350,11 @@ fn routing_transcription(tree: &mut Value, changes: &mut Changes) {
 fn audio_transcription(tree: &mut Value, changes: &mut Changes) {
     // compat: only a file that also has a `routing` section is old enough for this.
     if tree.get("routing").is_some_and(Value::is_object) {
+        let before = changes.len();
         transcription(tree, &["audio", "transcription"], changes);
-        drop_empty(tree, &["audio"]);
+        if changes.len() > before {
+            drop_empty(tree, &["audio"]);
+        }
     }
 }
 
@@ -391,6 +398,7 @@ fn drop_empty(tree: &mut Value, path: &[&str]) {
     }
 }
 
+/// An empty section is gone for the steps that ask for it.
 fn empty_routing(tree: &mut Value, _changes: &mut Changes) {
     drop_empty(tree, &["routing", "groupChat"]);
     drop_empty(tree, &["routing"]);
