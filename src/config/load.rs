@@ -32,7 +32,7 @@ impl Issue {
     }
 
     /// Returns `<path|<root>>: <message>`, and the line where it is known.
-    pub fn line_of_text(&self) -> String {
+    pub fn describe(&self) -> String {
         let path = if self.path.is_empty() { "<root>" } else { &self.path };
         let line = self.line.map(|line| format!(" (line {line})")).unwrap_or_default();
         format!("{path}: {}{line}", self.message)
@@ -120,7 +120,7 @@ pub fn describe_invalid(paths: &Paths, snapshot: &Snapshot) -> String {
     let mut list = |title: &str, issues: &[Issue]| {
         text.push_str(title);
         for issue in issues {
-            text.push_str(&format!("  - {}\n", issue.line_of_text()));
+            text.push_str(&format!("  - {}\n", issue.describe()));
         }
     };
     list("", &snapshot.issues);

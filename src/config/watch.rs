@@ -115,7 +115,7 @@ impl<F: Fn(Snapshot)> Actor<F> {
         let snapshot = load(&self.paths);
         if !snapshot.valid {
             if self.reported != snapshot.hash {
-                let text = |issue: &Issue| issue.line_of_text();
+                let text = |issue: &Issue| issue.describe();
                 let issues = snapshot.issues.iter().map(text).collect::<Vec<_>>().join(", ");
                 log::warn!(target: LOG, "config reload skipped (invalid config): {issues}");
                 self.reported = snapshot.hash;

@@ -37,7 +37,7 @@ impl std::fmt::Display for EditError {
         match self {
             Self::Io(error) => write!(f, "config file: {error}"),
             Self::Invalid(issues) => {
-                let first = issues.first().map(Issue::line_of_text).unwrap_or_default();
+                let first = issues.first().map(Issue::describe).unwrap_or_default();
                 write!(f, "Config validation failed: {first}")
             }
             Self::Change(text) => f.write_str(text),

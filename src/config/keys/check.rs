@@ -69,11 +69,7 @@ impl Walk {
                     self.report(false, "expected hex color (RRGGBB)");
                 }
             }
-            (Shape::Executable, Value::String(text)) => {
-                if !is_safe_executable(text) {
-                    self.report(false, "expected safe executable name or path");
-                }
-            }
+            (Shape::Command, Value::Array(words)) => self.command(words),
             (Shape::Number(range), Value::Number(number)) => {
                 self.number(range, number.as_f64().unwrap_or(f64::INFINITY));
             }
@@ -97,6 +93,20 @@ impl Walk {
             (Shape::Object(object), Value::Object(value)) => self.object(object, value),
             (Shape::Union(branches), value) => self.union(branches, value),
             (shape, value) => self.mismatch(shape, type_name(value)),
+        }
+    }
+
+    fn command(&mut self, words: &[Value]) {
+        let before = self.found.len();
+        for (index, word) in words.iter().enumerate().filter(|(_, word)| !word.is_string()) {
+            let received = type_name(word);
+            self.below(&index.to_string(), |walk| {
+                walk.report(true, format!("Invalid input: expected string, received {received}"))
+            });
+        }
+        let program = words.first().and_then(Value::as_str).unwrap_or_default();
+        if self.found.len() == before && !is_safe_executable(program) {
+            self.below("0", |walk| walk.report(false, "expected safe executable name or path"));
         }
     }
 
@@ -194,10 +204,10 @@ enum Expectation {
 
 fn expectation(shape: &Shape) -> Expectation {
     match shape {
-        Shape::Str { .. } | Shape::Hex | Shape::Executable => Expectation::Type("string"),
+        Shape::Str { .. } | Shape::Hex => Expectation::Type("string"),
         Shape::Bool => Expectation::Type("boolean"),
         Shape::Number(_) => Expectation::Type("number"),
-        Shape::List(_) => Expectation::Type("array"),
+        Shape::List(_) | Shape::Command => Expectation::Type("array"),
         Shape::Map { .. } => Expectation::Type("record"),
         Shape::Object(_) => Expectation::Type("object"),
         Shape::Words { words, listed } => {

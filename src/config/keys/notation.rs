@@ -23,8 +23,8 @@ pub enum Shape {
     },
     /// Six hexadecimal digits, with or without `#`.
     Hex,
-    /// Name or path of a program, without anything a shell would act on.
-    Executable,
+    /// A list of strings: a program, without anything a shell would act on, and its arguments.
+    Command,
     /// `true` or `false`.
     Bool,
     /// A number.
@@ -212,7 +212,7 @@ impl Parser {
                 "any" => Arc::new(Shape::Any),
                 "bool" => Arc::new(Shape::Bool),
                 "hex" => Arc::new(Shape::Hex),
-                "exe" => Arc::new(Shape::Executable),
+                "command" => Arc::new(Shape::Command),
                 "str" => {
                     let (min, max) = self.limits()?;
                     let length = |limit: Option<f64>| limit.map(|limit| limit as usize);
