@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod base;
+pub mod client;
 pub mod config;
 pub mod devices;
 pub mod logging;
