@@ -71,7 +71,7 @@ pub(crate) struct Row {
     path: &'static [&'static str],
     /// Lines of the help's examples, without `clawdbot`.
     examples: &'static [&'static str],
-    info: fn() -> CommandInfoWithArgs<'static>,
+    info: fn() -> CommandInfoWithArgs,
     run: fn(&Cli, &[&str], &[&str]) -> Outcome,
     is_lenient: bool,
 }

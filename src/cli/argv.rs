@@ -110,7 +110,7 @@ pub(super) fn resolve<'a>(words: &[&'a str]) -> Result<Resolved<'a>, Failure> {
 }
 
 /// Checks a command's words and returns them as argh reads them: options first, values apart, each option once.
-pub(super) fn normalise(info: &CommandInfoWithArgs<'_>, words: &[&str]) -> Result<Vec<String>, Failure> {
+pub(super) fn normalise(info: &CommandInfoWithArgs, words: &[&str]) -> Result<Vec<String>, Failure> {
     let mut options: Vec<(&str, Option<String>)> = Vec::new();
     let mut operands: Vec<String> = Vec::new();
     let mut words = words.iter();
@@ -131,9 +131,9 @@ pub(super) fn normalise(info: &CommandInfoWithArgs<'_>, words: &[&str]) -> Resul
         let value = match flag.kind {
             FlagInfoKind::Switch => None,
             FlagInfoKind::Option { .. } => {
-                let value = inline.or_else(|| words.next().copied()).ok_or_else(|| {
-                    Failure::text(format!("error: option '{}' argument missing", flag_title(flag)))
-                })?;
+                let value = inline
+                    .or_else(|| words.next().copied())
+                    .ok_or_else(|| Failure::text(format!("error: option '{}' argument missing", flag_title(flag))))?;
                 Some(value.to_owned())
             }
         };
@@ -190,9 +190,10 @@ pub(super) fn row_at(path: &[&str]) -> Option<&'static Row> {
 
 /// Returns the next words that may follow `path`, in the order of the tables.
 pub(super) fn children(path: &[&str]) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for known in COMMANDS.iter().map(|row| row.path).chain(GROUPS.iter().map(|group| group.0)) {
-        if let Some(&name) = known.strip_prefix(path).and_then(<[&str]>::first)
+    let mut names: Vec<&'static str> = Vec::new();
+    let all = COMMANDS.iter().map(|row| row.path).chain(GROUPS.iter().map(|group| group.0));
+    for known in all.filter(|known| known.starts_with(path)) {
+        if let Some(&name) = known.get(path.len())
             && !names.contains(&name)
         {
             names.push(name);
@@ -227,7 +228,7 @@ fn operand_index(words: &[&str], row: Option<&Row>) -> Option<usize> {
     None
 }
 
-fn find_flag<'a, 'b>(info: &'b CommandInfoWithArgs<'a>, name: &str) -> Option<&'b FlagInfo<'a>> {
+fn find_flag<'a>(info: &'a CommandInfoWithArgs, name: &str) -> Option<&'a FlagInfo<'static>> {
     info.flags.iter().find(|flag| {
         let is_short = flag.short.is_some_and(|short| name.strip_prefix('-') == Some(short.to_string().as_str()));
         flag.long == name || is_short
@@ -239,7 +240,7 @@ fn unknown_command(path: &[&str], word: &str) -> String {
     with_suggestion(format!("error: unknown command '{word}'"), word, names.into_iter())
 }
 
-fn unknown_option(info: &CommandInfoWithArgs<'_>, name: &str) -> String {
+fn unknown_option(info: &CommandInfoWithArgs, name: &str) -> String {
     with_suggestion(format!("error: unknown option '{name}'"), name, info.flags.iter().map(|flag| flag.long))
 }
 

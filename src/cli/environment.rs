@@ -54,3 +54,29 @@ fn set_default(name: &str, value: &str) {
         set(name, value);
     }
 }
+
+/// Appends the usual directories of programs to `PATH`, once per process tree: services start with a bare one.
+pub(super) fn enrich_path() {
+    if var("CLAWDBOT_PATH_BOOTSTRAPPED").is_some() {
+        return;
+    }
+    set("CLAWDBOT_PATH_BOOTSTRAPPED", "1");
+    let home = Paths::from_env().home;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<_> = std::env::split_paths(&path).collect();
+    let usual = [
+        home.join(".local/bin"),
+        "/usr/local/bin".into(),
+        "/opt/homebrew/bin".into(),
+        "/usr/bin".into(),
+        "/bin".into(),
+    ];
+    for directory in usual {
+        if !directories.contains(&directory) && directory.is_dir() {
+            directories.push(directory);
+        }
+    }
+    if let Ok(joined) = std::env::join_paths(directories) {
+        set("PATH", &joined.to_string_lossy());
+    }
+}

@@ -49,7 +49,9 @@ pub(super) fn render(path: &[&str]) -> String {
     section(&mut text, "Commands", &commands);
     let examples: &[&str] = match row {
         Some(row) => row.examples,
-        None if path.is_empty() => &["setup", "gateway --port 18789", "status", "agent --agent main --message \"hello\""],
+        None if path.is_empty() => {
+            &["setup", "gateway --port 18789", "status", "agent --agent main --message \"hello\""]
+        }
         None => &[],
     };
     if !examples.is_empty() {
@@ -70,11 +72,11 @@ fn summary(path: &[&str]) -> String {
     group.or_else(|| row_at(path).map(|row| (row.info)().description.to_owned())).unwrap_or_default()
 }
 
-fn arguments(info: &CommandInfoWithArgs<'_>) -> Vec<(String, String)> {
+fn arguments(info: &CommandInfoWithArgs) -> Vec<(String, String)> {
     info.positionals.iter().map(|it| (it.name.to_owned(), it.description.to_owned())).collect()
 }
 
-fn options(info: &CommandInfoWithArgs<'_>) -> Vec<(String, String)> {
+fn options(info: &CommandInfoWithArgs) -> Vec<(String, String)> {
     let shown = info.flags.iter().filter(|flag| !flag.hidden && flag.long != "--help");
     let mut rows: Vec<_> = shown.map(|flag| (flag_title(flag), flag.description.to_owned())).collect();
     rows.push(("-h, --help".to_owned(), "show this help".to_owned()));

@@ -95,9 +95,10 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         let height = wrapped.iter().map(Vec::len).max().unwrap_or(1);
         let lines: Vec<String> = (0..height)
             .map(|index| {
-                let parts = wrapped.iter().zip(&widths).map(|(cell, &width)| {
-                    format!(" {:<width$} ", cell.get(index).map_or("", String::as_str))
-                });
+                let parts = wrapped
+                    .iter()
+                    .zip(&widths)
+                    .map(|(cell, &width)| format!(" {:<width$} ", cell.get(index).map_or("", String::as_str)));
                 format!("│{}│", parts.collect::<Vec<_>>().join("│"))
             })
             .collect();
