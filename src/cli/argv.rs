@@ -150,8 +150,8 @@ pub(super) fn normalise(info: &CommandInfoWithArgs, words: &[&str]) -> Result<Ve
     if let Some(flag) = info.flags.iter().filter(is_required).find(|flag| !is_given(flag)) {
         return Err(Failure::text(format!("error: required option '{}' not specified", flag_title(flag))));
     }
-    let required = info.positionals.iter().filter(|positional| positional.optionality == Optionality::Required);
-    if let Some(missing) = required.skip(operands.len()).next() {
+    let mut required = info.positionals.iter().filter(|positional| positional.optionality == Optionality::Required);
+    if let Some(missing) = required.nth(operands.len()) {
         return Err(Failure::text(format!("error: missing required argument '{}'", missing.name)));
     }
     let takes_rest = info

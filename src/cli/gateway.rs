@@ -148,7 +148,7 @@ client_command! {
         /// method, such as health or chat.history
         #[argh(positional)]
         method: String,
-        /// parameters as a JSON object (default {{}})
+        /// parameters as a JSON object (default: an empty one)
         #[argh(option, arg_name = "json", default = "\"{}\".to_owned()")]
         params: String,
     }

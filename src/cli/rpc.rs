@@ -97,7 +97,7 @@ pub(super) struct CallError {
     /// What happened.
     pub(super) error: ClientError,
     /// Which gateway it was.
-    pub(super) target: Target,
+    pub(super) target: Box<Target>,
 }
 
 impl fmt::Display for CallError {
@@ -134,7 +134,7 @@ pub(super) fn call_target(
         if let ClientError::Closed { refusal: Some(text), .. } = &error {
             error_line(&format!("gateway connect failed: Error: {text}"));
         }
-        CallError { error, target }
+        CallError { error, target: Box::new(target) }
     })
 }
 
