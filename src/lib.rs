@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod base;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod devices;
 pub mod gateway;
