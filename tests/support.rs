@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod home;
 pub mod lines;
 pub mod provider;
+pub mod replay;
 pub mod wire;
 
 use std::time::Duration;
