@@ -36,12 +36,9 @@ fn own() -> Vec<&'static str> {
 fn accepted_with_a_token() {
     let gateway = Gateway::start(json!({}));
     let ignore = own();
-    for (recording, device) in [
-        ("hello-ok", 1),
-        ("hello-ok-device", 2),
-        ("connect-device-v1-loopback", 3),
-        ("connect-binary-frame", 4),
-    ] {
+    for (recording, device) in
+        [("hello-ok", 1), ("hello-ok-device", 2), ("connect-device-v1-loopback", 3), ("connect-binary-frame", 4)]
+    {
         Replay { device, ignore: &ignore, ..Replay::of(recording) }.handshake(&gateway);
     }
 }
@@ -97,12 +94,9 @@ fn a_pending_pairing_is_not_approved_by_a_local_connect() {
 #[test]
 fn password_mode() {
     let gateway = Gateway::start(json!({ "gateway": { "auth": { "mode": "password", "password": "pw" } } }));
-    for recording in [
-        "auth-password-missing",
-        "auth-password-ok-no-device",
-        "auth-password-token-given",
-        "auth-password-wrong",
-    ] {
+    for recording in
+        ["auth-password-missing", "auth-password-ok-no-device", "auth-password-token-given", "auth-password-wrong"]
+    {
         Replay::of(recording).handshake(&gateway);
     }
     Replay { ignore: &own(), ..Replay::of("auth-password-ok") }.handshake(&gateway);
@@ -196,7 +190,9 @@ fn hello_ok_says_what_there_is() {
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     };
     let (known, offered) = (names(recorded), names(&client.hello));
-    for needed in ["health", "status", "agent", "chat.send", "chat.abort", "chat.history", "system-presence", "logs.tail"] {
+    for needed in
+        ["health", "status", "agent", "chat.send", "chat.abort", "chat.history", "system-presence", "logs.tail"]
+    {
         assert!(offered.iter().any(|it| it == needed), "{needed} is not offered");
     }
     let strange: Vec<_> = offered.iter().filter(|it| !known.contains(it)).collect();

@@ -124,7 +124,16 @@ fn sessions_and_models() {
 #[test]
 fn a_chat_as_recorded() {
     let provider = Provider::always(Answer::Text(vec![
-        "Hello", " from", " the", " mock", " model.", " This", " is", " a", " streamed", " answer.",
+        "Hello",
+        " from",
+        " the",
+        " mock",
+        " model.",
+        " This",
+        " is",
+        " a",
+        " streamed",
+        " answer.",
     ]));
     let gateway = Gateway::with_provider(&provider, json!({}));
     let mut client = gateway.client();

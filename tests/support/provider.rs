@@ -79,6 +79,11 @@ impl Provider {
         Self::start(move |_, _| answer.clone())
     }
 
+    /// Nobody listens where this one says it is.
+    pub fn absent() -> Self {
+        Self { port: super::gateway::free_port(), requests: Arc::default() }
+    }
+
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
@@ -147,9 +152,9 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             gate.wait();
             Ok(())
         }
-        Answer::Garbage => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>\xff\xfe no stream</html>")
-        }
+        Answer::Garbage => stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>\xff\xfe no stream</html>",
+        ),
         Answer::HalfEvent(piece) => {
             head(stream)?;
             delta(stream, &json!({ "content": piece }))?;
@@ -171,11 +176,17 @@ fn head(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 fn delta(stream: &mut TcpStream, delta: &Value) -> std::io::Result<()> {
-    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] }))
+    event(
+        stream,
+        &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": delta, "finish_reason": null }] }),
+    )
 }
 
 fn finish(stream: &mut TcpStream, reason: &str) -> std::io::Result<()> {
-    event(stream, &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }))?;
+    event(
+        stream,
+        &json!({ "id": "c", "model": "m", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] }),
+    )?;
     let usage = json!({ "prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20 });
     event(stream, &json!({ "id": "c", "model": "m", "choices": [], "usage": usage }))?;
     stream.write_all(b"data: [DONE]\n\n")

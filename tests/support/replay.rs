@@ -87,8 +87,12 @@ fn same_kind(expected: &Value, actual: &Value) -> bool {
     if expected["type"] == "res" {
         return same("/type") && same("/id");
     }
-    ["/type", "/event", "/payload/runId", "/payload/state", "/payload/stream", "/payload/data/phase"].iter().all(|it| same(it))
-        || (expected["event"] == "chat" && same("/event") && expected["payload"]["runId"].as_str().is_some_and(|it| it.starts_with("inject-")))
+    ["/type", "/event", "/payload/runId", "/payload/state", "/payload/stream", "/payload/data/phase"]
+        .iter()
+        .all(|it| same(it))
+        || (expected["event"] == "chat"
+            && same("/event")
+            && expected["payload"]["runId"].as_str().is_some_and(|it| it.starts_with("inject-")))
 }
 
 fn head_of(frame: &Value) -> Value {

@@ -82,17 +82,24 @@ impl Comparison<'_> {
 
     fn same_text(&self, expected: &str, actual: &str) -> bool {
         let expected = expected.replace("/home/user", &self.home);
-        if let Some((before, after)) = expected.split_once("gateway-host").or_else(|| expected.split_once("192.0.2.10")) {
-            return actual.starts_with(before) && (actual.len() >= before.len()) && (after.is_empty() || !actual.is_empty());
+        if let Some((before, after)) = expected.split_once("gateway-host").or_else(|| expected.split_once("192.0.2.10"))
+        {
+            return actual.starts_with(before)
+                && (actual.len() >= before.len())
+                && (after.is_empty() || !actual.is_empty());
         }
         let placeholder = expected.starts_with('<') && expected.ends_with('>');
-        placeholder || expected == *actual || (is_random(&expected) && is_random(actual) && expected.len() == actual.len())
+        placeholder
+            || expected == *actual
+            || (is_random(&expected) && is_random(actual) && expected.len() == actual.len())
     }
 }
 
 /// A uuid, or at least eight hexadecimal digits of a token or id.
 fn is_random(text: &str) -> bool {
-    text.len() >= 8 && text.chars().all(|it| it.is_ascii_hexdigit() || it == '-') && text.chars().any(|it| it.is_ascii_digit())
+    text.len() >= 8
+        && text.chars().all(|it| it.is_ascii_hexdigit() || it == '-')
+        && text.chars().any(|it| it.is_ascii_digit())
 }
 
 fn varies(at: &str) -> bool {
