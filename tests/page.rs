@@ -1,1 +1,150 @@
-//! (to come)
+//! The page: how it is served, and that a browser can chat with it (only where there is a browser).
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::PATIENCE;
+use crate::support::gateway::Gateway;
+use crate::support::home::Home;
+use crate::support::http;
+use crate::support::lines::Lines;
+use crate::support::provider::{Answer, Provider};
+
+#[test]
+fn served_below_its_base_path() {
+    let ui = json!({ "assistant": { "name": "</script><b>Bot" } });
+    let gateway = Gateway::start(json!({ "gateway": { "controlUi": { "basePath": "chat/" } }, "ui": ui }));
+    let get = |path: &str| http::get(gateway.socket(), "GET", path);
+    let moved = get("/chat?session=x");
+    assert_eq!((moved.status, moved.header("location")), (302, Some("/chat/?session=x")));
+    assert_eq!(get("/elsewhere").status, 404);
+    let index = get("/chat/");
+    assert_eq!((index.status, index.header("cache-control")), (200, Some("no-cache")));
+    assert!(index.body.contains(r#"__CLAWDBOT_CONTROL_UI_BASE_PATH__="/chat""#), "{}", index.body);
+    assert!(!index.body.contains("</script><b>"), "the name can end the script");
+    for (path, kind) in [
+        ("/chat/app.js", "application/javascript; charset=utf-8"),
+        ("/chat/app.css", "text/css; charset=utf-8"),
+        ("/chat/favicon.svg", "image/svg+xml"),
+        ("/chat/deep/link", "text/html; charset=utf-8"),
+    ] {
+        let file = get(path);
+        assert_eq!((file.status, file.header("content-type")), (200, Some(kind)), "{path}");
+        assert!(!file.body.is_empty());
+    }
+    assert_eq!(http::get(gateway.socket(), "HEAD", "/chat/app.js").body, "");
+    assert_eq!(http::get(gateway.socket(), "POST", "/chat/").status, 405);
+}
+
+#[test]
+fn nothing_is_loaded_from_elsewhere() {
+    let gateway = Gateway::start(json!({}));
+    for path in ["/", "/app.js", "/app.css", "/favicon.svg"] {
+        let body = http::get(gateway.socket(), "GET", path).body.replace("http://www.w3.org/", "");
+        assert!(!body.contains("http://") && !body.contains("https://") && !body.contains("innerHTML"), "{path}");
+    }
+}
+
+#[test]
+fn a_browser_chats() {
+    let Some(chromium) = chromium() else {
+        eprintln!("skipped: no Chromium here (set CLAWDBOT_CHROMIUM)");
+        return;
+    };
+    let provider = Provider::always(Answer::Text(vec!["Hello", " <b>you</b>"]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut tab = Browser::start(&chromium).tab(&format!("http://127.0.0.1:{}/?token=tok", gateway.port));
+    tab.wait("document.querySelector('[data-testid=state]')?.dataset.state === 'connected'");
+    tab.wait("!location.search.includes('token')");
+    tab.wait("document.querySelector('[data-testid=health-version]').textContent !== ''");
+    tab.run("document.querySelector('[data-testid=input]').value = 'hi'");
+    tab.run("document.querySelector('[data-testid=send]').click()");
+    tab.wait("[...document.querySelectorAll('[data-testid=message-assistant]')].some(it => it.textContent === 'Hello <b>you</b>')");
+    tab.wait("document.querySelectorAll('[data-testid=message-user]').length === 1");
+}
+
+fn chromium() -> Option<PathBuf> {
+    let chosen = std::env::var_os("CLAWDBOT_CHROMIUM").map(PathBuf::from);
+    chosen.or_else(|| Some(PathBuf::from("/usr/bin/chromium"))).filter(|path| path.exists())
+}
+
+/// A headless browser driven over its debugging socket.
+struct Browser {
+    child: Child,
+    port: u16,
+    _profile: Home,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Browser {
+    fn start(path: &PathBuf) -> Self {
+        let profile = Home::empty();
+        let mut child = Command::new(path)
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("Chromium starts");
+        let lines = Lines::collect(child.stderr.take().expect("piped"));
+        let port = lines.wait(PATIENCE, |line| {
+            line.strip_prefix("DevTools listening on ws://127.0.0.1:")?.split('/').next()?.parse().ok()
+        });
+        Self { child, port: port.expect("a debugging port"), _profile: profile }
+    }
+
+    fn tab(self, url: &str) -> Tab {
+        let socket = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("debugging port");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let target: Value =
+            serde_json::from_str(&http::get(socket, "PUT", &format!("/json/new?{url}")).body).expect("a target");
+        let address = target["webSocketDebuggerUrl"].as_str().expect("an address").to_owned();
+        let stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("debugging port");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (socket, _) = tungstenite::client(address.as_str(), stream).expect("debugging socket");
+        Tab { socket, next_id: 1, _browser: self }
+    }
+}
+
+struct Tab {
+    socket: tungstenite::WebSocket<std::net::TcpStream>,
+    next_id: u32,
+    _browser: Browser,
+}
+
+impl Tab {
+    fn run(&mut self, expression: &str) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let call = json!({ "id": id, "method": "Runtime.evaluate", "params": params });
+        self.socket.send(tungstenite::Message::text(call.to_string())).expect("sent");
+        loop {
+            let message = self.socket.read().expect("an answer");
+            let Ok(answer) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else { continue };
+            if answer["id"] == id {
+                return answer["result"]["result"]["value"].clone();
+            }
+        }
+    }
+
+    /// Looks at every frame the page draws until the condition holds.
+    fn wait(&mut self, condition: &str) {
+        let limit = PATIENCE.as_millis() / 2;
+        let code = format!(
+            "new Promise(done => {{ const began = Date.now(); const look = () => ({condition}) ? done(true) : \
+             Date.now() - began > {limit} ? done(false) : setTimeout(look, 20); look(); }})"
+        );
+        assert_eq!(self.run(&code), true, "waited for {condition}; page: {}", self.run("document.body.innerText"));
+    }
+}

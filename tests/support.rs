@@ -3,8 +3,10 @@
 pub mod client;
 pub mod gateway;
 pub mod home;
+pub mod http;
 pub mod lines;
 pub mod provider;
+pub mod replay;
 pub mod wire;
 
 use std::time::Duration;
@@ -13,15 +15,3 @@ use std::time::Duration;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The shared secret of every test gateway.
 pub const TOKEN: &str = "tok";
-
-/// Polls a condition that no event announces (a file, `/proc`) until it gives a value.
-pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = probe() {
-            return value;
-        }
-        assert!(std::time::Instant::now() < until, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}

@@ -1,7 +1,7 @@
 //! A small WebSocket client of its own: it shares no code with the product, so it cannot share a mistake.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -70,9 +70,9 @@ impl Client {
         self.socket.send(message).expect("sent");
     }
 
-    /// Sends without the expectation that the peer still listens.
-    pub fn try_send_message(&mut self, message: Message) -> bool {
-        self.socket.send(message).is_ok()
+    /// The socket below the frames, for bytes that no client would send.
+    pub fn raw(&mut self) -> &mut TcpStream {
+        self.socket.get_mut()
     }
 
     /// Sends a request without waiting; gives its id.
@@ -123,26 +123,17 @@ impl Client {
 
     /// Code and reason of the close frame; frames before it stay readable.
     pub fn wait_close(&mut self) -> (u16, String) {
-        self.wait_close_for(PATIENCE).expect("a close")
-    }
-
-    pub fn wait_close_for(&mut self, patience: Duration) -> Option<(u16, String)> {
-        let until = Instant::now() + patience;
-        while self.closed.is_none() {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(close) = &self.closed {
+                return close.clone();
+            }
             match self.read(until) {
                 Read::Frame(frame) => self.unread.push(frame),
                 Read::Closed => {}
-                Read::Nothing => return None,
+                Read::Nothing => panic!("waited for a close; unread: {:#?}", self.unread),
             }
         }
-        self.closed.clone()
-    }
-
-    /// Everything that came within the time it takes the gateway to answer a request.
-    pub fn drain(&mut self) -> Vec<Value> {
-        let id = self.post("last-heartbeat", json!({}));
-        let _ = self.response(&id);
-        std::mem::take(&mut self.unread)
     }
 
     /// Frames that were read while waiting for others.

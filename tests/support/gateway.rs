@@ -39,7 +39,6 @@ impl Drop for Process {
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
-    pub stdout: String,
     pub stderr: String,
 }
 
@@ -91,10 +90,6 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.process.child.id()
-    }
-
-    pub fn stdout(&self) -> &Lines {
-        &self.process.stdout
     }
 
     pub fn signal(&self, signal: i32) {
@@ -156,7 +151,7 @@ impl Process {
     fn ended(&mut self) -> Ended {
         let status = self.child.wait().expect("a child can be waited for");
         self.stderr.wait_end(PATIENCE);
-        Ended { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+        Ended { code: status.code(), stderr: self.stderr.text() }
     }
 }
 

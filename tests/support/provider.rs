@@ -79,6 +79,11 @@ impl Provider {
         Self::start(move |_, _| answer.clone())
     }
 
+    /// Nobody listens where this one says it is.
+    pub fn absent() -> Self {
+        Self { port: super::gateway::free_port(), requests: Arc::default() }
+    }
+
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }

@@ -1,0 +1,58 @@
+//! Plain HTTP over a socket, byte by byte where a test needs it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
+/// A response as it came.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (there, value) = line.split_once(':')?;
+            there.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+/// A request without a body on a connection of its own.
+pub fn get(socket: TcpStream, method: &str, path: &str) -> Response {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    exchange(socket, request.as_bytes()).expect("a response")
+}
+
+/// Sends bytes as they are and reads one response; `None` when the connection ends without one.
+pub fn exchange(mut socket: TcpStream, bytes: &[u8]) -> Option<Response> {
+    socket.write_all(bytes).ok()?;
+    read_response(&socket)
+}
+
+pub fn read_response(socket: &TcpStream) -> Option<Response> {
+    let mut reader = BufReader::new(socket);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    let mut response = Response { status, head, body: String::new() };
+    let mut body = Vec::new();
+    match response.header("content-length").map(|it| it.parse::<usize>().expect("a length")) {
+        Some(length) => {
+            body.resize(length, 0);
+            // A HEAD response has the length without the body.
+            let _ = reader.read_exact(&mut body);
+        }
+        None => {
+            let _ = reader.read_to_end(&mut body);
+        }
+    }
+    response.body = String::from_utf8_lossy(&body).into_owned();
+    Some(response)
+}
