@@ -1,6 +1,6 @@
 //! Slash commands: recognising them in a message, and what each one does to a session (agent.md §10–11).
 //!
-//! [`TABLE`] is the only list of commands: parsing, `/help` and `/commands` come from it. Any thread that may touch the
+//! `TABLE` is the only list of commands: parsing, `/help` and `/commands` come from it. Any thread that may touch the
 //! disk. Not here: commands that need the gateway's state (`/new`, `/status` are carried out by `gateway::chat_commands`).
 
 mod model;

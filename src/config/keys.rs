@@ -1,6 +1,6 @@
 //! Which keys the configuration accepts, with which values (config.md §6, §12).
 //!
-//! The keys stand in `keys/table.txt`; [`notation`] reads that table once, [`check`] walks a tree along it, [`rules`]
+//! The keys stand in `keys/table.txt`; `notation` reads that table once, `check` walks a tree along it, `rules`
 //! are the few conditions over several keys. [`check`](fn@check) is the way in. Not here: conditions that need the
 //! file system or other agents (`load`).
 
