@@ -136,7 +136,7 @@ impl Gateway {
     pub fn cli(&self, args: &[&str]) -> Ran {
         let mut command = self.home.command(args);
         command.env("CLAWDBOT_GATEWAY_PORT", self.port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", TOKEN);
-        Ran::from(command.output().expect("the binary runs"))
+        Ran::of(command)
     }
 
     /// Peak resident memory so far; `None` where the system does not tell.
