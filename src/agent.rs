@@ -1,3 +1,22 @@
 //! The agent runtime: sessions, transcripts, the run loop, providers and tools.
+//!
+//! `run` is the loop; the rest is what it stands on. Knows no clients and no connections: it tells a sink what happens.
+
+pub mod commands;
 pub mod events;
+pub mod failover;
+pub mod levels;
+pub mod listing;
 pub mod message;
+pub mod models;
+pub mod preview;
+pub mod prompt;
+pub mod providers;
+pub mod run;
+pub mod session;
+pub mod sessions;
+pub mod stream;
+pub mod tools;
+pub mod transcript;
+pub mod usage;
+pub mod workspace;

@@ -7,6 +7,7 @@ pub mod cancel;
 pub mod clock;
 pub mod fs;
 pub mod ids;
+pub mod memory;
 pub mod pending;
 pub mod process;
 pub mod rng;

@@ -2,8 +2,11 @@
 
 pub mod agent;
 pub mod base;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod devices;
+pub mod gateway;
 pub mod logging;
 pub mod net;
 pub mod presence;

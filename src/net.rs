@@ -5,9 +5,11 @@
 
 mod conn;
 pub mod event_loop;
+pub mod fetch;
 pub mod handle;
 pub mod http;
 pub mod outbox;
+pub mod sse;
 pub mod ws;
 
 pub use event_loop::{EventLoop, Limits, Listener, Surface};

@@ -97,6 +97,18 @@ impl CancelToken {
         }
     }
 
+    /// Waits; returns false as soon as the token is cancelled or its deadline passes.
+    pub fn sleep(&self, duration: Duration) -> bool {
+        let (sender, receiver) = crossbeam_channel::bounded::<()>(1);
+        self.on_cancel(move || drop(sender));
+        let left = self
+            .deadline()
+            .map_or(duration, |deadline| duration.min(deadline.saturating_duration_since(Instant::now())));
+        // Nothing is ever sent: the channel closes when the token is cancelled.
+        let _ = receiver.recv_timeout(left);
+        !self.is_cancelled()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,6 +129,16 @@ mod tests {
         token.on_cancel(move || second.send(2).expect("room"));
         assert_eq!(token.reason(), Some(CancelReason::Aborted));
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_cancelled_sleep_ends_early() {
+        let token = CancelToken::new();
+        assert!(token.sleep(Duration::from_millis(1)));
+        let other = token.clone();
+        let sleeper = std::thread::spawn(move || other.sleep(Duration::from_secs(3600)));
+        token.cancel(CancelReason::Aborted);
+        assert!(!sleeper.join().expect("no panic"));
     }
 
     #[test]

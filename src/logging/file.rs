@@ -138,6 +138,6 @@ mod tests {
         let line: Value = serde_json::from_str(text.trim_end()).expect("one JSON line");
         assert_eq!(line["0"], r#"{"subsystem":"gateway/ws"}"#);
         assert_eq!((&line["1"], &line["_meta"]["logLevelName"]), (&json!("hello"), &json!("WARN")));
-        assert_eq!(line.as_object().and_then(|line| line.keys().last().cloned()).as_deref(), Some("time"));
+        assert_eq!(line.as_object().and_then(|line| line.keys().next_back().cloned()).as_deref(), Some("time"));
     }
 }

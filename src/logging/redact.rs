@@ -6,27 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use regex::{Captures, Regex};
 
-/// Markers, lower case, of which one stands in every line that a built-in pattern can match.
-const MARKERS: &[&str] = &[
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "api",
-    "key",
-    "bearer",
-    "sk-",
-    "ghp_",
-    "github_pat_",
-    "xox",
-    "xapp-",
-    "gsk_",
-    "aiza",
-    "pplx-",
-    "npm_",
-    ":aa",
-    "private",
-];
+/// Names, lower case, whose value is a secret when one is given.
+const NAMES: [&str; 6] = ["token", "secret", "password", "passwd", "key", "bottoken"];
+/// Beginnings, lower case, of secrets that need no name.
+const PREFIXES: [&str; 10] = ["bearer ", "sk-", "ghp_", "github_pat_", "xox", "xapp-", "gsk_", "aiza", "pplx-", "npm_"];
 
 const PATTERNS: [&str; 6] = [
     r#"(?i)\b[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)\b\s*[=:]\s*["']?([^\s"'\\,;]+)"#,
@@ -72,11 +55,21 @@ pub fn redact(text: &str) -> String {
     })
 }
 
+/// Tells in a few scans whether a built-in pattern can match at all.
 fn may_hold_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
+    let is_given = |at: usize, name: &str| {
+        let after = lower[at + name.len()..].trim_start_matches(['"', ' ', '\t']);
+        after.starts_with(['=', ':'])
+            || lower[..at].ends_with("--")
+            || lower[..at].ends_with("--api-")
+            || lower[..at].ends_with("--api")
+    };
     // A Telegram bot token has no word in it: six digits and a colon.
     let is_bot_token = |at: usize| at >= 6 && lower.as_bytes()[at - 6..at].iter().all(u8::is_ascii_digit);
-    MARKERS.iter().any(|marker| lower.contains(marker)) || lower.match_indices(':').any(|(at, _)| is_bot_token(at))
+    NAMES.iter().any(|name| lower.match_indices(name).any(|(at, _)| is_given(at, name)))
+        || PREFIXES.iter().any(|prefix| lower.contains(prefix))
+        || lower.match_indices(':').any(|(at, _)| is_bot_token(at))
 }
 
 fn compile(custom: Option<&[String]>) -> Vec<Regex> {

@@ -239,7 +239,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             }
             LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
             LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
-            LoopMsg::Shutdown { event, code, reason, within } => self.shutdown(&event, code, &reason, within),
+            LoopMsg::Shutdown { code, reason, within } => self.shutdown(code, &reason, within),
         }
     }
 
@@ -304,8 +304,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn shutdown(&mut self, event: &Broadcast, code: u16, reason: &str, within: Duration) {
-        self.broadcast(event);
+    fn shutdown(&mut self, code: u16, reason: &str, within: Duration) {
         for listener in &mut self.listeners {
             // Deregistering a live listener cannot fail in a way that matters here: it is dropped next.
             let _ = self.poll.registry().deregister(listener);
@@ -631,8 +630,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let mut end = None;
         let mut reads = 0;
         if let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) {
-            loop {
-                let Phase::Ws(ws) = &mut conn.phase else { break };
+            while let Phase::Ws(ws) = &mut conn.phase {
                 if ws.inbox.len() >= inbox_len_max || ws.inbox_bytes >= inbox_bytes_max {
                     break;
                 }

@@ -132,8 +132,6 @@ pub enum LoopMsg<C> {
     },
     /// Stop accepting, close every client with this code, flush, end.
     Shutdown {
-        /// Sent to everybody first.
-        event: Broadcast,
         /// WebSocket close code.
         code: u16,
         /// Close reason.

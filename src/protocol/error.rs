@@ -50,6 +50,11 @@ impl ErrorShape {
         Self::new(ErrorCode::Unavailable, message)
     }
 
+    /// A deadline ended the run.
+    pub fn agent_timeout(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::AgentTimeout, message)
+    }
+
     /// The device must be paired first.
     pub fn not_paired(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::NotPaired, message)

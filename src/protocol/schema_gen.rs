@@ -95,10 +95,9 @@ fn clean(schema: &mut Value) {
             if object.get("items") == Some(&json!(true)) {
                 object.insert("items".into(), json!({}));
             }
-            if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") {
-                if !object.contains_key("additionalProperties") || object["additionalProperties"] == json!(false) {
-                    object.insert("properties".into(), json!({}));
-                }
+            let is_closed = object.get("additionalProperties").is_none_or(|more| *more == json!(false));
+            if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") && is_closed {
+                object.insert("properties".into(), json!({}));
             }
             object.values_mut().for_each(clean);
         }

@@ -1,0 +1,97 @@
+//! The card of `/status`.
+
+use std::time::Duration;
+
+use super::Cx;
+use crate::agent::models::{CONTEXT_TOKENS_DEFAULT, Model};
+use crate::agent::sessions::Entry;
+use crate::base::ids::SessionKey;
+use crate::base::text::{duration, tokens};
+
+/// What the card shows.
+pub struct StatusCard<'a> {
+    /// Version of the product.
+    pub version: &'a str,
+    /// The session.
+    pub key: &'a SessionKey,
+    /// Its entry, if it has one.
+    pub entry: Option<&'a Entry>,
+    /// The model of its next turn, or why there is none.
+    pub model: Result<Model, String>,
+    /// How long the gateway runs.
+    pub uptime: Duration,
+    /// Runs at this moment.
+    pub active_runs: usize,
+}
+
+/// Returns the card as text.
+pub fn status_reply(card: &StatusCard<'_>) -> String {
+    let mut lines = vec![format!("🦞 Clawdbot {}", card.version)];
+    lines.extend(session_lines(card.key, card.entry, &card.model));
+    let uptime = duration(u64::try_from(card.uptime.as_millis()).unwrap_or(u64::MAX) / 1000 * 1000);
+    lines.push(format!("⏱️ Uptime: {uptime} · Active runs: {}", card.active_runs));
+    lines.join("\n")
+}
+
+/// The part that needs nothing but the session.
+pub(super) fn summary(cx: &Cx<'_>) -> String {
+    session_lines(cx.key, Some(&cx.entry), &cx.model).join("\n")
+}
+
+fn session_lines(key: &SessionKey, entry: Option<&Entry>, model: &Result<Model, String>) -> Vec<String> {
+    let none = Entry::default();
+    let entry = entry.unwrap_or(&none);
+    let mut lines = vec![match model {
+        Ok(model) if model.is_offline() => {
+            "🧠 Model: none connected (offline agent). Set OPENAI_API_KEY or agents.defaults.model.primary".to_owned()
+        }
+        Ok(model) => format!("🧠 Model: {}", model.label()),
+        Err(error) => format!("🧠 Model: ⚠️ {error}"),
+    }];
+    if let (Some(input), Some(output)) = (entry.input_tokens, entry.output_tokens) {
+        lines.push(format!("🧮 Tokens: {} in / {} out", tokens(input), tokens(output)));
+    }
+    let window = model.as_ref().map_or(CONTEXT_TOKENS_DEFAULT, |model| model.context_window);
+    let window = entry.context_tokens.unwrap_or(window).max(1);
+    let used = entry.total_tokens.unwrap_or(0);
+    let percent = (used as f64 / window as f64 * 100.0).round().min(999.0);
+    lines.push(format!(
+        "📚 Context: {}/{} ({percent}%) · 🧹 Compactions: {}",
+        tokens(used),
+        tokens(window),
+        entry.compaction_count.unwrap_or(0)
+    ));
+    lines.push(format!("🧵 Session: {key}"));
+    let default = if model.as_ref().is_ok_and(|model| model.reasoning) { "low" } else { "off" };
+    let mut options = format!("⚙️ Think: {}", entry.thinking_level.as_deref().unwrap_or(default));
+    for (name, level) in [("Verbose", &entry.verbose_level), ("Reasoning", &entry.reasoning_level)] {
+        if let Some(level) = level.as_deref().filter(|level| *level != "off") {
+            options.push_str(&format!(" · {name}: {level}"));
+        }
+    }
+    lines.push(options);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_shows_model_context_and_session() {
+        let entry = Entry { total_tokens: Some(8000), context_tokens: Some(32_000), ..Entry::default() };
+        let card = StatusCard {
+            version: "2026.1.24",
+            key: &SessionKey::new("agent:main:main"),
+            entry: Some(&entry),
+            model: Err("no key".into()),
+            uptime: Duration::from_millis(61_500),
+            active_runs: 2,
+        };
+        assert_eq!(
+            status_reply(&card),
+            "🦞 Clawdbot 2026.1.24\n🧠 Model: ⚠️ no key\n📚 Context: 8.0k/32k (25%) · 🧹 Compactions: 0\n\
+             🧵 Session: agent:main:main\n⚙️ Think: off\n⏱️ Uptime: 1m 1s · Active runs: 2"
+        );
+    }
+}

@@ -1,0 +1,635 @@
+//! The loop of a run: from a message to the end of the turn.
+//!
+//! Runs on one job thread, under its session's lane, so that a transcript has one run at a time. The user's message is
+//! in the transcript before a model hears of it, every answer and tool result before the next step, and the last answer
+//! before the run says that it is over. Not here: who may start a run and who hears of it (`gateway`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::events::{RunEvent, RunSink};
+use super::failover;
+use super::levels;
+use super::message::{AssistantMessage, Block, Content, Message, StopReason, ToolResultMessage, Usage, UserMessage};
+use super::models::{self, Model};
+use super::prompt::{self, PromptInput};
+use super::providers::{ProviderError, ToolSpec, TurnRequest, provider_for};
+use super::sessions::{Entry, Sessions};
+use super::stream::{self, Visible};
+use super::tools::{self, ToolContext};
+use super::transcript::Transcript;
+use super::{usage, workspace};
+use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::clock::{Clock, UnixMs};
+use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::rng::Rng;
+use crate::base::text::ellipsize;
+use crate::config::live::Live;
+use crate::config::paths::Paths;
+use crate::config::types::Config;
+use crate::net::fetch::Fetch;
+
+/// Limit of a run when nobody names one (agent.md §8).
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
+/// Most rounds of tool calls in one run: a model that goes in circles is stopped.
+const ROUNDS_MAX: usize = 200;
+/// Longest text of a tool result in an event, in characters (agent.md §8).
+const EVENT_TEXT_CHARS_MAX: usize = 8000;
+
+/// What every run needs.
+#[derive(Clone)]
+pub struct Agent {
+    live: Live,
+    paths: Paths,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    sessions: Arc<Sessions>,
+}
+
+impl Agent {
+    /// Puts it together.
+    pub fn new(live: Live, paths: Paths, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, sessions: Arc<Sessions>) -> Self {
+        Self { live, paths, clock, rng, sessions }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Its id.
+    pub run_id: RunId,
+    /// Where it takes place.
+    pub session_key: SessionKey,
+    /// Whose session that is.
+    pub agent_id: AgentId,
+    /// A transcript to go on with instead of the session's current one.
+    pub session_id: Option<String>,
+    /// What the user said.
+    pub message: String,
+    /// Images with it.
+    pub images: Vec<Block>,
+    /// Lines put in front of the message: system events that wait for the next prompt.
+    pub prefix_lines: Vec<String>,
+    /// Thinking level of this run alone.
+    pub thinking: Option<String>,
+    /// More instructions for the system prompt.
+    pub extra_system_prompt: Option<String>,
+    /// The channel it came by.
+    pub channel: String,
+    /// Its limit, instead of the configured one.
+    pub timeout: Option<Duration>,
+}
+
+/// A run that came to its end.
+#[derive(Debug, Clone)]
+pub struct RunOutcome {
+    /// Visible texts, in order.
+    pub texts: Vec<String>,
+    /// When it began.
+    pub started_at: UnixMs,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The session's transcript id.
+    pub session_id: String,
+    /// Who answered.
+    pub provider: String,
+    /// With which model.
+    pub model: String,
+    /// Tokens of all its turns.
+    pub usage: Usage,
+    /// Whether it was aborted.
+    pub aborted: bool,
+}
+
+impl RunOutcome {
+    /// Returns `result` of the `agent` response (agent.md §8).
+    pub fn to_json(&self) -> Value {
+        let payloads: Vec<Value> = self.texts.iter().map(|text| json!({"text": text, "mediaUrl": null})).collect();
+        let usage = json!({
+            "input": self.usage.input, "output": self.usage.output, "cacheRead": self.usage.cache_read,
+            "cacheWrite": self.usage.cache_write, "total": self.usage.total_tokens,
+        });
+        let agent_meta = json!({
+            "sessionId": self.session_id, "provider": self.provider, "model": self.model, "usage": usage,
+        });
+        json!({
+            "payloads": payloads,
+            "meta": {"durationMs": self.duration_ms, "agentMeta": agent_meta, "aborted": self.aborted},
+        })
+    }
+}
+
+/// A run that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError {
+    /// What to tell the user.
+    pub message: String,
+    /// Whether its deadline ended it.
+    pub timed_out: bool,
+    /// When it began, if it did.
+    pub started_at: Option<UnixMs>,
+}
+
+impl RunError {
+    /// A run that did not even begin.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), timed_out: false, started_at: None }
+    }
+}
+
+/// Returns whether a run shows its tool calls.
+pub fn is_verbose(agent: &Agent, request: &RunRequest) -> bool {
+    let entry = agent.sessions.entry(&request.session_key);
+    let config = agent.live.get();
+    let level = entry.and_then(|entry| entry.verbose_level).or_else(|| config.agents.defaults.verbose_default.clone());
+    level.is_some_and(|level| level != "off")
+}
+
+/// Returns the thinking level of a session: its own, the configured one, else the model's.
+pub fn thinking_level(agent: &Agent, key: &SessionKey, entry: Option<&Entry>) -> String {
+    if let Some(own) = entry.and_then(|entry| entry.thinking_level.clone()) {
+        return own;
+    }
+    let config = agent.live.get();
+    let model = models::resolve(&config, &super::session::agent_of_key(&config, key), entry, None);
+    levels::thinking_default(&config, model.as_ref().ok()).to_owned()
+}
+
+/// Carries a run out. Every run ends with exactly one `End` or `Error` event.
+///
+/// # Errors
+/// With what to tell the user.
+pub fn run(
+    agent: &Agent,
+    request: &RunRequest,
+    sink: &dyn RunSink,
+    cancel: &CancelToken,
+) -> Result<RunOutcome, RunError> {
+    let started_at = agent.clock.now_ms();
+    let begun = agent.clock.now();
+    let config = agent.live.get();
+    let configured = config.agents.defaults.timeout_seconds.map(|seconds| Duration::from_secs(seconds.max(1)));
+    let limit = request.timeout.or(configured).unwrap_or(TIMEOUT_DEFAULT);
+    if let Some(deadline) = begun.checked_add(limit) {
+        cancel.set_deadline(deadline);
+    }
+    let outcome = Run::begin(agent, &config, request, sink, cancel, started_at).and_then(|mut run| {
+        let ended = run.go();
+        run.settle(&ended);
+        ended.map(|()| run)
+    });
+    let ended_at = agent.clock.now_ms();
+    let duration_ms = u64::try_from(agent.clock.now().saturating_duration_since(begun).as_millis()).unwrap_or(u64::MAX);
+    let done = |run: Run<'_>, aborted: bool| RunOutcome {
+        started_at,
+        duration_ms,
+        session_id: run.entry.session_id,
+        provider: run.spoke.0,
+        model: run.spoke.1,
+        texts: run.texts,
+        usage: run.usage,
+        aborted,
+    };
+    match outcome {
+        Ok(run) => {
+            let aborted = run.is_aborted;
+            sink.emit(RunEvent::End { started_at: aborted.then_some(started_at), ended_at, aborted });
+            Ok(done(run, aborted))
+        }
+        Err(stop) => {
+            let (message, timed_out) = match stop {
+                Stop::Failed(message) => (message, false),
+                Stop::TimedOut => (timeout_text(limit), true),
+                Stop::Shutdown => ("the gateway is stopping".to_owned(), false),
+            };
+            log::warn!(target: "agent", "run {} failed: {message}", request.run_id);
+            sink.emit(RunEvent::Error { started_at: Some(started_at), ended_at, error: message.clone() });
+            Err(RunError { message, timed_out, started_at: Some(started_at) })
+        }
+    }
+}
+
+fn timeout_text(limit: Duration) -> String {
+    format!(
+        "the run was stopped after its limit of {} (agents.defaults.timeoutSeconds, or --timeout, raises it)",
+        crate::base::text::duration(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+    )
+}
+
+/// Why a run could not go on.
+enum Stop {
+    Failed(String),
+    TimedOut,
+    Shutdown,
+}
+
+/// One run under way.
+struct Run<'a> {
+    agent: &'a Agent,
+    config: &'a Config,
+    request: &'a RunRequest,
+    sink: &'a dyn RunSink,
+    cancel: &'a CancelToken,
+    fetch: Fetch,
+    entry: Entry,
+    transcript: Transcript,
+    chain: Vec<Model>,
+    workspace: std::path::PathBuf,
+    messages: Vec<Message>,
+    tools: Vec<ToolSpec>,
+    thinking: String,
+    system_prompt: String,
+    texts: Vec<String>,
+    usage: Usage,
+    /// Tokens of the conversation as the last turn counted them.
+    context_tokens: u64,
+    /// Provider and model of the last turn.
+    spoke: (String, String),
+    is_aborted: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Opens the session and puts the user's message into its transcript.
+    fn begin(
+        agent: &'a Agent,
+        config: &'a Config,
+        request: &'a RunRequest,
+        sink: &'a dyn RunSink,
+        cancel: &'a CancelToken,
+        started_at: UnixMs,
+    ) -> Result<Self, Stop> {
+        let key = &request.session_key;
+        let disk = |what: &str, error: std::io::Error| Stop::Failed(format!("{what}: {error}"));
+        let (entry, _) = agent
+            .sessions
+            .open(key, request.session_id.as_deref(), started_at)
+            .map_err(|error| disk("cannot open the session", error))?;
+        let chain = models(config, &request.agent_id, &entry)?;
+        let workspace = workspace::ensure(config, &agent.paths, &request.agent_id)
+            .map_err(|error| disk("cannot prepare the workspace", error))?;
+        let mut transcript =
+            agent.sessions.transcript(key, &entry).map_err(|error| disk("cannot open the transcript", error))?;
+        let mut messages = transcript.messages().map_err(|error| disk("cannot read the transcript", error))?;
+        let thinking = request.thinking.clone().unwrap_or_else(|| thinking_level(agent, key, Some(&entry)));
+        let Some(model) = chain.first() else { return Err(Stop::Failed("no model is configured".to_owned())) };
+        note_model(&mut transcript, &entry, model, &thinking, started_at)
+            .and_then(|()| {
+                let said = Message::User(UserMessage { content: user_content(request), timestamp: started_at });
+                transcript.append_message(&said)?;
+                messages.push(said);
+                Ok(())
+            })
+            .map_err(|error| disk("cannot write the transcript", error))?;
+        sink.emit(RunEvent::Start { started_at });
+        let tools = tools::offered(config);
+        let spoke = (model.provider.clone(), model.id.clone());
+        let system_prompt = prompt::system_prompt(&PromptInput {
+            config,
+            agent: &request.agent_id,
+            key,
+            workspace: &workspace,
+            model,
+            tools: &tools.iter().map(|tool| (tool.name, tool.description)).collect::<Vec<_>>(),
+            thinking: &thinking,
+            reasoning: entry.reasoning_level.as_deref().unwrap_or("off"),
+            channel: &request.channel,
+            heartbeat_prompt: None,
+            extra: request.extra_system_prompt.as_deref(),
+        });
+        Ok(Self {
+            fetch: Fetch::new(cancel),
+            agent,
+            config,
+            request,
+            sink,
+            cancel,
+            entry,
+            transcript,
+            chain,
+            workspace,
+            messages,
+            tools,
+            thinking,
+            system_prompt,
+            texts: Vec::new(),
+            usage: Usage::default(),
+            context_tokens: 0,
+            spoke,
+            is_aborted: false,
+        })
+    }
+
+    /// Turns and tool calls until the model is done, or somebody stops it.
+    fn go(&mut self) -> Result<(), Stop> {
+        for _ in 0..ROUNDS_MAX {
+            let Some(turn) = self.turn()? else { return Ok(()) };
+            let calls: Vec<(String, String, Value)> = turn
+                .content
+                .iter()
+                .filter_map(|block| match block {
+                    Block::ToolCall { id, name, arguments, .. } => Some((id.clone(), name.clone(), arguments.clone())),
+                    _ => None,
+                })
+                .collect();
+            if calls.is_empty() {
+                return Ok(());
+            }
+            for (id, name, args) in calls {
+                self.call(id, name, args)?;
+            }
+            if self.stopped()? {
+                return Ok(());
+            }
+        }
+        Err(Stop::Failed(format!("the model asked for tools {ROUNDS_MAX} times in a row; the run was stopped")))
+    }
+
+    /// One turn of the first model of the chain that manages it; `None` when the run was aborted.
+    fn turn(&mut self) -> Result<Option<AssistantMessage>, Stop> {
+        let mut failures: Vec<(String, ProviderError)> = Vec::new();
+        for model in self.chain.clone() {
+            let (turn, partial) = self.tries(&model)?;
+            match turn {
+                Ok(turn) => {
+                    self.spoke = (model.provider.clone(), model.id.clone());
+                    return self.keep(turn).map(Some);
+                }
+                Err(ProviderError::Cancelled) => {
+                    self.keep_partial(&model, &partial, StopReason::Aborted, None);
+                    self.stopped()?;
+                    return Ok(None);
+                }
+                Err(error) => {
+                    let ProviderError::Failed { status, message, .. } = &error else { continue };
+                    self.keep_partial(&model, &partial, StopReason::Error, Some(message.clone()));
+                    let may_go_on = failover::reason(*status, message).is_some();
+                    failures.push((format!("{}/{}", model.provider, model.id), error));
+                    if !may_go_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Stop::Failed(all_failed(&failures)))
+    }
+
+    /// Tries one model until it answers or trying again makes no sense. Returns the text streamed by the last try too.
+    #[allow(clippy::type_complexity)]
+    fn tries(&mut self, model: &Model) -> Result<(Result<AssistantMessage, ProviderError>, String), Stop> {
+        let provider = provider_for(model, &self.fetch, &*self.agent.clock).map_err(Stop::Failed)?;
+        let none = Map::new();
+        let name = format!("{}/{}", model.provider, model.id);
+        let params = self.config.agents.defaults.models.get(&name).map_or(&none, |allowed| &allowed.params);
+        let request = TurnRequest {
+            model,
+            system_prompt: &self.system_prompt,
+            messages: &self.messages,
+            tools: &self.tools,
+            thinking: &self.thinking,
+            params,
+        };
+        let mut backoff = failover::backoff();
+        loop {
+            let mut streamed = String::new();
+            let mut visible = Visible::default();
+            let mut has_shown = false;
+            let turn = provider.turn(&request, &mut |piece| {
+                streamed.push_str(piece);
+                if let Some((text, delta)) = visible.push(piece) {
+                    has_shown = true;
+                    self.sink.emit(RunEvent::Assistant { text, delta });
+                }
+            });
+            let Err(error) = &turn else { return Ok((turn, streamed)) };
+            // What people have begun to read is not told again from its start.
+            let may_retry = failover::is_transient(error) && !has_shown && backoff.attempts() + 1 < failover::TRIES_MAX;
+            let ProviderError::Failed { message, retry_after, .. } = error else { return Ok((turn, streamed)) };
+            if !may_retry {
+                return Ok((turn, streamed));
+            }
+            let wait = retry_after.unwrap_or_else(|| backoff.next_delay(&*self.agent.rng));
+            if retry_after.is_some() {
+                // The server's own wait counts as a try too.
+                backoff.next_delay(&*self.agent.rng);
+            }
+            log::info!(target: "agent", "run {}: {name} failed ({message}); trying again in {wait:?}", self.request.run_id);
+            if !self.cancel.sleep(wait) {
+                return Ok((Err(ProviderError::Cancelled), streamed));
+            }
+        }
+    }
+
+    /// Puts a finished turn into the transcript.
+    fn keep(&mut self, turn: AssistantMessage) -> Result<AssistantMessage, Stop> {
+        usage::add(&mut self.usage, &turn.usage);
+        if turn.usage.total_tokens > 0 {
+            self.context_tokens = turn.usage.total_tokens;
+        }
+        let text = stream::finished(&super::message::blocks_text(&turn.content));
+        if !text.is_empty() {
+            self.texts.push(text);
+        }
+        self.append(Message::Assistant(turn.clone()))?;
+        Ok(turn)
+    }
+
+    /// Keeps what a turn said before it failed, for people to read; it is not replayed to models.
+    fn keep_partial(&mut self, model: &Model, text: &str, stop_reason: StopReason, error_message: Option<String>) {
+        let message = Message::Assistant(AssistantMessage {
+            content: if text.is_empty() { Vec::new() } else { vec![Block::text(text)] },
+            api: Some(model.api.clone()),
+            provider: Some(model.provider.clone()),
+            model: Some(model.id.clone()),
+            usage: Usage::default(),
+            stop_reason,
+            error_message,
+            timestamp: self.agent.clock.now_ms(),
+        });
+        if let Err(error) = self.transcript.append_message(&message) {
+            log::error!(target: "agent", "cannot write the transcript of {}: {error}", self.request.session_key);
+        }
+    }
+
+    /// Carries one tool call out and puts its result into the transcript.
+    fn call(&mut self, id: String, name: String, args: Value) -> Result<(), Stop> {
+        self.sink.emit(RunEvent::ToolStart { name: name.clone(), tool_call_id: id.clone(), args: args.clone() });
+        let on_update = |partial_result: Value| {
+            self.sink.emit(RunEvent::ToolUpdate { name: name.clone(), tool_call_id: id.clone(), partial_result });
+        };
+        let result = if self.cancel.is_cancelled() {
+            // The model's calls each get a result, also those that an abort overtook.
+            let content = vec![Block::text("Not run: the run was stopped.")];
+            tools::ToolResult { content, details: None, is_error: true }
+        } else {
+            let cx = ToolContext {
+                config: self.config,
+                workspace: &self.workspace,
+                home: &self.agent.paths.home,
+                cancel: self.cancel,
+                clock: &*self.agent.clock,
+                rng: &*self.agent.rng,
+                on_update: &on_update,
+            };
+            tools::call(&cx, &name, &args)
+        };
+        self.sink.emit(RunEvent::ToolResult {
+            meta: tools::summary(&name, &args),
+            is_error: result.is_error,
+            result: shown_result(&result),
+            name: name.clone(),
+            tool_call_id: id.clone(),
+        });
+        self.append(Message::ToolResult(ToolResultMessage {
+            tool_call_id: id,
+            tool_name: name,
+            content: result.content,
+            details: result.details,
+            is_error: result.is_error,
+            timestamp: self.agent.clock.now_ms(),
+        }))
+    }
+
+    fn append(&mut self, message: Message) -> Result<(), Stop> {
+        self.transcript
+            .append_message(&message)
+            .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
+        self.messages.push(message);
+        Ok(())
+    }
+
+    /// Returns whether the user has aborted the run; other stops are errors.
+    fn stopped(&mut self) -> Result<bool, Stop> {
+        match self.cancel.reason() {
+            None => Ok(false),
+            Some(CancelReason::Aborted) => {
+                self.is_aborted = true;
+                Ok(true)
+            }
+            Some(CancelReason::TimedOut) => Err(Stop::TimedOut),
+            Some(CancelReason::Shutdown) => Err(Stop::Shutdown),
+        }
+    }
+
+    /// Writes down in the session index how it went.
+    fn settle(&mut self, ended: &Result<(), Stop>) {
+        let aborted = matches!(ended, Err(Stop::TimedOut)) || self.is_aborted;
+        let now_ms = self.agent.clock.now_ms();
+        let context_window = self.chain.first().map(|model| model.context_window);
+        let updated = self.agent.sessions.update(&self.request.session_key, |entry| {
+            entry.updated_at = now_ms;
+            entry.system_sent = Some(true);
+            entry.aborted_last_run = Some(aborted);
+            entry.model_provider = Some(self.spoke.0.clone());
+            entry.model = Some(self.spoke.1.clone());
+            entry.context_tokens = context_window;
+            if self.usage.total_tokens > 0 {
+                entry.input_tokens = Some(self.usage.input);
+                entry.output_tokens = Some(self.usage.output);
+                entry.total_tokens = Some(self.context_tokens);
+            }
+        });
+        if let Err(error) = updated {
+            // The turn itself is in the transcript; the index is behind by its counters only.
+            log::error!(target: "agent", "cannot update session {}: {error}", self.request.session_key);
+        }
+    }
+}
+
+/// Returns the models to try, in order. The first must be usable; others that are not are skipped with a word in the log.
+fn models(config: &Config, agent: &AgentId, entry: &Entry) -> Result<Vec<Model>, Stop> {
+    let mut chain = Vec::new();
+    for (at, model) in models::chain(config, agent, Some(entry)).into_iter().enumerate() {
+        match model {
+            Ok(model) => chain.push(model),
+            Err(error) if at == 0 => return Err(Stop::Failed(error)),
+            Err(error) => log::warn!(target: "agent", "fallback model skipped: {error}"),
+        }
+    }
+    Ok(chain)
+}
+
+/// Notes in the transcript who is going to speak, when that has changed (agent.md §5).
+fn note_model(
+    transcript: &mut Transcript,
+    entry: &Entry,
+    model: &Model,
+    thinking: &str,
+    now_ms: UnixMs,
+) -> std::io::Result<()> {
+    let is_same = entry.model_provider.as_deref() == Some(&model.provider) && entry.model.as_deref() == Some(&model.id);
+    if is_same && transcript.leaf().is_some() {
+        return Ok(());
+    }
+    let fields = |value: Value| match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    transcript.append_entry("model_change", fields(json!({"provider": model.provider, "modelId": model.id})))?;
+    transcript.append_entry("thinking_level_change", fields(json!({"thinkingLevel": thinking})))?;
+    let data = json!({"timestamp": now_ms, "provider": model.provider, "modelApi": model.api, "modelId": model.id});
+    transcript.append_entry("custom", fields(json!({"customType": "model-snapshot", "data": data})))?;
+    Ok(())
+}
+
+fn user_content(request: &RunRequest) -> Content {
+    let mut text = request.prefix_lines.join("\n");
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str(&request.message);
+    let mut blocks = vec![Block::text(text)];
+    blocks.extend(request.images.iter().cloned());
+    Content::Blocks(blocks)
+}
+
+fn all_failed(failures: &[(String, ProviderError)]) -> String {
+    let text = |error: &ProviderError| match error {
+        ProviderError::Failed { message, .. } => message.clone(),
+        ProviderError::Cancelled => "stopped".to_owned(),
+    };
+    if let [(_, error)] = failures {
+        return text(error);
+    }
+    let list: Vec<String> = failures
+        .iter()
+        .map(|(model, error)| {
+            let status = if let ProviderError::Failed { status, .. } = error { *status } else { None };
+            let message = text(error);
+            let reason = failover::reason(status, &message).map_or("unknown", failover::Reason::as_str);
+            format!("{model}: {message} ({reason})")
+        })
+        .collect();
+    format!("All models failed ({}): {}", list.len(), list.join(" | "))
+}
+
+/// A tool result as events show it: long text cut, images by their size.
+fn shown_result(result: &tools::ToolResult) -> Value {
+    let content: Vec<Value> = result
+        .content
+        .iter()
+        .map(|block| match block {
+            Block::Text { text, .. } => json!({"type": "text", "text": ellipsize(text, EVENT_TEXT_CHARS_MAX)}),
+            Block::Image { data, mime_type } => {
+                json!({"type": "image", "mimeType": mime_type, "bytes": data.len() / 4 * 3, "omitted": true})
+            }
+            other => json!(other),
+        })
+        .collect();
+    let mut shown = json!({"content": content});
+    if let Some(details) = &result.details {
+        shown["details"] = cut_texts(details);
+    }
+    shown
+}
+
+fn cut_texts(value: &Value) -> Value {
+    match value {
+        Value::String(text) => ellipsize(text, EVENT_TEXT_CHARS_MAX).into(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), cut_texts(value))).collect())
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line: from what was typed to one function per command and an exit code.
+//!
+//! `argv` understands the words, `environment` applies profile and `.env` files, the tables below name every command,
+//! and each command is one struct that declares its options and runs. One thread. Not here: what a gateway does.
+
+mod agent;
+mod argv;
+mod config;
+mod dashboard;
+mod environment;
+mod exit;
+mod gateway;
+mod gateway_probe;
+mod gateway_status;
+mod health;
+mod help;
+mod logs;
+mod output;
+mod rpc;
+mod sessions;
+mod setup;
+mod status;
+mod system;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
+
+use crate::config::load::{Snapshot, load};
+use crate::config::paths::Paths;
+use crate::config::types::Config;
+use argv::Resolved;
+use exit::{Failure, Outcome};
+
+/// What every command gets: where things are, and the configuration, read when first asked for.
+pub(crate) struct Cli {
+    /// Where everything is.
+    pub(crate) paths: Paths,
+    snapshot: OnceCell<Snapshot>,
+}
+
+impl Cli {
+    fn new(paths: Paths) -> Self {
+        Self { paths, snapshot: OnceCell::new() }
+    }
+
+    /// Returns the configuration file as it was at the first call.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        self.snapshot.get_or_init(|| load(&self.paths))
+    }
+
+    /// Returns the configuration.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.snapshot().typed
+    }
+}
+
+/// One command: its fields are its options.
+pub(crate) trait Command: FromArgs + ArgsInfo {
+    /// Whether it also runs on an invalid configuration.
+    const IS_LENIENT: bool = false;
+
+    /// Does the work.
+    fn run(self, cli: &Cli) -> Outcome;
+}
+
+/// A row of [`COMMANDS`].
+pub(crate) struct Row {
+    /// The words that name it.
+    path: &'static [&'static str],
+    /// Lines of the help's examples, without `clawdbot`.
+    examples: &'static [&'static str],
+    info: fn() -> CommandInfoWithArgs,
+    run: fn(&Cli, &[&str], &[&str]) -> Outcome,
+    is_lenient: bool,
+}
+
+const fn row<C: Command>(path: &'static [&'static str], examples: &'static [&'static str]) -> Row {
+    Row { path, examples, info: C::get_args_info, run: parse_and_run::<C>, is_lenient: C::IS_LENIENT }
+}
+
+fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome {
+    match C::from_args(path, args) {
+        Ok(command) => command.run(cli),
+        // `argv` has checked names and counts: only a value can be wrong here.
+        Err(early) => Err(Failure::text(format!("error: {}", early.output.trim_end()))),
+    }
+}
+
+/// Commands that only hold others, and what these are for.
+const GROUPS: &[(&[&str], &str)] = &[
+    (&["gateway"], "run the gateway, or ask a running one"),
+    (&["config"], "read and change the configuration file"),
+    (&["system"], "system events, heartbeats and presence"),
+    (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
+];
+
+/// Every command, in the order of the help.
+const COMMANDS: &[Row] = &[
+    row::<setup::Setup>(&["setup"], &["setup", "setup --workspace ~/assistant"]),
+    row::<config::Get>(&["config", "get"], &["config get gateway.port", "config get agents.list[0].id --json"]),
+    row::<config::Set>(
+        &["config", "set"],
+        &["config set gateway.mode local", "config set agents.defaults.model '{primary: \"openai/gpt-5\"}' --json"],
+    ),
+    row::<config::Unset>(&["config", "unset"], &["config unset channels.telegram.groups[-100123]"]),
+    row::<dashboard::Dashboard>(&["dashboard"], &["dashboard --no-open"]),
+    row::<agent::Agent>(
+        &["agent"],
+        &["agent --to +15555550123 --message \"status?\"", "agent --agent ops --message \"summarise the log\" --json"],
+    ),
+    row::<gateway::Run>(&["gateway"], GATEWAY_RUN_EXAMPLES),
+    row::<gateway::Run>(&["gateway", "run"], GATEWAY_RUN_EXAMPLES),
+    row::<gateway_status::Status>(&["gateway", "status"], &["gateway status", "gateway status --json --no-probe"]),
+    row::<gateway::Call>(
+        &["gateway", "call"],
+        &["gateway call health", "gateway call chat.history --params '{\"sessionKey\":\"main\"}'"],
+    ),
+    row::<gateway::Health>(&["gateway", "health"], &["gateway health --json"]),
+    row::<gateway_probe::Probe>(&["gateway", "probe"], &["gateway probe", "gateway probe --url ws://10.0.0.2:18789"]),
+    row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
+    row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
+    row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),
+    row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),
+    row::<system::HeartbeatDisable>(&["system", "heartbeat", "disable"], &["system heartbeat disable"]),
+    row::<system::Presence>(&["system", "presence"], &["system presence"]),
+    row::<status::Status>(&["status"], &["status", "status --json"]),
+    row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
+    row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+];
+
+const GATEWAY_RUN_EXAMPLES: &[&str] = &["gateway", "gateway --port 19001 --bind lan --token secret", "gateway --force"];
+
+/// Runs the command line and returns the exit code; `args` is without the program's name.
+pub fn main(args: Vec<String>) -> i32 {
+    match run(args) {
+        Ok(()) => 0,
+        Err(failure) => exit::report(&failure),
+    }
+}
+
+fn run(args: Vec<String>) -> Outcome {
+    let globals = argv::globals(args).map_err(Failure::profile)?;
+    environment::apply(&globals);
+    if globals.wants_version {
+        output::line(crate::gateway::version());
+        return Ok(());
+    }
+    let words: Vec<&str> = globals.words.iter().map(String::as_str).collect();
+    output::banner(&globals.words);
+    match argv::resolve(&words)? {
+        Resolved::Help { path, asked: true } => {
+            output::line(&help::render(&path));
+            Ok(())
+        }
+        Resolved::Help { path, asked: false } => Err(Failure::text(help::render(&path))),
+        Resolved::Command { row, args } => {
+            let args = argv::normalise(&(row.info)(), &args)?;
+            let cli = Cli::new(Paths::from_env());
+            if !row.is_lenient && !cli.snapshot().valid {
+                return Err(Failure::text(config::describe_invalid(&cli.paths, cli.snapshot())));
+            }
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            (row.run)(&cli, row.path, &args)
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `dashboard`: the address of the Control UI, with the token that it needs.
+
+use std::io::Write as _;
+use std::process::{Command as Process, Stdio};
+
+use super::exit::Outcome;
+use super::{Cli, Command, environment, output};
+use crate::config::paths::gateway_port;
+
+/// open the Control UI in a browser, or say how to reach it
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+pub(super) struct Dashboard {
+    /// print the address only
+    #[argh(switch)]
+    no_open: bool,
+}
+
+impl Command for Dashboard {
+    fn run(self, cli: &Cli) -> Outcome {
+        let gateway = &cli.config().gateway;
+        let port = gateway_port(None, cli.config());
+        let base = base_path(gateway.control_ui.base_path.as_deref());
+        let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
+        let query = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let query = query.map(|token| format!("?token={}", encode(&token))).unwrap_or_default();
+        let host = match gateway.bind.as_deref() {
+            Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+            Some("tailnet") => {
+                crate::client::target::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
+            }
+            _ => "127.0.0.1".to_owned(),
+        };
+        let url = format!("http://{host}:{port}{base}/{query}");
+        output::line(&format!("Dashboard URL: {url}"));
+        output::line(if copy(&url) { "Copied to clipboard." } else { "Copy to clipboard unavailable." });
+        if self.no_open {
+            output::line("Browser launch disabled (--no-open). Use the URL above.");
+        } else if open(&url) {
+            output::line("Opened in your browser. Keep that tab to control Clawdbot.");
+        } else {
+            let user = environment::var("USER").unwrap_or_else(|| "user".to_owned());
+            output::line("No GUI detected. Open from your computer:");
+            output::line(&format!("ssh -N -L {port}:127.0.0.1:{port} {user}@<host>"));
+            output::line("Then open:");
+            output::line(&format!("http://localhost:{port}{base}/{query}"));
+            output::line("Docs:");
+            output::line("https://docs.clawd.bot/gateway/remote");
+            output::line("https://docs.clawd.bot/web/control-ui");
+        }
+        Ok(())
+    }
+}
+
+/// Returns `/path` without a slash at the end; empty for the root.
+pub(super) fn base_path(configured: Option<&str>) -> String {
+    let path = configured.unwrap_or_default().trim().trim_matches('/');
+    if path.is_empty() { String::new() } else { format!("/{path}") }
+}
+
+fn has_display() -> bool {
+    cfg!(target_os = "macos") || environment::var("DISPLAY").is_some() || environment::var("WAYLAND_DISPLAY").is_some()
+}
+
+/// Hands the address to the desktop's opener, which returns at once.
+fn open(url: &str) -> bool {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let is_remote = environment::var("SSH_CONNECTION").is_some();
+    has_display()
+        && !is_remote
+        && Process::new(opener)
+            .arg(url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+fn copy(text: &str) -> bool {
+    let tools: [&[&str]; 4] =
+        [&["pbcopy"], &["wl-copy"], &["xclip", "-selection", "clipboard"], &["xsel", "--clipboard", "--input"]];
+    // Without a display the tools of the desktop would only wait for one.
+    has_display() && tools.iter().any(|tool| copy_with(tool, text))
+}
+
+fn copy_with(tool: &[&str], text: &str) -> bool {
+    let [program, args @ ..] = tool else { return false };
+    let child =
+        Process::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let Ok(mut child) = child else { return false };
+    let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(text.as_bytes()).is_ok());
+    child.wait().is_ok_and(|status| status.success()) && written
+}
+
+/// Percent-encodes everything but what a query value may hold as it is.
+fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(encode("a b/ü"), "a%20b%2F%C3%BC");
+        assert_eq!([base_path(None), base_path(Some("/ui/"))], [String::new(), "/ui".to_owned()]);
+    }
+}

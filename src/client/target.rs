@@ -1,0 +1,169 @@
+//! Which gateway is meant, and with which secrets: flags, then environment, then configuration (cli.md §2).
+//!
+//! Pure decisions over values that the caller read; nothing is looked up on the network.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::base::secret::Secret;
+use crate::config::paths::{Paths, gateway_port};
+use crate::config::types::Config;
+
+use super::ClientError;
+
+/// A gateway to talk to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// WebSocket URL.
+    pub url: String,
+    /// Where the URL comes from, for people.
+    pub source: String,
+    /// `Bind: <mode>`, when the URL is the local one.
+    pub bind_detail: Option<String>,
+    /// What to say about a remote mode without URL.
+    pub remote_fallback_note: Option<String>,
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// Shared token.
+    pub token: Option<Secret>,
+    /// Shared password.
+    pub password: Option<Secret>,
+}
+
+/// What the command line says about the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--url`.
+    pub url: Option<String>,
+    /// `--token`.
+    pub token: Option<String>,
+    /// `--password`.
+    pub password: Option<String>,
+}
+
+impl Target {
+    /// Decides from flags, the process environment and the configuration.
+    pub fn resolve(paths: &Paths, config: &Config, overrides: &Overrides) -> Self {
+        Self::resolve_with(paths, config, overrides, |name| std::env::var(name).ok())
+    }
+
+    /// As [`Target::resolve`], with the variables read through `env`.
+    pub fn resolve_with(
+        paths: &Paths,
+        config: &Config,
+        overrides: &Overrides,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let gateway = &config.gateway;
+        let is_remote = gateway.mode.as_deref() == Some("remote");
+        let flag = given(overrides.url.as_deref());
+        let remote = if is_remote { given(gateway.remote.url.as_deref()) } else { None };
+        let mut bind_detail = None;
+        let mut note = None;
+        let (url, source) = match (flag, remote) {
+            (Some(url), _) => (url, "cli --url".to_owned()),
+            (None, Some(url)) => (url, "config gateway.remote.url".to_owned()),
+            (None, None) => {
+                let (url, source) = local_url(config);
+                bind_detail = Some(format!("Bind: {}", gateway.bind.as_deref().unwrap_or("loopback")));
+                if is_remote {
+                    note = Some(
+                        "Warn: gateway.mode=remote but gateway.remote.url is missing; set gateway.remote.url or switch gateway.mode=local."
+                            .to_owned(),
+                    );
+                    (url, "missing gateway.remote.url (fallback local)".to_owned())
+                } else {
+                    (url, source)
+                }
+            }
+        };
+        let first = |candidates: [Option<String>; 3]| {
+            candidates.into_iter().find_map(|text| given(text.as_deref())).map(Secret::new)
+        };
+        let token = match is_remote {
+            true => first([overrides.token.clone(), gateway.remote.token.clone(), None]),
+            false => first([overrides.token.clone(), env("CLAWDBOT_GATEWAY_TOKEN"), gateway.auth.token.clone()]),
+        };
+        let configured = if is_remote { &gateway.remote.password } else { &gateway.auth.password };
+        let password = first([overrides.password.clone(), env("CLAWDBOT_GATEWAY_PASSWORD"), configured.clone()]);
+        Self {
+            url,
+            source,
+            bind_detail,
+            remote_fallback_note: note,
+            config_file: paths.config_file.clone(),
+            token,
+            password,
+        }
+    }
+
+    /// Returns the block of connection details that errors end with.
+    pub fn details(&self) -> String {
+        let mut lines = vec![
+            format!("Gateway target: {}", self.url),
+            format!("Source: {}", self.source),
+            format!("Config: {}", self.config_file.display()),
+        ];
+        lines.extend(self.bind_detail.clone());
+        lines.extend(self.remote_fallback_note.clone());
+        lines.join("\n")
+    }
+
+    /// Refuses to call the local gateway when a remote one is configured without its URL.
+    ///
+    /// # Errors
+    /// `Unusable`, with what to do.
+    pub fn check(&self) -> Result<(), ClientError> {
+        if self.remote_fallback_note.is_none() {
+            return Ok(());
+        }
+        Err(ClientError::Unusable(format!(
+            "gateway remote mode misconfigured: gateway.remote.url missing\nConfig: {}\nFix: set gateway.remote.url, or set gateway.mode=local.",
+            self.config_file.display()
+        )))
+    }
+}
+
+/// Returns the URL of this machine's own gateway and where it comes from.
+pub fn local_url(config: &Config) -> (String, String) {
+    let port = gateway_port(None, config);
+    let scheme = if config.gateway.tls.enabled == Some(true) { "wss" } else { "ws" };
+    let tailnet = if config.gateway.bind.as_deref() == Some("tailnet") { tailnet_ipv4() } else { None };
+    match tailnet {
+        Some(ip) => (format!("{scheme}://{ip}:{port}"), format!("local tailnet {ip}")),
+        None => (format!("{scheme}://127.0.0.1:{port}"), "local loopback".to_owned()),
+    }
+}
+
+/// Returns this machine's address in the tailnet range (100.64.0.0/10), if an interface has one.
+pub fn tailnet_ipv4() -> Option<Ipv4Addr> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: getifaddrs writes a list head that is freed below; it is read only between the two calls.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return None;
+    }
+    let mut found = None;
+    let mut next = list;
+    while let Some(entry) = std::ptr::NonNull::new(next) {
+        // SAFETY: the entry belongs to the list; an address of family AF_INET is a sockaddr_in.
+        unsafe {
+            let entry = entry.as_ref();
+            next = entry.ifa_next;
+            if !entry.ifa_addr.is_null() && i32::from((*entry.ifa_addr).sa_family) == libc::AF_INET {
+                let address = entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
+                let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+                if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 {
+                    found = Some(ip);
+                    break;
+                }
+            }
+        }
+    }
+    // SAFETY: the list came from getifaddrs and is not used again.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
+fn given(text: Option<&str>) -> Option<String> {
+    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}

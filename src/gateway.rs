@@ -1,0 +1,90 @@
+//! The wiring: the one place that knows both the features and the network.
+//!
+//! `supervise` runs start → wait → stop; `boot` starts and stops one gateway; `work` is everything that can make it act.
+
+pub mod attachments;
+pub mod auth;
+mod boot;
+mod chat_commands;
+mod client;
+mod connect;
+mod ctx;
+mod dedupe;
+mod dev;
+mod dispatch;
+mod events;
+mod fanout;
+mod force;
+mod health;
+mod heartbeat;
+mod host;
+mod http;
+mod lock;
+mod methods;
+mod reload;
+mod runs;
+mod start_run;
+mod supervise;
+mod surfaces;
+mod system_events;
+mod ticket;
+mod work;
+mod ws_log;
+
+pub use supervise::run;
+
+use crate::config::paths::Paths;
+
+/// What `clawdbot gateway` was asked to do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where files are.
+    pub paths: Paths,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--bind`.
+    pub bind: Option<String>,
+    /// `--auth`.
+    pub auth: Option<String>,
+    /// `--token`.
+    pub token: Option<String>,
+    /// `--password`.
+    pub password: Option<String>,
+    /// `--tailscale`.
+    pub tailscale: Option<String>,
+    /// `--allow-unconfigured`.
+    pub allow_unconfigured: bool,
+    /// `--dev`, or profile dev.
+    pub dev: bool,
+    /// `--reset`.
+    pub reset: bool,
+    /// `--force`.
+    pub force: bool,
+    /// `--verbose`.
+    pub verbose: bool,
+    /// `--ws-log`.
+    pub ws_log: WsLog,
+}
+
+/// Style of the WebSocket log with `--verbose`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WsLog {
+    /// One line per request.
+    #[default]
+    Auto,
+    /// Each frame.
+    Full,
+    /// One line per request.
+    Compact,
+}
+
+/// Returns the version this gateway reports.
+pub fn version() -> &'static str {
+    static VERSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    VERSION.get_or_init(|| {
+        std::env::var("CLAWDBOT_BUNDLED_VERSION")
+            .ok()
+            .filter(|version| !version.is_empty())
+            .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    })
+}

@@ -1,0 +1,336 @@
+//! Starting and stopping one gateway, in order.
+//!
+//! [`Gateway::start`] reads like a table of contents; what was started is dropped in reverse when a later step fails.
+//! [`Gateway::stop`] is the order of architecture §8. Runs on `main`. Not here: the process (`supervise`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use super::auth::{Auth, Mode, Overrides};
+use super::client::Client;
+use super::ctx::Ctx;
+use super::dedupe::Dedupe;
+use super::health::{self, HealthStore};
+use super::reload::Change;
+use super::runs::Runs;
+use super::surfaces::GatewaySurface;
+use super::system_events::SystemEvents;
+use super::work::{self, Due, Work};
+use super::{RunOptions, events, host, version};
+use crate::agent::run::Agent;
+use crate::agent::sessions::Sessions;
+use crate::agent::{models, session};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::rng::{Rng, SystemRng};
+use crate::base::secret::Secret;
+use crate::base::thread::{self, Joiner};
+use crate::base::timer::Timer;
+use crate::config::live::Live;
+use crate::config::load::Snapshot;
+use crate::config::paths::gateway_port;
+use crate::config::types::Config;
+use crate::config::watch::ConfigWatch;
+use crate::devices::pairing::Pairing;
+use crate::logging;
+use crate::net::{EventLoop, Limits, LoopMsg};
+use crate::presence::{Presence, PresenceEntry};
+use crate::work::jobs::Jobs;
+use crate::work::pool::{Pool, work_queue, worker_count};
+
+/// Share of the file limit that connections may use, in percent.
+const CONNECTION_SHARE_PERCENT: u64 = 90;
+/// How long running jobs get to end after their tokens were cancelled.
+const JOBS_GRACE: Duration = Duration::from_secs(3);
+/// How long sockets get to take what is queued for them.
+const FLUSH_GRACE: Duration = Duration::from_secs(1);
+
+/// What survives a restart in the process.
+#[derive(Clone)]
+pub struct Carried {
+    /// Who is there.
+    pub presence: Arc<Presence>,
+    /// Lines waiting for prompts.
+    pub system_events: Arc<SystemEvents>,
+    /// When the process started.
+    pub started_at: Instant,
+}
+
+impl Carried {
+    /// What the first start begins with.
+    pub fn new() -> Self {
+        let host = host::describe();
+        let text = format!("Gateway: {} ({}) · app {} · mode gateway · reason self", host.name, host.ip, version());
+        let entry = PresenceEntry {
+            host: Some(host.name),
+            ip: Some(host.ip),
+            version: Some(version().to_owned()),
+            platform: Some(host.platform),
+            device_family: Some(host.family.to_owned()),
+            model_identifier: Some(host.model.to_owned()),
+            mode: Some("gateway".to_owned()),
+            reason: Some("self".to_owned()),
+            text,
+            ..PresenceEntry::default()
+        };
+        Self { presence: Arc::new(Presence::new(entry)), system_events: Arc::default(), started_at: Instant::now() }
+    }
+}
+
+/// Why a stop happens; decides what clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopKind {
+    /// The process ends.
+    Stop,
+    /// The gateway comes back at once.
+    Restart,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    cx: Arc<Ctx>,
+    // Dropped by `stop` in its own order; in this order when a start fails half-way.
+    watch: Option<ConfigWatch>,
+    timer: Option<Timer<Due>>,
+    loop_thread: Option<Joiner>,
+    pool: Option<Pool>,
+}
+
+/// Where a gateway listens, decided before anything is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The bind mode.
+    pub mode: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+impl Gateway {
+    /// Starts a gateway on the configuration in `snapshot`. `on_change` hears of every valid edit of the file.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting; nothing of it runs then.
+    pub fn start(
+        options: &RunOptions,
+        snapshot: Snapshot,
+        carried: &Carried,
+        on_change: impl Fn(Change) + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let paths = options.paths.clone();
+        let live = Live::new(snapshot);
+        let config = live.get();
+        let auth = resolve_auth(options, &config)?;
+        let address = resolve_address(options, &config);
+        refuse_open_door(&address, &auth)?;
+
+        // Stores.
+        let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
+        let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
+        let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
+
+        // The loop, bound but not running: a busy port must be known before anything else starts.
+        let listeners = host::listen(address.ip, address.port).map_err(|error| bind_error(&address, &error))?;
+        let addresses: Vec<SocketAddr> = listeners.iter().map(|(address, _)| *address).collect();
+        let (work_sender, work_receiver) = work_queue::<Work>();
+        let surface = GatewaySurface { clock: clock.clone(), rng: rng.clone() };
+        let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
+        let (event_loop, net) =
+            EventLoop::<Client, Work>::new(listeners, Box::new(surface), limits(), work_sender.clone())
+                .context("start the event loop")?;
+
+        // Timer and workers.
+        let timer = Timer::start(move |due| {
+            // The workers always drain their queue; a closed one means that the gateway is stopping.
+            let _ = work_sender.send(Work::Due(due));
+        })
+        .context("start the timer")?;
+        let cx = Arc::new(Ctx {
+            net: net.clone(),
+            jobs: Jobs::new(super::reload::lane_caps(&config)),
+            timer: timer.handle(),
+            config: live,
+            paths: paths.clone(),
+            clock,
+            rng,
+            auth,
+            pairing,
+            presence: carried.presence.clone(),
+            health: HealthStore::new(),
+            sessions,
+            agent,
+            runs: Runs::default(),
+            dedupe: Dedupe::default(),
+            system_events: carried.system_events.clone(),
+            host: host::describe(),
+            started_at: carried.started_at,
+        });
+        let worker_cx = cx.clone();
+        let pool = Pool::start(
+            worker_count(),
+            &work_receiver,
+            move || net.work_taken(),
+            move |item| work::handle(&worker_cx, item),
+        )
+        .context("start the frame workers")?;
+        // Only the workers may hold the receiving end: when they go, senders must notice.
+        drop(work_receiver);
+
+        // Accept clients.
+        let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
+            .context("start the event loop's thread")?;
+        work::arm(&cx);
+        banner(&cx, &config, &addresses);
+        health::refresh_soon(&cx);
+
+        // Watch the configuration.
+        let watch = start_watch(&cx, on_change);
+        Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool) })
+    }
+
+    /// Applies a changed configuration.
+    pub fn reload(&self, change: Change) -> super::reload::Applied {
+        super::reload::apply(&self.cx, change)
+    }
+
+    /// Returns whether SIGUSR1 by hand restarts the gateway.
+    pub fn may_restart_by_signal(&self) -> bool {
+        self.cx.config.get().commands.restart == Some(true)
+    }
+
+    /// Stops, in order; what does not end in time is abandoned.
+    pub fn stop(mut self, kind: StopKind) {
+        let (reason, restart_expected_ms) = match kind {
+            StopKind::Stop => ("gateway stopping", None),
+            StopKind::Restart => ("gateway restarting", Some(1500)),
+        };
+        drop(self.watch.take());
+        let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
+        events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
+        drop(self.timer.take());
+        // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
+        self.cx.jobs.close();
+        self.cx.runs.cancel_all();
+        if !self.cx.jobs.join(JOBS_GRACE) {
+            log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
+        }
+        self.cx.sessions.close();
+        self.cx.pairing.close();
+        // compat: 1012 "service restart" for a plain stop too; clients wait for it.
+        let reason = "service restart".to_owned();
+        self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });
+        drop(self.loop_thread.take());
+        // The loop and the timer held the last senders of the work queue, so the workers run out of work.
+        if let Some(pool) = self.pool.take() {
+            pool.join();
+        }
+        log::logger().flush();
+    }
+}
+
+fn limits() -> Limits {
+    let files = host::raise_file_limit();
+    let share = usize::try_from(files * CONNECTION_SHARE_PERCENT / 100).unwrap_or(usize::MAX);
+    let limits = Limits::default();
+    let connections_max = limits.connections_max.min(share.max(16));
+    // On a host that grants few files, silent peers may still not take all of them.
+    let unadmitted_max = limits.unadmitted_max.min(connections_max / 2);
+    Limits { connections_max, unadmitted_max, ..limits }
+}
+
+/// Decides the authentication, or says what is missing.
+pub fn resolve_auth(options: &RunOptions, config: &Config) -> anyhow::Result<Auth> {
+    let secret = |text: &Option<String>| text.clone().filter(|text| !text.is_empty()).map(Secret::new);
+    let overrides =
+        Overrides { mode: options.auth.clone(), token: secret(&options.token), password: secret(&options.password) };
+    let auth = Auth::resolve(config, &overrides, |name| std::env::var(name).ok());
+    match &auth.mode {
+        Mode::Token(None) => bail!(
+            "Gateway auth is set to token, but no token is configured.\n\
+             Set gateway.auth.token (or CLAWDBOT_GATEWAY_TOKEN), or pass --token."
+        ),
+        Mode::Password(None) => bail!(
+            "Gateway auth is set to password, but no password is configured.\n\
+             Set gateway.auth.password (or CLAWDBOT_GATEWAY_PASSWORD), or pass --password."
+        ),
+        _ => Ok(auth),
+    }
+}
+
+/// Decides where to listen.
+pub fn resolve_address(options: &RunOptions, config: &Config) -> Address {
+    let mode = options.bind.clone().or_else(|| config.gateway.bind.clone()).unwrap_or_else(|| "loopback".to_owned());
+    let ip = host::bind_address(&mode, config);
+    Address { mode, ip, port: gateway_port(options.port, config) }
+}
+
+/// Beyond this machine only with a secret.
+fn refuse_open_door(address: &Address, auth: &Auth) -> anyhow::Result<()> {
+    if !address.ip.is_loopback() && !auth.is_required() {
+        bail!(
+            "Refusing to bind gateway to {} without auth.\n\
+             Set gateway.auth.token (or CLAWDBOT_GATEWAY_TOKEN) or pass --token.",
+            address.mode
+        );
+    }
+    Ok(())
+}
+
+fn bind_error(address: &Address, error: &std::io::Error) -> anyhow::Error {
+    let url = format!("ws://{}:{}", address.ip, address.port);
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        anyhow::anyhow!("another gateway instance is already listening on {url}").context(PortInUse(address.port))
+    } else {
+        anyhow::anyhow!("failed to bind gateway socket on {url}: {error}")
+    }
+}
+
+/// Marks a start that failed because the port is taken.
+#[derive(Debug)]
+pub struct PortInUse(pub u16);
+
+impl std::fmt::Display for PortInUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Port {} is already in use.", self.0)
+    }
+}
+
+fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
+    let agent = session::default_agent(config);
+    match models::resolve(config, &agent, None, None) {
+        Ok(model) => log::info!(target: "gateway", "agent model: {}/{}", model.provider, model.id),
+        Err(error) => log::warn!(target: "gateway", "agent model: {error}"),
+    }
+    let pid = std::process::id();
+    for (index, address) in addresses.iter().enumerate() {
+        let suffix = if index == 0 { format!(" (PID {pid})") } else { String::new() };
+        log::info!(target: "gateway", "listening on ws://{address}{suffix}");
+    }
+    if let Some(file) = logging::current_file() {
+        log::info!(target: "gateway", "log file: {}", file.display());
+    }
+    if !cx.auth.is_required() {
+        log::warn!(
+            target: "gateway",
+            "no token or password is set: every program on this machine may use the gateway (set gateway.auth.token)",
+        );
+    }
+}
+
+fn start_watch(cx: &Arc<Ctx>, on_change: impl Fn(Change) + Send + 'static) -> Option<ConfigWatch> {
+    let debounce = Duration::from_millis(cx.config.get().gateway.reload.debounce_ms.unwrap_or(300));
+    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| on_change(Change(Box::new(snapshot))));
+    match watch {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            log::warn!(target: "gateway/reload", "config watcher error: {error}; edits need a restart");
+            None
+        }
+    }
+}

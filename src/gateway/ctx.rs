@@ -1,0 +1,102 @@
+//! What handlers get: the stores, the queues, the clock. Built once per start by `boot`; shared by every worker and job.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::auth::Auth;
+use super::client::Client;
+use super::dedupe::Dedupe;
+use super::health::HealthStore;
+use super::runs::Runs;
+use super::system_events::SystemEvents;
+use super::work::Due;
+use crate::agent::run::Agent;
+use crate::agent::session;
+use crate::agent::sessions::Sessions;
+use crate::base::clock::Clock;
+use crate::base::rng::Rng;
+use crate::base::timer::TimerHandle;
+use crate::config::live::Live;
+use crate::config::paths::Paths;
+use crate::devices::pairing::Pairing;
+use crate::net::LoopHandle;
+use crate::presence::Presence;
+use crate::work::jobs::Jobs;
+
+/// See the module.
+pub struct Ctx {
+    /// The event loop.
+    pub net: LoopHandle<Client>,
+    /// Jobs under lanes.
+    pub jobs: Jobs,
+    /// Things that are due later.
+    pub timer: TimerHandle<Due>,
+    /// The configuration.
+    pub config: Live,
+    /// Where files are.
+    pub paths: Paths,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// What clients must show; fixed for this start.
+    pub auth: Auth,
+    /// Paired devices.
+    pub pairing: Pairing,
+    /// Who is there.
+    pub presence: Arc<Presence>,
+    /// The health snapshot.
+    pub health: HealthStore,
+    /// Session indexes and transcripts.
+    pub sessions: Arc<Sessions>,
+    /// What runs need.
+    pub agent: Agent,
+    /// Active and finished runs.
+    pub runs: Runs,
+    /// Results by idempotency key.
+    pub dedupe: Dedupe,
+    /// Lines waiting for prompts.
+    pub system_events: Arc<SystemEvents>,
+    /// This machine.
+    pub host: Host,
+    /// When this process started.
+    pub started_at: Instant,
+}
+
+/// What this machine says about itself.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Host name.
+    pub name: String,
+    /// First external IPv4 address, else the host name.
+    pub ip: String,
+    /// `linux 6.1.0`.
+    pub platform: String,
+    /// `Linux`, `Mac`, `Windows`.
+    pub family: &'static str,
+    /// CPU architecture as Node names it (`x64`, `arm64`).
+    pub model: &'static str,
+}
+
+impl Ctx {
+    /// Returns `snapshot.sessionDefaults`.
+    pub fn session_defaults(&self) -> Value {
+        let config = self.config.get();
+        let agent = session::default_agent(&config);
+        let scope = config.session.scope.as_deref().unwrap_or("per-sender");
+        json!({
+            "defaultAgentId": agent.as_str(),
+            "mainKey": "main",
+            "mainSessionKey": session::main_key(&config, &agent).as_str(),
+            "scope": scope,
+        })
+    }
+
+    /// Returns the key of the default agent's main session.
+    pub fn main_session(&self) -> crate::base::ids::SessionKey {
+        let config = self.config.get();
+        session::main_key(&config, &session::default_agent(&config))
+    }
+}

@@ -1,0 +1,160 @@
+//! From a frame to its answer: parse → authorise → look up → validate → decode → call (architecture §5).
+//!
+//! Runs on frame workers; a handler that would take long gives its ticket to a job. A panic in a handler answers that
+//! request and nothing else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::client::{Client, Role, scope};
+use super::ctx::Ctx;
+use super::methods::{self, Access, Method, Place};
+use super::ticket::{Outcome, Ticket};
+use crate::base::ids::ConnId;
+use crate::net::LoopMsg;
+use crate::net::ws::text_frame;
+use crate::protocol::error::ErrorShape;
+use crate::protocol::frame::{BadFrame, Request, error_text, parse_request};
+use crate::protocol::validate;
+
+/// A frame that takes longer than this is logged with its method.
+const SLOW_FRAME: Duration = Duration::from_millis(50);
+
+/// What a handler answers.
+pub enum Reply {
+    /// This, now.
+    Now(Value),
+    /// The ticket answers.
+    Later,
+}
+
+/// One request of an admitted client, as handlers see it.
+pub struct Call {
+    /// The connection.
+    pub conn: ConnId,
+    /// Who asks.
+    pub client: Arc<Client>,
+    /// The request's id.
+    pub id: Value,
+    /// Its parameters; `{}` when absent or null.
+    pub params: Value,
+}
+
+impl Call {
+    /// Decodes the parameters.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST; after a passed schema this means that schema and type differ.
+    pub fn decode<P: DeserializeOwned>(&mut self, method: &str) -> Result<P, ErrorShape> {
+        serde_json::from_value(self.params.take())
+            .map_err(|error| ErrorShape::invalid(format!("invalid {method} params: {error}")))
+    }
+
+    /// Returns the ticket for answering later; the handler then returns [`Reply::Later`].
+    pub fn ticket(&self, cx: &Ctx) -> Ticket {
+        Ticket::new(cx.net.clone(), self.conn, self.id.clone())
+    }
+}
+
+/// Handles a batch of one client, in order, and sends all answers back at once.
+pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, batch: Vec<Bytes>) {
+    let mut answers = Vec::with_capacity(batch.len());
+    for bytes in batch {
+        if let Some(text) = one(cx, conn, client, &bytes) {
+            answers.push(text_frame(&text));
+        }
+    }
+    cx.net.send(LoopMsg::Done { conn, frames: answers });
+}
+
+fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Option<String> {
+    let request = match parse_request(bytes) {
+        Ok(request) => request,
+        // compat: after the handshake what is not JSON is ignored.
+        Err(BadFrame::NotJson(error)) => {
+            log::warn!(target: "gateway/ws", "frame is not JSON conn={}: {error}", client.conn_id);
+            return None;
+        }
+        Err(BadFrame::NotRequest { id, message }) => return Some(error_text(&id, &ErrorShape::invalid(message), None)),
+    };
+    let Request { id, method, params } = request;
+    let started = cx.clock.now();
+    let call = Call {
+        conn,
+        client: client.clone(),
+        id: Value::String(id),
+        params: params.filter(|params| !params.is_null()).unwrap_or_else(|| json!({})),
+    };
+    let id = call.id.clone();
+    let result = catch_unwind(AssertUnwindSafe(|| run(cx, &method, call))).unwrap_or_else(|_| {
+        Err(ErrorShape::unavailable(format!("{method} failed unexpectedly; see the gateway's log")))
+    });
+    let took = cx.clock.now().saturating_duration_since(started);
+    if took > SLOW_FRAME {
+        log::warn!(target: "gateway/ws", "slow frame {method} took {}ms", took.as_millis());
+    }
+    let outcome = match result {
+        Ok(Reply::Later) => return None,
+        Ok(Reply::Now(payload)) => Outcome::Ok(payload),
+        Err(error) => Outcome::from(Err(error)),
+    };
+    super::ws_log::response(&method, &outcome, took, &client.conn_id, &id);
+    Some(outcome.text(&id))
+}
+
+fn run(cx: &Arc<Ctx>, name: &str, call: Call) -> Result<Reply, ErrorShape> {
+    // Authorisation before lookup, as the original: an under-privileged caller learns nothing about method names.
+    let method = methods::find(name);
+    authorise(&call.client, name, method.map_or(Access::Admin, |method| method.access))?;
+    let Some(method) = method else {
+        return Err(match name {
+            "connect" => ErrorShape::invalid("connect is only valid as the first request"),
+            _ => ErrorShape::invalid(format!("unknown method: {name}")),
+        });
+    };
+    if let Some(definition) = method.definition {
+        validate::check(definition, &call.params)
+            .map_err(|issues| ErrorShape::invalid(format!("invalid {name} params: {issues}")))?;
+    }
+    match method.place {
+        Place::Frame => (method.handler)(cx, call),
+        Place::Lane(lane) => on_lane(cx, method, lane, call),
+    }
+}
+
+/// Runs a handler as a job, with its ticket.
+fn on_lane(cx: &Arc<Ctx>, method: &'static Method, lane: &str, call: Call) -> Result<Reply, ErrorShape> {
+    let ticket = call.ticket(cx);
+    let job_cx = cx.clone();
+    let submitted = cx.jobs.submit(vec![lane.to_owned()], move || match (method.handler)(&job_cx, call) {
+        Ok(Reply::Now(payload)) => ticket.finish(Ok(payload)),
+        Ok(Reply::Later) => ticket.forget(),
+        Err(error) => ticket.finish(Err(error)),
+    });
+    match submitted {
+        // A refused job dropped its ticket, which answered.
+        Ok(()) | Err(_) => Ok(Reply::Later),
+    }
+}
+
+/// Checks role and scope (protocol.md §4).
+fn authorise(client: &Client, method: &str, access: Access) -> Result<(), ErrorShape> {
+    if client.role == Role::Node {
+        return Err(ErrorShape::invalid("unauthorized role: node"));
+    }
+    let (needed, name) = match access {
+        Access::Read => (scope::READ | scope::WRITE, "operator.read"),
+        Access::Write => (scope::WRITE, "operator.write"),
+        Access::Admin => (0, "operator.admin"),
+    };
+    if client.scopes & (scope::ADMIN | needed) == 0 {
+        log::debug!(target: "gateway/ws", "refused {method}: missing scope {name} conn={}", client.conn_id);
+        return Err(ErrorShape::invalid(format!("missing scope: {name}")));
+    }
+    Ok(())
+}

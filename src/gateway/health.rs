@@ -1,0 +1,172 @@
+//! The health snapshot: made at most once at a time, kept, broadcast when it is new (protocol.md §8.1).
+//!
+//! Owns the last snapshot and its version. A refresh is a job of lane `disk` (it reads session indexes); callers that
+//! come while one is under way wait for that one, so N clients cause one refresh and one event, not N of each.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::ctx::Ctx;
+use super::events;
+use super::ticket::Ticket;
+use crate::agent::{listing, session};
+use crate::base::clock::UnixMs;
+
+/// A cached snapshot older than this is not answered.
+pub const CACHE_MS: UnixMs = 60_000;
+
+#[derive(Debug)]
+struct State {
+    latest: Option<Arc<Value>>,
+    made_at_ms: UnixMs,
+    version: u64,
+    is_refreshing: bool,
+    /// Callers that wait for the refresh under way.
+    waiting: Vec<Ticket>,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct HealthStore {
+    state: Mutex<State>,
+}
+
+impl HealthStore {
+    /// Returns a store without a snapshot.
+    pub fn new() -> Self {
+        let state = State { latest: None, made_at_ms: 0, version: 1, is_refreshing: false, waiting: Vec::new() };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Returns the last snapshot, if any, and the version.
+    pub fn latest(&self) -> (Option<Arc<Value>>, u64) {
+        let state = self.lock();
+        (state.latest.clone(), state.version)
+    }
+
+    /// Returns the snapshot if it is younger than [`CACHE_MS`].
+    pub fn cached(&self, now_ms: UnixMs) -> Option<Arc<Value>> {
+        let state = self.lock();
+        state.latest.clone().filter(|_| now_ms.saturating_sub(state.made_at_ms) < CACHE_MS)
+    }
+
+    /// Returns the version.
+    pub fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// Joins the refresh under way or claims the next one; returns whether the caller must start it.
+    fn join(&self, ticket: Option<Ticket>) -> bool {
+        let mut state = self.lock();
+        state.waiting.extend(ticket);
+        !std::mem::replace(&mut state.is_refreshing, true)
+    }
+
+    fn complete(&self, snapshot: Arc<Value>, now_ms: UnixMs) -> (u64, Vec<Ticket>) {
+        let mut state = self.lock();
+        state.latest = Some(snapshot);
+        state.made_at_ms = now_ms;
+        state.version += 1;
+        state.is_refreshing = false;
+        (state.version, std::mem::take(&mut state.waiting))
+    }
+
+    fn give_up(&self) -> Vec<Ticket> {
+        let mut state = self.lock();
+        state.is_refreshing = false;
+        std::mem::take(&mut state.waiting)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for HealthStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Starts a refresh unless one is under way.
+pub fn refresh_soon(cx: &Arc<Ctx>) {
+    refresh(cx, None);
+}
+
+/// Answers the ticket with the next snapshot.
+pub fn refresh_then(cx: &Arc<Ctx>, ticket: Ticket) {
+    refresh(cx, Some(ticket));
+}
+
+fn refresh(cx: &Arc<Ctx>, ticket: Option<Ticket>) {
+    if !cx.health.join(ticket) {
+        return;
+    }
+    let job_cx = cx.clone();
+    let submitted = cx.jobs.submit(vec!["disk".to_owned()], move || {
+        // If making it panics, those who wait must not wait for ever.
+        let guard = GiveUp(&job_cx.health);
+        let snapshot = Arc::new(make(&job_cx));
+        std::mem::forget(guard);
+        let (version, waiting) = job_cx.health.complete(snapshot.clone(), job_cx.clock.now_ms());
+        let presence_version = job_cx.presence.version();
+        events::broadcast(&job_cx.net, events::HEALTH, &*snapshot, Some((presence_version, version)));
+        for ticket in waiting {
+            ticket.finish(Ok((*snapshot).clone()));
+        }
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/health", "health refresh not started: {error}");
+        drop(cx.health.give_up());
+    }
+}
+
+struct GiveUp<'a>(&'a HealthStore);
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        drop(self.0.give_up());
+    }
+}
+
+/// Makes a snapshot. Channels come with their own work; none is configured in this version.
+fn make(cx: &Ctx) -> Value {
+    let started = cx.clock.now();
+    let config = cx.config.get();
+    let now_ms = cx.clock.now_ms();
+    let default_agent = session::default_agent(&config);
+    let mut agents = Vec::new();
+    let mut default_sessions = json!({});
+    let mut heartbeat_seconds = 0;
+    for agent in session::agent_ids(&config) {
+        let heartbeat = super::heartbeat::settings(&config, &agent);
+        let sessions = json!(listing::health_sessions(&cx.sessions, &agent, now_ms));
+        let entry = config.agents.list.iter().find(|entry| session::normalize_agent_id(&entry.id) == agent);
+        let mut row = json!({"agentId": agent.as_str()});
+        if let Some(name) = entry.and_then(|entry| entry.name.as_deref()) {
+            row["name"] = name.into();
+        }
+        row["isDefault"] = (agent == default_agent).into();
+        row["heartbeat"] = heartbeat.to_health();
+        row["sessions"] = sessions.clone();
+        if agent == default_agent {
+            heartbeat_seconds = heartbeat.every_ms.unwrap_or(0) / 1000;
+            default_sessions = sessions;
+        }
+        agents.push(row);
+    }
+    let took = cx.clock.now().saturating_duration_since(started);
+    json!({
+        "ok": true,
+        "ts": now_ms,
+        "durationMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "channels": {},
+        "channelOrder": [],
+        "channelLabels": {},
+        "heartbeatSeconds": heartbeat_seconds,
+        "defaultAgentId": default_agent.as_str(),
+        "agents": agents,
+        "sessions": default_sessions,
+    })
+}

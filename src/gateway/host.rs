@@ -1,0 +1,137 @@
+//! What this machine is called and where it is reached: names, addresses, the address to bind.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use super::ctx::Host;
+use crate::config::types::Config;
+use crate::net::Listener;
+
+/// Asks the system.
+pub fn describe() -> Host {
+    let name = host_name();
+    let ip = external_ipv4().map_or_else(|| name.clone(), |ip| ip.to_string());
+    let family = if cfg!(target_os = "macos") { "Mac" } else { "Linux" };
+    let system = if cfg!(target_os = "macos") { "macos" } else { "linux" };
+    let model = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        "x86" => "ia32",
+        other => other,
+    };
+    Host { name, ip, platform: format!("{system} {}", kernel_release()), family, model }
+}
+
+fn host_name() -> String {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the buffer is valid for its length; gethostname writes at most that much.
+    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) };
+    let length = buffer.iter().position(|&byte| byte == 0).unwrap_or(buffer.len());
+    match String::from_utf8_lossy(&buffer[..length]).into_owned() {
+        name if result == 0 && !name.is_empty() => name,
+        _ => "localhost".to_owned(),
+    }
+}
+
+fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// The addresses of this machine's interfaces that are up.
+fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: getifaddrs fills the pointer with a list that freeifaddrs below releases.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut at = list;
+    while !at.is_null() {
+        // SAFETY: `at` is an entry of the list, which lives until freeifaddrs.
+        let entry = unsafe { &*at };
+        // SAFETY: ifa_addr is null or points at a sockaddr; the family says that it is a sockaddr_in.
+        if !entry.ifa_addr.is_null() && i32::from(unsafe { (*entry.ifa_addr).sa_family }) == libc::AF_INET {
+            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
+            // SAFETY: ifa_name is a NUL-terminated string of the list.
+            let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
+            found.push((name, Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr))));
+        }
+        at = entry.ifa_next;
+    }
+    // SAFETY: the list came from getifaddrs and is not used afterwards.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
+fn external_ipv4() -> Option<Ipv4Addr> {
+    let external: Vec<(String, Ipv4Addr)> = interface_ipv4s().into_iter().filter(|(_, ip)| !ip.is_loopback()).collect();
+    let preferred = external.iter().find(|(name, _)| name == "en0" || name == "eth0");
+    preferred.or(external.first()).map(|&(_, ip)| ip)
+}
+
+/// The first address in Tailscale's range.
+fn tailnet_ipv4() -> Option<Ipv4Addr> {
+    interface_ipv4s().into_iter().map(|(_, ip)| ip).find(|ip| {
+        let [first, second, ..] = ip.octets();
+        first == 100 && (64..128).contains(&second)
+    })
+}
+
+/// Decides the address of a bind mode (http.md §10.1).
+pub fn bind_address(mode: &str, config: &Config) -> IpAddr {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let bindable = |ip: IpAddr| TcpListener::bind((ip, 0)).is_ok();
+    match mode {
+        "lan" => all,
+        "tailnet" => {
+            let tailnet = tailnet_ipv4().map(IpAddr::V4).filter(|&ip| bindable(ip));
+            tailnet.unwrap_or(if bindable(loopback) { loopback } else { all })
+        }
+        "custom" => {
+            let custom = config.gateway.custom_bind_host.as_deref().and_then(|host| host.parse::<Ipv4Addr>().ok());
+            custom.map(IpAddr::V4).filter(|&ip| bindable(ip)).unwrap_or(all)
+        }
+        _ => {
+            if bindable(loopback) {
+                loopback
+            } else {
+                all
+            }
+        }
+    }
+}
+
+/// Binds the gateway port: the address, and `::1` beside 127.0.0.1 where that works.
+///
+/// # Errors
+/// The system's error for the main address.
+pub fn listen(ip: IpAddr, port: u16) -> io::Result<Vec<(SocketAddr, Listener)>> {
+    let main = TcpListener::bind((ip, port))?;
+    let address = main.local_addr()?;
+    let mut listeners = vec![(address, Listener(main))];
+    if ip == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        match TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, address.port())) {
+            Ok(alias) => listeners.push((alias.local_addr()?, Listener(alias))),
+            Err(error) => log::warn!(target: "gateway", "[::1]:{} is not served too: {error}", address.port()),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Raises the limit of open files to its hard limit and returns it.
+pub fn raise_file_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+        }
+    }
+    limit.rlim_cur
+}

@@ -1,0 +1,70 @@
+//! Applying a changed configuration: swap the live one, then what reads it only at start (config.md §10).
+//!
+//! Runs on `main`. This version applies what is read at use, lane widths and logging in place; for what needs more it
+//! says so. Not here: noticing and judging the change (`config::watch`, `config::diff`).
+
+use super::ctx::Ctx;
+use crate::config::diff::{self, Decision};
+use crate::config::load::Snapshot;
+use crate::config::types::Config;
+use crate::work::lanes::LaneName;
+
+/// A valid edit of the file.
+pub struct Change(pub Box<Snapshot>);
+
+/// What became of a change.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in force, or there was nothing to do.
+    InPlace,
+    /// The gateway must restart to apply these paths.
+    NeedsRestart(Vec<String>),
+}
+
+/// Widths of the global lanes (agent.md §7, architecture §6).
+pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
+    let width = |configured: Option<u64>, default: usize| {
+        configured.and_then(|width| usize::try_from(width).ok()).unwrap_or(default).max(1)
+    };
+    vec![
+        ("main".to_owned(), width(config.agents.defaults.max_concurrent, 4)),
+        ("subagent".to_owned(), width(config.agents.defaults.subagents.max_concurrent, 8)),
+        ("disk".to_owned(), 2),
+        ("side".to_owned(), 8),
+    ]
+}
+
+/// Puts a change into force.
+pub fn apply(cx: &Ctx, change: Change) -> Applied {
+    let old = cx.config.get();
+    let snapshot = *change.0;
+    let plan = diff::plan(&old, &snapshot.typed, diff::Mode::of(&snapshot.typed));
+    if plan.changed.is_empty() {
+        return Applied::InPlace;
+    }
+    let list = |paths: &[String]| paths.join(", ");
+    log::info!(target: "gateway/reload", "config change detected; evaluating reload ({})", list(&plan.changed));
+    match plan.decision {
+        Decision::Restart => {
+            log::warn!(target: "gateway/reload", "config change requires gateway restart ({})", list(&plan.restart));
+            return Applied::NeedsRestart(plan.restart);
+        }
+        Decision::Disabled => {
+            log::info!(target: "gateway/reload", "config reload disabled (gateway.reload.mode=off)");
+        }
+        Decision::Refused => log::warn!(
+            target: "gateway/reload",
+            "config reload requires gateway restart; hot mode ignoring ({})",
+            list(&plan.restart),
+        ),
+        Decision::Nothing | Decision::Apply => {
+            cx.config.replace(snapshot);
+            let config = cx.config.get();
+            for (lane, width) in lane_caps(&config) {
+                cx.jobs.set_cap(&lane, width);
+            }
+            log::info!(target: "gateway/reload", "config change applied (dynamic reads: {})", list(&plan.changed));
+        }
+    }
+    Applied::InPlace
+}

@@ -1,0 +1,186 @@
+//! Runs: which are active, how to stop them, and how the recent ones ended.
+//!
+//! Owns the cancel tokens of active runs, the per-run event counters, the memory of finished runs (10 minutes) and those
+//! who wait for one. Runs on any worker, one leaf lock; it calls nobody. Not here: running (`agent::run`), events
+//! (`fanout`).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::ticket::Ticket;
+use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::clock::UnixMs;
+use crate::base::ids::{RunId, SessionKey};
+use crate::base::pending::{Pending, PendingId};
+
+/// How long a finished run is remembered for `agent.wait`.
+const FINISHED_TTL_MS: UnixMs = 10 * 60_000;
+/// Most finished runs remembered.
+const FINISHED_MAX: usize = 1000;
+/// Most callers of `agent.wait` at a time.
+const WAITERS_MAX: usize = 1000;
+
+/// A run that is waiting for its lane or going.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// Stops it.
+    pub cancel: CancelToken,
+    /// Its session.
+    pub session: SessionKey,
+    /// The session key as the client spelled it; events echo it.
+    pub echo: Option<String>,
+    /// Whether `chat.abort` may stop it: it came from `chat.send`.
+    pub is_chat: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// What went wrong; `None` when it went well.
+    pub error: Option<String>,
+    /// When it began.
+    pub started_at: Option<UnixMs>,
+    /// When it ended.
+    pub ended_at: UnixMs,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    active: HashMap<RunId, Active>,
+    finished: HashMap<RunId, Finished>,
+    /// Last event number of each active run.
+    seq: HashMap<RunId, u64>,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Runs {
+    state: Mutex<State>,
+    waiters: Pending<RunId, Ticket>,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { state: Mutex::default(), waiters: Pending::new(WAITERS_MAX) }
+    }
+}
+
+impl Runs {
+    /// Registers a run; false when one of this id is active already.
+    pub fn begin(&self, run: &RunId, active: Active) -> bool {
+        let mut state = self.lock();
+        if state.active.contains_key(run) {
+            return false;
+        }
+        state.finished.remove(run);
+        state.active.insert(run.clone(), active);
+        true
+    }
+
+    /// Returns an active run.
+    pub fn active(&self, run: &RunId) -> Option<Active> {
+        self.lock().active.get(run).cloned()
+    }
+
+    /// Returns the active chat runs of a session.
+    pub fn chats_of(&self, session: &SessionKey) -> Vec<RunId> {
+        let state = self.lock();
+        let mut runs: Vec<RunId> = state
+            .active
+            .iter()
+            .filter(|(_, active)| active.is_chat && active.session == *session)
+            .map(|(run, _)| run.clone())
+            .collect();
+        runs.sort();
+        runs
+    }
+
+    /// Returns the next event number of a run, from 1.
+    pub fn next_seq(&self, run: &RunId) -> u64 {
+        let mut state = self.lock();
+        let seq = state.seq.entry(run.clone()).or_insert(0);
+        *seq += 1;
+        *seq
+    }
+
+    /// Stops a run; it leaves the active ones at once, so that its id answers no second abort. Returns whether it was
+    /// active.
+    pub fn abort(&self, run: &RunId) -> Option<Active> {
+        let active = self.lock().active.remove(run)?;
+        active.cancel.cancel(CancelReason::Aborted);
+        Some(active)
+    }
+
+    /// Stops everything, at shutdown.
+    pub fn cancel_all(&self) {
+        let tokens: Vec<CancelToken> = self.lock().active.values().map(|active| active.cancel.clone()).collect();
+        for token in tokens {
+            token.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    /// Returns how many runs are active.
+    pub fn active_count(&self) -> usize {
+        self.lock().active.len()
+    }
+
+    /// Notes how a run ended and returns who waits for it.
+    pub fn finish(&self, run: &RunId, finished: Finished) -> Vec<Ticket> {
+        {
+            let mut state = self.lock();
+            state.active.remove(run);
+            state.seq.remove(run);
+            state.finished.insert(run.clone(), finished);
+            if state.finished.len() > FINISHED_MAX {
+                let oldest =
+                    state.finished.iter().min_by_key(|(_, finished)| finished.ended_at).map(|(run, _)| run.clone());
+                if let Some(oldest) = oldest {
+                    state.finished.remove(&oldest);
+                }
+            }
+        }
+        self.waiters.take(run)
+    }
+
+    /// Returns how a run ended, as long as it is remembered.
+    pub fn finished(&self, run: &RunId) -> Option<Finished> {
+        self.lock().finished.get(run).cloned()
+    }
+
+    /// Lets a ticket wait for a run's end; gives it back when too many wait.
+    pub fn wait(&self, run: &RunId, timeout: Duration, ticket: Ticket) -> Result<PendingId<RunId>, Ticket> {
+        self.waiters.insert(run.clone(), Instant::now() + timeout, ticket)
+    }
+
+    /// Takes a waiter whose time is up; `None` when it was answered already.
+    pub fn give_up(&self, id: &PendingId<RunId>) -> Option<Ticket> {
+        self.waiters.take_one(id)
+    }
+
+    /// Forgets old endings. Called every minute.
+    pub fn sweep(&self, now_ms: UnixMs) {
+        self.lock().finished.retain(|_, finished| now_ms.saturating_sub(finished.ended_at) <= FINISHED_TTL_MS);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Finished {
+    /// Returns the answer of `agent.wait`.
+    pub fn to_wait_result(&self, run: &RunId) -> Value {
+        let mut result = json!({"runId": run.as_str(), "status": if self.error.is_some() { "error" } else { "ok" }});
+        if let Some(started_at) = self.started_at {
+            result["startedAt"] = started_at.into();
+        }
+        result["endedAt"] = self.ended_at.into();
+        if let Some(error) = &self.error {
+            result["error"] = error.as_str().into();
+        }
+        result
+    }
+}

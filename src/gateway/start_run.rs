@@ -1,0 +1,119 @@
+//! Starting a run: one way for every origin (architecture §6).
+//!
+//! Registers the run, submits the job under its session's lane and `main`, and settles everybody who waits when it
+//! ends. Runs on the worker that got the request, then on the job's thread. Not here: what a run does (`agent::run`).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::ctx::Ctx;
+use super::fanout::Fanout;
+use super::runs::{Active, Finished};
+use super::work;
+use crate::agent::events::{RunEvent, RunSink};
+use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
+use crate::base::cancel::CancelToken;
+use crate::base::clock::iso_utc;
+use crate::base::ids::SessionKey;
+
+/// A run to be started.
+pub struct Start {
+    /// What to run.
+    pub request: RunRequest,
+    /// The session key as the client spelled it.
+    pub echo: Option<String>,
+    /// Whether `chat.abort` may stop it.
+    pub is_chat: bool,
+    /// Whether waiting system events go into the prompt (agent.md §18).
+    pub takes_system_events: bool,
+}
+
+/// Called on the job's thread when the run is over.
+pub type Settled = Box<dyn FnOnce(&Arc<Ctx>, Result<RunOutcome, RunError>) + Send>;
+
+/// Starts a run whose id is free (see [`super::runs::Runs::begin`]).
+///
+/// `settled` is called exactly once, also when the run cannot be started.
+pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
+    let Start { mut request, echo, is_chat, takes_system_events } = start;
+    let cancel = CancelToken::new();
+    let run = request.run_id.clone();
+    let active = Active { cancel: cancel.clone(), session: request.session_key.clone(), echo: echo.clone(), is_chat };
+    if !cx.runs.begin(&run, active) {
+        return settled(cx, Err(RunError::new(format!("a run with id {run} is active already"))));
+    }
+    let lanes = vec![format!("session:{}", request.session_key), "main".to_owned()];
+    let (job_cx, job_run, job_echo) = (cx.clone(), run.clone(), echo.clone());
+    // If the job panics or is dropped by a stop, this still settles the run.
+    let guard = Unsettled { cx: cx.clone(), run: run.clone(), echo, settled: Some(settled) };
+    let submitted = cx.jobs.submit(lanes, move || {
+        if takes_system_events {
+            request.prefix_lines = waiting_lines(&job_cx, &request.session_key);
+        }
+        let shows_tools = run::is_verbose(&job_cx.agent, &request);
+        let sink = Fanout::new(job_cx.clone(), job_run.clone(), job_echo, shows_tools);
+        let outcome = run::run(&job_cx.agent, &request, &sink, &cancel);
+        guard.settle(outcome);
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway", "run {run} was not started: {error}");
+    }
+}
+
+fn waiting_lines(cx: &Ctx, session: &SessionKey) -> Vec<String> {
+    let events = cx.system_events.drain(session);
+    events
+        .into_iter()
+        .filter(|event| {
+            let lower = event.text.to_lowercase();
+            !lower.contains("heartbeat") && !lower.contains("reason periodic")
+        })
+        .map(|event| format!("System: [{}] {}", iso_utc(event.ts), event.text))
+        .collect()
+}
+
+struct Unsettled {
+    cx: Arc<Ctx>,
+    run: crate::base::ids::RunId,
+    echo: Option<String>,
+    settled: Option<Settled>,
+}
+
+impl Unsettled {
+    fn settle(mut self, outcome: Result<RunOutcome, RunError>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Result<RunOutcome, RunError>) {
+        let Some(settled) = self.settled.take() else { return };
+        let finished = Finished {
+            error: outcome.as_ref().err().map(|error| error.message.clone()),
+            started_at: outcome.as_ref().map_or_else(|error| error.started_at, |outcome| Some(outcome.started_at)),
+            ended_at: self.cx.clock.now_ms(),
+        };
+        let result = finished.to_wait_result(&self.run);
+        for ticket in self.cx.runs.finish(&self.run, finished) {
+            ticket.finish(Ok(result.clone()));
+        }
+        settled(&self.cx, outcome);
+        work::arm_settled(&self.cx);
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if self.settled.is_some() {
+            let error =
+                "the run could not be finished: the gateway is stopping, too busy, or failed (see its log)".to_owned();
+            let sink = Fanout::new(self.cx.clone(), self.run.clone(), self.echo.clone(), false);
+            sink.emit(RunEvent::Error { started_at: None, ended_at: self.cx.clock.now_ms(), error: error.clone() });
+            self.finish(Err(RunError::new(error)));
+        }
+    }
+}
+
+/// Returns the payload of a failed run's final answer.
+pub fn failure_payload(run: &str, message: &str) -> serde_json::Value {
+    json!({"runId": run, "status": "error", "summary": message})
+}

@@ -1,0 +1,272 @@
+//! The process: gates before the start, then start → wait → stop, as often as a restart is asked for (cli.md §3).
+//!
+//! Runs on `main`. Owns the lock file, the signals thread and the inbox through which everybody asks main to act. Not
+//! here: what a gateway consists of (`boot`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use signal_hook::consts::{SIGALRM, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::{Handle, Signals};
+
+use super::boot::{self, Carried, Gateway, PortInUse, StopKind};
+use super::reload::{Applied, Change};
+use super::{RunOptions, dev, force, lock};
+use crate::base::clock::SystemClock;
+use crate::base::thread::{self, Joiner};
+use crate::config::env;
+use crate::config::load::{self, Snapshot};
+use crate::config::paths::{Paths, gateway_port, log_dir};
+use crate::config::types::Config;
+use crate::logging::{self, console::Style, file::Destination};
+
+/// Requests that may wait for main; it handles each in milliseconds, but for a restart.
+const INBOX_MAX: usize = 16;
+/// Limit of a stop, in seconds; then the process ends without full clean-up.
+const STOP_SECONDS_MAX: u32 = 5;
+
+/// What main is asked for.
+enum Control {
+    /// A signal came.
+    Signal(i32),
+    /// The configuration file has a new, valid content.
+    Changed(Change),
+}
+
+/// Runs a gateway until it is told to stop; returns the exit code.
+pub fn run(options: RunOptions) -> i32 {
+    match supervise(options) {
+        Ok(()) => 0,
+        Err(failure) => {
+            log::error!(target: "gateway", "not started: {}", failure.lines().next().unwrap_or_default());
+            log::logger().flush();
+            eprintln!("{failure}");
+            1
+        }
+    }
+}
+
+fn supervise(mut options: RunOptions) -> Result<(), String> {
+    let paths = options.paths.clone();
+    if options.reset && !options.dev {
+        return Err("Use --reset with --dev.".to_owned());
+    }
+    if options.dev {
+        dev::bootstrap(&paths, options.reset, &SystemClock).map_err(|error| format!("{error:#}"))?;
+    }
+    let mut snapshot = load_valid(&paths)?;
+    // SAFETY: no other thread runs yet, so nobody reads the environment meanwhile.
+    unsafe { export(&snapshot.typed, &mut options) };
+    start_logging(&snapshot.typed, &paths, &options);
+    let port = gateway_port(options.port, &snapshot.typed);
+    if options.force {
+        force::free_port(port).map_err(|error| format!("Force: Error: {error:#}"))?;
+    }
+    mode_gate(&options, &snapshot)?;
+    boot::resolve_auth(&options, &snapshot.typed).map_err(|error| with_hints(&error.to_string(), &snapshot))?;
+    let _lock = take_lock(&paths)?;
+    let (sender, inbox) = bounded(INBOX_MAX);
+    let signals = SignalThread::start(sender.clone()).map_err(|error| start_error(&error.into(), &paths))?;
+    let carried = Carried::new();
+    loop {
+        let changes = sender.clone();
+        let gateway = Gateway::start(&options, snapshot, &carried, move |change| {
+            // Main takes what is queued within milliseconds; if it cannot, it is stopping.
+            if changes.try_send(Control::Changed(change)).is_err() {
+                log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
+            }
+        })
+        .map_err(|error| start_error(&error, &paths))?;
+        let kind = wait(&gateway, &inbox);
+        signals.limit_stop(STOP_SECONDS_MAX);
+        gateway.stop(kind);
+        if kind == StopKind::Stop {
+            return Ok(());
+        }
+        signals.limit_stop(0);
+        snapshot = load_valid(&paths)?;
+        start_logging(&snapshot.typed, &paths, &options);
+    }
+}
+
+/// Waits until the gateway is to stop or start anew.
+fn wait(gateway: &Gateway, inbox: &Receiver<Control>) -> StopKind {
+    // Main itself holds a sender, so the channel cannot close.
+    while let Ok(control) = inbox.recv() {
+        match control {
+            Control::Signal(SIGUSR1) if gateway.may_restart_by_signal() => {
+                log::info!(target: "gateway", "received SIGUSR1; restarting");
+                return StopKind::Restart;
+            }
+            Control::Signal(SIGUSR1) => log::warn!(
+                target: "gateway",
+                "SIGUSR1 restart ignored (not authorized; enable commands.restart or use gateway tool).",
+            ),
+            Control::Signal(signal) => {
+                log::info!(target: "gateway", "received {}; shutting down", signal_name(signal));
+                return StopKind::Stop;
+            }
+            Control::Changed(change) => {
+                if let Applied::NeedsRestart(_) = gateway.reload(change) {
+                    return StopKind::Restart;
+                }
+            }
+        }
+    }
+    StopKind::Stop
+}
+
+fn load_valid(paths: &Paths) -> Result<Snapshot, String> {
+    let snapshot = load::load(paths);
+    if snapshot.valid { Ok(snapshot) } else { Err(load::describe_invalid(paths, &snapshot)) }
+}
+
+/// Puts `env.vars`, the token and the port into the environment: children and later readers expect them there.
+///
+/// # Safety
+/// No other thread may run.
+unsafe fn export(config: &Config, options: &mut RunOptions) {
+    let set = |name: &str, value: &str| {
+        // SAFETY: the caller promises that this is the only thread.
+        unsafe { std::env::set_var(name, value) }
+    };
+    for (name, value) in env::export(config, |name| std::env::var(name).ok()) {
+        set(&name, &value);
+    }
+    if let Some(token) = &options.token {
+        set("CLAWDBOT_GATEWAY_TOKEN", token);
+    }
+    let port = gateway_port(options.port, config);
+    options.port = Some(port);
+    set("CLAWDBOT_GATEWAY_PORT", &port.to_string());
+}
+
+fn start_logging(config: &Config, paths: &Paths, options: &RunOptions) {
+    let settings = &config.logging;
+    let file = match settings.file.as_deref().filter(|file| !file.trim().is_empty()) {
+        Some(file) => Destination::Fixed(paths.expand(file)),
+        None => Destination::Daily(log_dir()),
+    };
+    let console_level =
+        if options.verbose { log::LevelFilter::Debug } else { logging::parse_level(settings.console_level.as_deref()) };
+    logging::init(logging::Settings {
+        file,
+        file_level: logging::parse_level(settings.level.as_deref()),
+        console_level,
+        style: Style::choose(settings.console_style.as_deref()),
+        redact_patterns: settings.redact_patterns.clone(),
+        is_redacting: settings.redact_sensitive.as_deref() != Some("off"),
+    });
+}
+
+fn mode_gate(options: &RunOptions, snapshot: &Snapshot) -> Result<(), String> {
+    let mode = snapshot.typed.gateway.mode.as_deref();
+    if options.allow_unconfigured || mode == Some("local") {
+        return Ok(());
+    }
+    if !snapshot.exists {
+        let setup = options.paths.hint("setup");
+        return Err(format!("Missing config. Run `{setup}` or set gateway.mode=local (or pass --allow-unconfigured)."));
+    }
+    let mode = mode.unwrap_or("unset");
+    Err(format!("Gateway start blocked: set gateway.mode=local (current: {mode}) or pass --allow-unconfigured."))
+}
+
+/// Adds what the file says that looks like a secret but is none.
+fn with_hints(message: &str, snapshot: &Snapshot) -> String {
+    let mut text = message.to_owned();
+    if snapshot.parsed.pointer("/gateway/token").is_some() {
+        text.push_str("\nFound \"gateway.token\" in config. Use \"gateway.auth.token\" instead.");
+    }
+    if snapshot.parsed.pointer("/gateway/remote/token").is_some() {
+        text.push_str("\n\"gateway.remote.token\" is for remote CLI calls; it does not enable local gateway auth.");
+    }
+    text
+}
+
+fn take_lock(paths: &Paths) -> Result<Option<lock::Lock>, String> {
+    if std::env::var("CLAWDBOT_ALLOW_MULTI_GATEWAY").as_deref() == Ok("1") {
+        return Ok(None);
+    }
+    lock::acquire(&paths.lock_file(), &paths.config_file, &SystemClock).map(Some).map_err(|error| {
+        let stop = paths.hint("gateway stop");
+        format!("Gateway failed to start: {error}\nIf the gateway is supervised, stop it with: {stop}")
+    })
+}
+
+/// Words a failed start, with who holds the port if that is why.
+fn start_error(error: &anyhow::Error, paths: &Paths) -> String {
+    let Some(PortInUse(port)) = error.downcast_ref::<PortInUse>() else {
+        return format!("Gateway failed to start: {error:#}");
+    };
+    let stop = paths.hint("gateway stop");
+    let mut lines = vec![
+        format!("Gateway failed to start: {}", error.root_cause()),
+        format!("If the gateway is supervised, stop it with: {stop}"),
+        format!("Port {port} is already in use."),
+    ];
+    lines.extend(force::describe_holders(*port));
+    lines.push("Gateway service status unknown; if supervised, stop it first.".to_owned());
+    lines.push(format!("Tip: {stop}"));
+    lines.push(format!("Or take the port over: {}", paths.hint(&format!("gateway --port {port} --force"))));
+    lines.join("\n")
+}
+
+/// The thread `signals`: turns signals into requests to main, and ends a stop that takes too long.
+struct SignalThread {
+    handle: Handle,
+    is_stopping: Arc<AtomicBool>,
+    /// Joined after [`Drop::drop`] has closed its iterator.
+    _thread: Joiner,
+}
+
+impl SignalThread {
+    fn start(sender: Sender<Control>) -> std::io::Result<Self> {
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGALRM])?;
+        let handle = signals.handle();
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let stopping = is_stopping.clone();
+        let body = move || {
+            for signal in signals.forever() {
+                let name = signal_name(signal);
+                if signal == SIGALRM {
+                    log::error!(target: "gateway", "shutdown timed out; exiting without full cleanup");
+                    log::logger().flush();
+                    std::process::exit(0);
+                }
+                if stopping.load(Ordering::Relaxed) {
+                    log::info!(target: "gateway", "received {name} during shutdown; ignoring");
+                    continue;
+                }
+                log::info!(target: "gateway", "signal {name} received");
+                // A full inbox holds a stop already, or main handles one of these first.
+                let _ = sender.try_send(Control::Signal(signal));
+            }
+        };
+        let thread = thread::spawn("signals", thread::STACK_SMALL_BYTES, body)?;
+        Ok(Self { handle, is_stopping, _thread: thread })
+    }
+
+    /// Gives the stop that begins now this many seconds; 0 says that it is over.
+    fn limit_stop(&self, seconds: u32) {
+        self.is_stopping.store(seconds > 0, Ordering::Relaxed);
+        // SAFETY: alarm takes a plain integer; the signal it raises is handled by this thread.
+        unsafe { libc::alarm(seconds) };
+    }
+}
+
+impl Drop for SignalThread {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        SIGTERM => "SIGTERM",
+        SIGINT => "SIGINT",
+        SIGUSR1 => "SIGUSR1",
+        _ => "signal",
+    }
+}

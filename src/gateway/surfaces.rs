@@ -1,0 +1,56 @@
+//! What the loop asks while it reads a head: greeting, origin check, body caps. Runs on the loop; no I/O.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::auth::is_origin_allowed;
+use crate::base::clock::Clock;
+use crate::base::rng::{Rng, uuid};
+use crate::net::Surface;
+use crate::net::http::{RequestHead, Response};
+use crate::protocol::frame::event_text;
+
+/// Body cap of routes that take none: a small one is read and ignored, so that the answer is the route's own.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The gateway port.
+pub struct GatewaySurface {
+    /// For the challenge's time.
+    pub clock: Arc<dyn Clock>,
+    /// For its nonce.
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Surface for GatewaySurface {
+    fn greet(&self) -> (String, String) {
+        let nonce = uuid(&*self.rng);
+        let text = event_text("connect.challenge", &json!({"nonce": nonce, "ts": self.clock.now_ms()}));
+        (nonce, text)
+    }
+
+    fn refuse_upgrade(&self, head: &RequestHead) -> Option<Response> {
+        if is_origin_allowed(head) {
+            return None;
+        }
+        log::warn!(
+            target: "gateway/ws",
+            "refused a page of another site: origin={} host={}",
+            head.header("origin").unwrap_or_default(), head.header("host").unwrap_or_default(),
+        );
+        let mut response = Response::text(
+            403,
+            "origin not allowed: open the Control UI from the gateway's own address, or connect without an Origin header",
+        );
+        response.close = true;
+        Some(response)
+    }
+
+    fn body_bytes_max(&self, _head: &RequestHead) -> usize {
+        BODY_BYTES_MAX
+    }
+
+    fn body_too_large(&self, _head: &RequestHead) -> Response {
+        Response::text(413, "Payload Too Large")
+    }
+}

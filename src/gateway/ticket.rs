@@ -1,0 +1,93 @@
+//! A ticket: the duty to answer one request later, from any thread.
+//!
+//! Every request gets exactly one final response: a ticket dropped unanswered (panic, cancel, shutdown) answers
+//! UNAVAILABLE by itself.
+
+use serde_json::Value;
+
+use crate::base::ids::ConnId;
+use crate::net::LoopHandle;
+use crate::protocol::error::ErrorShape;
+use crate::protocol::frame;
+
+use super::client::Client;
+
+/// See the module.
+pub struct Ticket {
+    handle: LoopHandle<Client>,
+    conn: ConnId,
+    id: Value,
+    is_answered: bool,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket(conn {}, id {})", self.conn, self.id)
+    }
+}
+
+/// How a request ends.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// `ok:true`.
+    Ok(Value),
+    /// `ok:false`; a payload only where the original sends one beside the error.
+    Err {
+        /// What went wrong.
+        error: ErrorShape,
+        /// Payload beside it.
+        payload: Option<Value>,
+    },
+}
+
+impl From<Result<Value, ErrorShape>> for Outcome {
+    fn from(result: Result<Value, ErrorShape>) -> Self {
+        match result {
+            Ok(payload) => Self::Ok(payload),
+            Err(error) => Self::Err { error, payload: None },
+        }
+    }
+}
+
+impl Outcome {
+    /// Returns the text of the response with this id.
+    pub fn text(&self, id: &Value) -> String {
+        match self {
+            Self::Ok(payload) => frame::ok_text(id, payload),
+            Self::Err { error, payload } => frame::error_text(id, error, payload.as_ref()),
+        }
+    }
+}
+
+impl Ticket {
+    /// Returns the ticket of a request.
+    pub fn new(handle: LoopHandle<Client>, conn: ConnId, id: Value) -> Self {
+        Self { handle, conn, id, is_answered: false }
+    }
+
+    /// Sends a first response and keeps the duty of the final one (`agent` alone answers twice).
+    pub fn interim(&self, payload: &Value) {
+        self.handle.send_text(self.conn, &frame::ok_text(&self.id, payload));
+    }
+
+    /// Answers.
+    pub fn finish(mut self, outcome: impl Into<Outcome>) {
+        self.is_answered = true;
+        self.handle.send_text(self.conn, &outcome.into().text(&self.id));
+    }
+
+    /// Gives the duty up without an answer: somebody else's response stands for this one.
+    pub fn forget(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let error =
+                ErrorShape::busy("the gateway could not finish this request (it failed or is stopping); try again");
+            self.handle.send_text(self.conn, &frame::error_text(&self.id, &error, None));
+        }
+    }
+}

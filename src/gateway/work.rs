@@ -1,0 +1,130 @@
+//! Everything that can make the gateway act, as one closed enum, and the one `match` over it.
+//!
+//! Runs on frame workers. Timer entries that repeat arm themselves again here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::client::Client;
+use super::ctx::Ctx;
+use super::{connect, dispatch, events, health, http};
+use crate::base::ids::RunId;
+use crate::base::memory;
+use crate::base::pending::PendingId;
+use crate::net::NetEvent;
+use crate::protocol::TICK_INTERVAL_MS;
+
+/// Interval of the periodic health refresh.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
+/// Interval at which caches are swept.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// When a start or a run is over for sure, with what it causes.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// One item of work.
+#[derive(Debug)]
+pub enum Work {
+    /// Something happened on the network.
+    Net(NetEvent<Client>),
+    /// Something is due.
+    Due(Due),
+}
+
+/// What the timer delivers.
+#[derive(Debug)]
+pub enum Due {
+    /// Keep-alive for every client.
+    Tick,
+    /// Periodic health refresh.
+    Health,
+    /// Caches are swept.
+    Sweep,
+    /// The start, or a run, has been over for a moment.
+    Settled,
+    /// A caller of `agent.wait` has waited long enough.
+    AgentWait {
+        /// Which waiter.
+        waiter: PendingId<RunId>,
+        /// The run it waits for.
+        run: RunId,
+    },
+}
+
+impl From<NetEvent<Client>> for Work {
+    fn from(event: NetEvent<Client>) -> Self {
+        Self::Net(event)
+    }
+}
+
+/// Arms what repeats. Called once when the gateway is up.
+pub fn arm(cx: &Ctx) {
+    cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
+    cx.timer.arm(HEALTH_INTERVAL, Due::Health);
+    cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    arm_settled(cx);
+}
+
+/// Has memory given back when nothing goes on any more.
+pub fn arm_settled(cx: &Ctx) {
+    cx.timer.arm(SETTLED_AFTER, Due::Settled);
+}
+
+/// Handles one item.
+pub fn handle(cx: &Arc<Ctx>, work: Work) {
+    match work {
+        Work::Net(NetEvent::Frames { conn, client: Some(client), frames, .. }) => {
+            dispatch::frames(cx, conn, &client, frames)
+        }
+        Work::Net(NetEvent::Frames { conn, client: None, peer, frames }) => {
+            if let (Some(peer), Some(first)) = (peer, frames.first()) {
+                connect::first_frame(cx, conn, &peer, first);
+            }
+        }
+        Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
+        Work::Net(NetEvent::Closed { client, .. }) => closed(cx, &client),
+        Work::Due(due) => self::due(cx, due),
+    }
+}
+
+fn closed(cx: &Ctx, client: &Client) {
+    log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
+    if let Some(key) = &client.presence_key {
+        cx.presence.disconnect(key, cx.clock.now_ms());
+        broadcast_presence(cx);
+    }
+}
+
+/// Sends the whole presence list to everybody.
+pub fn broadcast_presence(cx: &Ctx) {
+    let (presence, version) = cx.presence.list(cx.clock.now_ms());
+    let health_version = cx.health.version();
+    events::broadcast(&cx.net, events::PRESENCE, &json!({"presence": presence}), Some((version, health_version)));
+}
+
+fn due(cx: &Arc<Ctx>, due: Due) {
+    match due {
+        Due::Tick => {
+            events::broadcast(&cx.net, events::TICK, &json!({"ts": cx.clock.now_ms()}), None);
+            cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
+        }
+        Due::Health => {
+            health::refresh_soon(cx);
+            cx.timer.arm(HEALTH_INTERVAL, Due::Health);
+        }
+        Due::Sweep => {
+            let now_ms = cx.clock.now_ms();
+            cx.dedupe.sweep(now_ms);
+            cx.runs.sweep(now_ms);
+            cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+        }
+        Due::Settled if cx.runs.active_count() == 0 => memory::release(),
+        Due::Settled => {}
+        Due::AgentWait { waiter, run } => {
+            if let Some(ticket) = cx.runs.give_up(&waiter) {
+                ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
+            }
+        }
+    }
+}

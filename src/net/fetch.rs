@@ -1,0 +1,125 @@
+//! HTTP requests to others, made on the caller's own thread: one [`Fetch`] per job, stopped through its token.
+//!
+//! Owns the connections of one job (kept alive between its requests). Cancelling the token shuts the sockets down, so a
+//! blocked read returns at once. Bodies are read by the caller, who caps them. Not here: what is asked.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use crate::base::cancel::{CancelReason, CancelToken};
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Per connection and direction; the library's own default is eight times this.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// Longest wait that a server may ask for with `retry-after`.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Makes the requests of one job.
+pub struct Fetch {
+    agent: ureq::Agent,
+    cancel: CancelToken,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum FetchError {
+    /// The token was cancelled or its deadline passed; its reason tells which.
+    Cancelled,
+    /// The server could not be reached, or hung up.
+    Failed(String),
+}
+
+/// The head of an answer, and its body to be read.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `content-type` without parameters, in lower case.
+    pub content_type: String,
+    /// How long the server asks to wait before the next try.
+    pub retry_after: Option<Duration>,
+    /// The body. Reading fails when the token is cancelled.
+    pub body: Box<dyn Read>,
+}
+
+impl Fetch {
+    /// Prepares requests that end when `cancel` does.
+    pub fn new(cancel: &CancelToken) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        let stopped = agent.clone();
+        cancel.on_cancel(move || stopped.shutdown());
+        Self { agent, cancel: cancel.clone() }
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; an answer of any status is no error.
+    pub fn post_json(&self, url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Answer, FetchError> {
+        if self.cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        let left = self.cancel.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut request =
+            self.agent.post(url).config().timeout_global(left).build().header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.send(body).map_err(|error| self.failure(&error))?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let content_type = header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let content_type = content_type.to_ascii_lowercase();
+        let retry_after = retry_after(header("retry-after-ms"), header("retry-after"));
+        let status = response.status().as_u16();
+        Ok(Answer { status, content_type, retry_after, body: Box::new(response.into_body().into_reader()) })
+    }
+
+    /// Tells a failed read of a body apart from a stop.
+    pub fn read_failure(&self, error: &io::Error) -> FetchError {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.cancel.cancel(CancelReason::TimedOut);
+        }
+        if self.cancel.is_cancelled() { FetchError::Cancelled } else { FetchError::Failed(error.to_string()) }
+    }
+
+    fn failure(&self, error: &ureq::Error) -> FetchError {
+        // The library's clock and the token's differ by microseconds: whoever notices first decides.
+        if matches!(error, ureq::Error::Timeout(ureq::Timeout::Global)) {
+            self.cancel.cancel(CancelReason::TimedOut);
+        }
+        if self.cancel.is_cancelled() {
+            return FetchError::Cancelled;
+        }
+        FetchError::Failed(match error {
+            ureq::Error::Io(error) => error.to_string(),
+            ureq::Error::HostNotFound => "the host name cannot be resolved".to_owned(),
+            ureq::Error::Timeout(timeout) => format!("timeout: {timeout}"),
+            other => other.to_string(),
+        })
+    }
+}
+
+fn retry_after(milliseconds: Option<&str>, seconds: Option<&str>) -> Option<Duration> {
+    let number = |text: Option<&str>| text?.trim().parse::<f64>().ok().filter(|number| (0.0..1e6).contains(number));
+    let wait = number(milliseconds).map(|ms| ms / 1000.0).or_else(|| number(seconds))?;
+    Some(Duration::from_secs_f64(wait).min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_may_ask_for_a_bounded_wait() {
+        assert_eq!(retry_after(Some("250"), Some("9")), Some(Duration::from_millis(250)));
+        assert_eq!(retry_after(None, Some("7200")), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after(None, Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+    }
+}
