@@ -123,7 +123,8 @@ struct Tab {
 }
 
 impl Tab {
-    fn run(&mut self, expression: &str) -> Value {
+    /// The value of an expression; `None` when the page was replaced by another while it was computed.
+    fn run(&mut self, expression: &str) -> Option<Value> {
         let id = self.next_id;
         self.next_id += 1;
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
@@ -133,7 +134,8 @@ impl Tab {
             let message = self.socket.read().expect("an answer");
             let Ok(answer) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else { continue };
             if answer["id"] == id {
-                return answer["result"]["result"]["value"].clone();
+                assert!(answer["result"]["exceptionDetails"].is_null(), "{expression}: {answer}");
+                return answer.get("result").map(|it| it["result"]["value"].clone());
             }
         }
     }
@@ -145,6 +147,8 @@ impl Tab {
             "new Promise(done => {{ const began = Date.now(); const look = () => ({condition}) ? done(true) : \
              Date.now() - began > {limit} ? done(false) : setTimeout(look, 20); look(); }})"
         );
-        assert_eq!(self.run(&code), true, "waited for {condition}; page: {}", self.run("document.body.innerText"));
+        let found = self.run(&code).or_else(|| self.run(&code));
+        let page = self.run("document.body.innerText");
+        assert_eq!(found, Some(json!(true)), "waited for {condition}; page: {page:?}");
     }
 }

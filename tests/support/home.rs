@@ -133,7 +133,12 @@ fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+                // As in a JSON merge patch, null takes a key away.
+                if value.is_null() {
+                    base.remove(key);
+                } else {
+                    merge(base.entry(key.clone()).or_insert(Value::Null), value);
+                }
             }
         }
         (base, over) => *base = over.clone(),
