@@ -12,7 +12,7 @@ use crate::support::wire;
 /// What of hello-ok is this gateway's own: its channels, the machine, the clients it saw, the methods it has so far.
 const OWN_HELLO: &[&str] = &[
     "/payload/server/version",
-    "/payload/features/methods",
+    "/payload/features",
     "/payload/snapshot/presence",
     "/payload/snapshot/health",
     "/payload/canvasHostUrl",
@@ -185,11 +185,14 @@ fn hello_ok_says_what_there_is() {
     let gateway = Gateway::start(json!({}));
     let client = gateway.client();
     let recorded = &wire::load("hello-ok").received[1]["payload"];
-    let names = |hello: &Value| -> Vec<String> {
-        let list = hello["features"]["methods"].as_array().expect("a list");
+    let names = |hello: &Value, kind: &str| -> Vec<String> {
+        let list = hello["features"][kind].as_array().expect("a list");
         list.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     };
-    let (known, offered) = (names(recorded), names(&client.hello));
+    let events = names(&client.hello, "events");
+    let order: Vec<_> = names(recorded, "events").into_iter().filter(|it| events.contains(it)).collect();
+    assert_eq!(events, order, "events that clients know, in the order they know");
+    let (known, offered) = (names(recorded, "methods"), names(&client.hello, "methods"));
     for needed in
         ["health", "status", "agent", "chat.send", "chat.abort", "chat.history", "system-presence", "logs.tail"]
     {

@@ -10,7 +10,7 @@ use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::http;
 use crate::support::lines::Lines;
-use crate::support::provider::{Answer, Provider};
+use crate::support::provider::{Answer, Gate, Provider};
 
 #[test]
 fn served_below_its_base_path() {
@@ -47,22 +47,63 @@ fn nothing_is_loaded_from_elsewhere() {
     }
 }
 
+const CONNECTED: &str = "document.querySelector('[data-testid=state]')?.dataset.state === 'connected'";
+
 #[test]
 fn a_browser_chats() {
-    let Some(chromium) = chromium() else {
-        eprintln!("skipped: no Chromium here (set CLAWDBOT_CHROMIUM)");
-        return;
-    };
-    let provider = Provider::always(Answer::Text(vec!["Hello", " <b>you</b>"]));
+    let Some(browser) = Browser::start() else { return };
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0 => Answer::Text(vec!["Hello", " <b>you</b>"]),
+        _ => Answer::Held("Once upon", held.clone(), " a time"),
+    });
     let gateway = Gateway::with_provider(&provider, json!({}));
-    let mut tab = Browser::start(&chromium).tab(&format!("http://127.0.0.1:{}/?token=tok", gateway.port));
-    tab.wait("document.querySelector('[data-testid=state]')?.dataset.state === 'connected'");
-    tab.wait("!location.search.includes('token')");
+    // A link names another gateway: it must not get the token.
+    let mut tab = browser.tab(&format!("http://127.0.0.1:{}/?token=tok&gatewayUrl=ws://127.0.0.1:1", gateway.port));
+    tab.wait(CONNECTED);
+    tab.wait("location.search === ''");
     tab.wait("document.querySelector('[data-testid=health-version]').textContent !== ''");
-    tab.run("document.querySelector('[data-testid=input]').value = 'hi'");
-    tab.run("document.querySelector('[data-testid=send]').click()");
-    tab.wait("[...document.querySelectorAll('[data-testid=message-assistant]')].some(it => it.textContent === 'Hello <b>you</b>')");
+    tab.say("hi");
+    tab.wait(&shown("assistant", "Hello <b>you</b>"));
     tab.wait("document.querySelectorAll('[data-testid=message-user]').length === 1");
+
+    tab.say("a story");
+    tab.wait(&shown("assistant", "Once upon"));
+    tab.click("stop");
+    tab.wait(&shown("note", "Stopped."));
+    tab.wait("document.querySelector('[data-testid=stop]').hidden");
+    gate.open();
+    tab.say("/help");
+    tab.wait("document.querySelectorAll('[data-testid=message-assistant]').length >= 3");
+}
+
+#[test]
+fn a_browser_asks_for_the_token_once_and_comes_back_by_itself() {
+    let Some(browser) = Browser::start() else { return };
+    let mut gateway = Gateway::start(json!({ "gateway": { "controlUi": { "basePath": "/chat" } } }));
+    let mut tab = browser.tab(&format!("http://127.0.0.1:{}/chat/", gateway.port));
+    tab.wait("!document.querySelector('[data-testid=token-form]').hidden");
+    tab.run("document.querySelector('[data-testid=token-input]').value = 'wrong'");
+    tab.click("token-submit");
+    tab.wait("document.querySelector('[data-testid=token-help]').textContent.includes('mismatch')");
+    tab.run("document.querySelector('[data-testid=token-input]').value = 'tok'");
+    tab.click("token-submit");
+    tab.wait(CONNECTED);
+    tab.wait("document.querySelector('[data-testid=token-form]').hidden");
+
+    assert_eq!(gateway.stop().code, Some(0));
+    tab.wait("document.querySelector('[data-testid=state]').dataset.state !== 'connected'");
+    tab.wait("!document.querySelector('[data-testid=banner]').hidden");
+    let port = gateway.port;
+    let _gateway = Gateway::start_on(port, gateway.kill());
+    tab.wait(CONNECTED);
+    tab.wait("document.querySelector('[data-testid=banner]').hidden");
+}
+
+/// That a message of this kind with this text is on the page.
+fn shown(kind: &str, text: &str) -> String {
+    format!("[...document.querySelectorAll('[data-testid=message-{kind}]')].some(it => it.textContent === '{text}')")
 }
 
 fn chromium() -> Option<PathBuf> {
@@ -85,7 +126,12 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    fn start(path: &PathBuf) -> Self {
+    /// `None`, with a word about it, where there is no browser.
+    fn start() -> Option<Self> {
+        let Some(path) = chromium() else {
+            eprintln!("skipped: no Chromium here (set CLAWDBOT_CHROMIUM)");
+            return None;
+        };
         let profile = Home::empty();
         let mut child = Command::new(path)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
@@ -100,7 +146,7 @@ impl Browser {
         let port = lines.wait(PATIENCE, |line| {
             line.strip_prefix("DevTools listening on ws://127.0.0.1:")?.split('/').next()?.parse().ok()
         });
-        Self { child, port: port.expect("a debugging port"), _profile: profile }
+        Some(Self { child, port: port.expect("a debugging port"), _profile: profile })
     }
 
     fn tab(self, url: &str) -> Tab {
@@ -123,7 +169,8 @@ struct Tab {
 }
 
 impl Tab {
-    fn run(&mut self, expression: &str) -> Value {
+    /// The value of an expression; `None` when the page was replaced by another while it was computed.
+    fn run(&mut self, expression: &str) -> Option<Value> {
         let id = self.next_id;
         self.next_id += 1;
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
@@ -133,18 +180,33 @@ impl Tab {
             let message = self.socket.read().expect("an answer");
             let Ok(answer) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else { continue };
             if answer["id"] == id {
-                return answer["result"]["result"]["value"].clone();
+                assert!(answer["result"]["exceptionDetails"].is_null(), "{expression}: {answer}");
+                return answer.get("result").map(|it| it["result"]["value"].clone());
             }
         }
+    }
+
+    fn click(&mut self, element: &str) {
+        self.run(&format!("document.querySelector('[data-testid={element}]').click()"));
+    }
+
+    fn say(&mut self, text: &str) {
+        self.run(&format!("document.querySelector('[data-testid=input]').value = '{text}'"));
+        self.click("send");
     }
 
     /// Looks at every frame the page draws until the condition holds.
     fn wait(&mut self, condition: &str) {
         let limit = PATIENCE.as_millis() / 2;
+        // Before the page is there its elements are not, which is only not yet.
         let code = format!(
-            "new Promise(done => {{ const began = Date.now(); const look = () => ({condition}) ? done(true) : \
+            "new Promise(done => {{ const began = Date.now(); \
+             const holds = () => {{ try {{ return {condition} }} catch {{ return false }} }}; \
+             const look = () => holds() ? done(true) : \
              Date.now() - began > {limit} ? done(false) : setTimeout(look, 20); look(); }})"
         );
-        assert_eq!(self.run(&code), true, "waited for {condition}; page: {}", self.run("document.body.innerText"));
+        let found = self.run(&code).or_else(|| self.run(&code));
+        let page = self.run("document.body.innerText");
+        assert_eq!(found, Some(json!(true)), "waited for {condition}; page: {page:?}");
     }
 }

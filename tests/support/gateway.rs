@@ -69,16 +69,22 @@ impl Gateway {
         for _ in 0..PORT_TRIES_MAX {
             let port = free_port();
             let process = spawn(&home, port, args, env);
-            let ready = format!("listening on ws://127.0.0.1:{port}");
-            if process.stdout.wait(PATIENCE, |line| line.contains(&ready).then_some(())).is_some() {
-                return Self { process, port, home };
+            match process.wait_listening(port) {
+                Ok(()) => return Self { process, port, home },
+                Err(output) => last = output,
             }
-            last = format!("{}\n{}", process.stdout.text(), process.stderr.text());
             if !last.contains("already listening") {
                 break;
             }
         }
         panic!("the gateway did not start:\n{last}");
+    }
+
+    /// Starts on the port of a gateway that was there before.
+    pub fn start_on(port: u16, home: Home) -> Self {
+        let process = spawn(&home, port, &[], &[]);
+        process.wait_listening(port).unwrap_or_else(|output| panic!("the gateway did not start:\n{output}"));
+        Self { process, port, home }
     }
 
     /// Runs a gateway that must end by itself.
@@ -136,7 +142,7 @@ impl Gateway {
     pub fn cli(&self, args: &[&str]) -> Ran {
         let mut command = self.home.command(args);
         command.env("CLAWDBOT_GATEWAY_PORT", self.port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", TOKEN);
-        Ran::from(command.output().expect("the binary runs"))
+        Ran::of(command)
     }
 
     /// Peak resident memory so far; `None` where the system does not tell.
@@ -148,6 +154,13 @@ impl Gateway {
 }
 
 impl Process {
+    /// Waits for the line that says so; else everything it wrote.
+    fn wait_listening(&self, port: u16) -> Result<(), String> {
+        let ready = format!("listening on ws://127.0.0.1:{port} ");
+        let found = self.stdout.wait(PATIENCE, |line| line.contains(&ready).then_some(()));
+        found.ok_or_else(|| format!("{}\n{}", self.stdout.text(), self.stderr.text()))
+    }
+
     fn ended(&mut self) -> Ended {
         let status = self.child.wait().expect("a child can be waited for");
         self.stderr.wait_end(PATIENCE);

@@ -1,12 +1,13 @@
 //! A home directory of one test's own, and commands that see nothing but it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::TOKEN;
+use super::lines::Lines;
+use super::{PATIENCE, TOKEN};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -86,8 +87,7 @@ impl Home {
 
     /// Runs a command to its end.
     pub fn run(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().expect("the binary runs");
-        Ran::from(output)
+        Ran::of(self.command(args))
     }
 }
 
@@ -107,6 +107,21 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Runs a command that has to end by itself.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let stdout = Lines::collect(child.stdout.take().expect("piped"));
+        let stderr = Lines::collect(child.stderr.take().expect("piped"));
+        let ended = stdout.wait_end(PATIENCE) && stderr.wait_end(PATIENCE);
+        if !ended {
+            let _ = child.kill();
+        }
+        let status = child.wait().expect("a child can be waited for");
+        let ran = Self { code: status.code(), stdout: stdout.text(), stderr: stderr.text() };
+        assert!(ended, "still running after {PATIENCE:?}: {ran:?}");
+        ran
+    }
+
     /// The output of a command that had to succeed, as JSON.
     pub fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
@@ -114,21 +129,16 @@ impl Ran {
     }
 }
 
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
 fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+                // As in a JSON merge patch, null takes a key away.
+                if value.is_null() {
+                    base.remove(key);
+                } else {
+                    merge(base.entry(key.clone()).or_insert(Value::Null), value);
+                }
             }
         }
         (base, over) => *base = over.clone(),
