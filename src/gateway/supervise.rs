@@ -39,7 +39,7 @@ pub fn run(options: RunOptions) -> i32 {
     match supervise(options) {
         Ok(()) => 0,
         Err(failure) => {
-            log::error!(target: "gateway", "not started: {}", failure.lines().next().unwrap_or_default());
+            // Said as it is, without the shape of a log line: scripts look for these texts.
             log::logger().flush();
             eprintln!("{failure}");
             1
