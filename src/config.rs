@@ -5,6 +5,7 @@ pub mod defaults;
 pub mod diff;
 pub mod env;
 pub mod include;
+pub mod issue;
 pub mod json5;
 pub mod keys;
 pub mod live;

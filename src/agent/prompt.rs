@@ -11,6 +11,7 @@ use crate::agent::session;
 use crate::agent::workspace::{BOOTSTRAP, FILE_BYTES_MAX, FILES};
 use crate::base::clock::local_zone_name;
 use crate::base::fs::read_text_capped;
+use crate::base::host;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::text::tail_chars;
 use crate::config::types::Config;
@@ -226,13 +227,11 @@ fn project_context(prompt: &mut Prompt, files: &[ContextFile]) {
 
 fn runtime(input: &PromptInput<'_>) -> String {
     let default = crate::agent::models::configured_name(input.config, &session::default_agent(input.config));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let os = [std::env::consts::OS, release.trim()].join(" ");
+    let os = format!("{} {}", std::env::consts::OS, host::kernel_release());
     let parts = [
         ("agent", Some(input.agent.to_string())),
-        ("host", Some(host.trim().to_owned())),
-        ("os", Some(format!("{} ({})", os.trim(), std::env::consts::ARCH))),
+        ("host", Some(host::name())),
+        ("os", Some(format!("{os} ({})", std::env::consts::ARCH))),
         ("model", Some(input.model.label())),
         ("default_model", default.map(|name| name.to_string())),
         ("channel", Some(input.channel.to_owned())),

@@ -12,6 +12,7 @@ use crate::agent::session::{agent_ids, default_agent};
 use crate::agent::sessions::Sessions;
 use crate::agent::{listing, workspace};
 use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::host;
 use crate::base::rng::SystemRng;
 use crate::base::text::{age, duration, tokens};
 use crate::client::target::{Overrides, Target};
@@ -149,13 +150,7 @@ fn local_summary(cli: &Cli) -> Value {
 
 fn os() -> Value {
     let platform = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let release = release.trim();
+    let (arch, release) = (host::arch(), host::kernel_release());
     json!({"platform": platform, "arch": arch, "release": release, "label": format!("{platform} {release} ({arch})")})
 }
 

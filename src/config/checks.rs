@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use super::load::Issue;
+use super::issue::Issue;
 use super::paths::Paths;
 use super::tree::get;
 

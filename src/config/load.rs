@@ -9,35 +9,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::Digest as _;
 
+use super::issue::Issue;
 use super::paths::Paths;
 use super::types::Config;
 use super::{checks, defaults, env, include, json5, keys, migrate};
 use crate::base::fs::read_text_capped;
-
-/// One thing that is wrong, or worth saying.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issue {
-    /// Dot-joined path; empty for the root.
-    pub path: String,
-    /// What is wrong and what to do.
-    pub message: String,
-    /// Line in the file, from 1, where it is known.
-    pub line: Option<usize>,
-}
-
-impl Issue {
-    /// Makes an issue without a line.
-    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into(), line: None }
-    }
-
-    /// Returns `<path|<root>>: <message>`, and the line where it is known.
-    pub fn describe(&self) -> String {
-        let path = if self.path.is_empty() { "<root>" } else { &self.path };
-        let line = self.line.map(|line| format!(" (line {line})")).unwrap_or_default();
-        format!("{path}: {}{line}", self.message)
-    }
-}
 
 /// The file as it was at one moment, and what it means.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ mod steps;
 
 use serde_json::Value;
 
-use super::load::Issue;
+use super::issue::Issue;
 use super::tree::get;
 
 /// Old path, what is said about it, whether only a string is old there.

@@ -13,7 +13,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 
-use super::load::{Issue, Snapshot, load};
+use super::issue::Issue;
+use super::load::{Snapshot, load};
 use super::paths::Paths;
 use crate::base::thread::{Joiner, STACK_WORKER_BYTES, spawn};
 

@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::load::{self, Issue, Snapshot};
+use super::issue::Issue;
+use super::load::{self, Snapshot};
 use super::paths::Paths;
 use super::{include, json5, tree};
 use crate::base::clock::{Clock as _, SystemClock, iso_utc};

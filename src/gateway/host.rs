@@ -4,38 +4,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use super::ctx::Host;
+use crate::base::host;
 use crate::config::types::Config;
 use crate::net::Listener;
 
 /// Asks the system.
 pub fn describe() -> Host {
-    let name = host_name();
+    let name = host::name();
     let ip = external_ipv4().map_or_else(|| name.clone(), |ip| ip.to_string());
     let family = if cfg!(target_os = "macos") { "Mac" } else { "Linux" };
     let system = if cfg!(target_os = "macos") { "macos" } else { "linux" };
-    let model = match std::env::consts::ARCH {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        "x86" => "ia32",
-        other => other,
-    };
-    Host { name, ip, platform: format!("{system} {}", kernel_release()), family, model }
-}
-
-fn host_name() -> String {
-    let mut buffer = [0_u8; 256];
-    // SAFETY: the buffer is valid for its length; gethostname writes at most that much.
-    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) };
-    let length = buffer.iter().position(|&byte| byte == 0).unwrap_or(buffer.len());
-    match String::from_utf8_lossy(&buffer[..length]).into_owned() {
-        name if result == 0 && !name.is_empty() => name,
-        _ => "localhost".to_owned(),
-    }
-}
-
-fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    Host { name, ip, platform: format!("{system} {}", host::kernel_release()), family, model: host::arch() }
 }
 
 /// The addresses of this machine's interfaces that are up.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::level_meta;
 use crate::base::clock::{UnixMs, iso_utc, local_date};
+use crate::base::host;
 
 /// Daily files older than this are deleted when a new one is opened.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -111,7 +112,7 @@ fn record(now_ms: UnixMs, level: Level, subsystem: &str, message: &str) -> Strin
         json!({
             "runtime": "rust",
             "runtimeVersion": env!("CARGO_PKG_VERSION"),
-            "hostname": "unknown",
+            "hostname": host::name(),
             "name": name,
             "parentNames": ["clawdbot"],
             "date": time,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Method, methods};
+use crate::config::issue::Issue;
 use crate::config::load;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
@@ -18,7 +19,7 @@ pub(super) const METHODS: &[Method] = methods! {
 /// The file as it is on disk now, valid or not; the configuration in force stays the last good one.
 fn get(cx: &Arc<Ctx>, _call: &Call, _params: ConfigGetParams) -> Result<Reply, ErrorShape> {
     let snapshot = load::load(&cx.paths);
-    let issues = |issues: &[load::Issue]| -> Vec<serde_json::Value> {
+    let issues = |issues: &[Issue]| -> Vec<serde_json::Value> {
         issues.iter().map(|issue| json!({"path": issue.path, "message": issue.message})).collect()
     };
     Ok(Reply::Now(json!({
