@@ -26,7 +26,7 @@ impl Command for Dashboard {
         let host = match gateway.bind.as_deref() {
             Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
             Some("tailnet") => {
-                crate::client::target::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
+                crate::base::host::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
             }
             _ => "127.0.0.1".to_owned(),
         };

@@ -10,7 +10,7 @@ use super::exit::{Failure, Outcome};
 use super::rpc::Positive;
 use super::{Cli, Command, output};
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::client::target::{Overrides, Target, local_url, tailnet_ipv4};
+use crate::client::target::{Overrides, Target, local_url};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::paths::gateway_port;
 
@@ -62,7 +62,7 @@ impl Command for Probe {
         let primary = primary.or_else(|| targets.iter().find(|target| target["connect"]["ok"] == true));
         let is_ok = primary.is_some();
         let port = gateway_port(None, cli.config());
-        let tailnet = tailnet_ipv4();
+        let tailnet = crate::base::host::tailnet_ipv4();
         let report = json!({
             "ok": is_ok,
             "ts": ts,

@@ -11,7 +11,7 @@ use super::exit::Outcome;
 use super::rpc::{Positive, TIMEOUT_DEFAULT_MS, items};
 use super::{Cli, Command, dashboard, output};
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::client::target::{Overrides, Target, tailnet_ipv4};
+use crate::client::target::{Overrides, Target};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::paths::gateway_port;
 
@@ -63,7 +63,7 @@ impl Status {
         let bind_mode = gateway.bind.as_deref().unwrap_or("loopback");
         let host = match bind_mode {
             "custom" => gateway.custom_bind_host.clone(),
-            "tailnet" => tailnet_ipv4().map(|ip| ip.to_string()),
+            "tailnet" => crate::base::host::tailnet_ipv4().map(|ip| ip.to_string()),
             _ => None,
         };
         let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());

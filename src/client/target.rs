@@ -2,9 +2,9 @@
 //!
 //! Pure decisions over values that the caller read; nothing is looked up on the network.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use crate::base::host;
 use crate::base::secret::Secret;
 use crate::config::paths::{Paths, gateway_port};
 use crate::config::types::Config;
@@ -128,40 +128,11 @@ impl Target {
 pub fn local_url(config: &Config) -> (String, String) {
     let port = gateway_port(None, config);
     let scheme = if config.gateway.tls.enabled == Some(true) { "wss" } else { "ws" };
-    let tailnet = if config.gateway.bind.as_deref() == Some("tailnet") { tailnet_ipv4() } else { None };
+    let tailnet = if config.gateway.bind.as_deref() == Some("tailnet") { host::tailnet_ipv4() } else { None };
     match tailnet {
         Some(ip) => (format!("{scheme}://{ip}:{port}"), format!("local tailnet {ip}")),
         None => (format!("{scheme}://127.0.0.1:{port}"), "local loopback".to_owned()),
     }
-}
-
-/// Returns this machine's address in the tailnet range (100.64.0.0/10), if an interface has one.
-pub fn tailnet_ipv4() -> Option<Ipv4Addr> {
-    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: getifaddrs writes a list head that is freed below; it is read only between the two calls.
-    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
-        return None;
-    }
-    let mut found = None;
-    let mut next = list;
-    while let Some(entry) = std::ptr::NonNull::new(next) {
-        // SAFETY: the entry belongs to the list; an address of family AF_INET is a sockaddr_in.
-        unsafe {
-            let entry = entry.as_ref();
-            next = entry.ifa_next;
-            if !entry.ifa_addr.is_null() && i32::from((*entry.ifa_addr).sa_family) == libc::AF_INET {
-                let address = entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
-                let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-                if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 {
-                    found = Some(ip);
-                    break;
-                }
-            }
-        }
-    }
-    // SAFETY: the list came from getifaddrs and is not used again.
-    unsafe { libc::freeifaddrs(list) };
-    found
 }
 
 fn given(text: Option<&str>) -> Option<String> {

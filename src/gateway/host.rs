@@ -17,44 +17,11 @@ pub fn describe() -> Host {
     Host { name, ip, platform: format!("{system} {}", host::kernel_release()), family, model: host::arch() }
 }
 
-/// The addresses of this machine's interfaces that are up.
-fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
-    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: getifaddrs fills the pointer with a list that freeifaddrs below releases.
-    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    let mut at = list;
-    while !at.is_null() {
-        // SAFETY: `at` is an entry of the list, which lives until freeifaddrs.
-        let entry = unsafe { &*at };
-        // SAFETY: ifa_addr is null or points at a sockaddr; the family says that it is a sockaddr_in.
-        if !entry.ifa_addr.is_null() && i32::from(unsafe { (*entry.ifa_addr).sa_family }) == libc::AF_INET {
-            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
-            // SAFETY: ifa_name is a NUL-terminated string of the list.
-            let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
-            found.push((name, Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr))));
-        }
-        at = entry.ifa_next;
-    }
-    // SAFETY: the list came from getifaddrs and is not used afterwards.
-    unsafe { libc::freeifaddrs(list) };
-    found
-}
-
 fn external_ipv4() -> Option<Ipv4Addr> {
-    let external: Vec<(String, Ipv4Addr)> = interface_ipv4s().into_iter().filter(|(_, ip)| !ip.is_loopback()).collect();
+    let external: Vec<(String, Ipv4Addr)> =
+        host::interface_ipv4s().into_iter().filter(|(_, ip)| !ip.is_loopback()).collect();
     let preferred = external.iter().find(|(name, _)| name == "en0" || name == "eth0");
     preferred.or(external.first()).map(|&(_, ip)| ip)
-}
-
-/// The first address in Tailscale's range.
-fn tailnet_ipv4() -> Option<Ipv4Addr> {
-    interface_ipv4s().into_iter().map(|(_, ip)| ip).find(|ip| {
-        let [first, second, ..] = ip.octets();
-        first == 100 && (64..128).contains(&second)
-    })
 }
 
 /// Decides the address of a bind mode (http.md §10.1).
@@ -65,7 +32,7 @@ pub fn bind_address(mode: &str, config: &Config) -> IpAddr {
     match mode {
         "lan" => all,
         "tailnet" => {
-            let tailnet = tailnet_ipv4().map(IpAddr::V4).filter(|&ip| bindable(ip));
+            let tailnet = host::tailnet_ipv4().map(IpAddr::V4).filter(|&ip| bindable(ip));
             tailnet.unwrap_or(if bindable(loopback) { loopback } else { all })
         }
         "custom" => {
