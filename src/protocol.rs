@@ -5,13 +5,22 @@
 //! because the type names of its clients derive from them.
 
 pub mod agent;
+pub mod approvals;
+pub mod channels;
 pub mod chat;
+pub mod config;
 pub mod connect;
+pub mod cron;
+pub mod devices;
 pub mod error;
 pub mod frame;
+pub mod nodes;
 pub mod sessions;
+pub mod skills;
 pub mod system;
+pub mod talk;
 pub mod validate;
+pub mod wizard;
 
 #[cfg(test)]
 mod schema_gen;
@@ -45,9 +54,15 @@ impl std::ops::Deref for NonEmpty {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct SessionLabel(#[cfg_attr(test, schemars(length(min = 1, max = 64)))] pub String);
 
-/// Declares closed parameter objects: every field in camel case, unknown fields refused by the schema.
+/// Declares a module's closed parameter objects: every field in camel case, unknown fields refused by the schema. The
+/// module's `define` puts them into the schema file.
 macro_rules! params {
     ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* })*) => {
+        #[cfg(test)]
+        pub(super) fn define(definitions: &mut serde_json::Map<String, serde_json::Value>) {
+            $(super::schema_gen::add::<$name>(definitions);)*
+        }
+
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, serde::Deserialize)]

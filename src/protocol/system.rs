@@ -1,11 +1,8 @@
-//! Parameters of the system family: `config.get`, `logs.tail`. Others of it take any object.
+//! Parameters of the system family: `logs.tail`, `wake`. Others of it take any object.
 
 use super::params;
 
 params! {
-    /// Parameters of `config.get`.
-    pub struct ConfigGetParams {}
-
     /// Parameters of `logs.tail`.
     pub struct LogsTailParams {
         /// Where the last answer ended.

@@ -9,8 +9,8 @@ use crate::config::issue::Issue;
 use crate::config::load;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
+use crate::protocol::config::ConfigGetParams;
 use crate::protocol::error::ErrorShape;
-use crate::protocol::system::ConfigGetParams;
 
 pub(super) const METHODS: &[Method] = methods! {
     "config.get" Admin ConfigGetParams get on disk;

@@ -1,0 +1,5 @@
+//! exec.approval.*, exec.approvals.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

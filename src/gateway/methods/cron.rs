@@ -1,0 +1,5 @@
+//! cron.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

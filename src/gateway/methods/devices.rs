@@ -1,0 +1,5 @@
+//! device.pair.*, device.token.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

@@ -1,0 +1,5 @@
+//! node.*, node.pair.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

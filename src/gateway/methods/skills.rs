@@ -1,0 +1,5 @@
+//! skills.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

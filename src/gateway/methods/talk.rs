@@ -1,0 +1,5 @@
+//! talk.mode, voicewake.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

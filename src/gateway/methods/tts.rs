@@ -1,0 +1,5 @@
+//! tts.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

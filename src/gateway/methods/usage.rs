@@ -1,0 +1,5 @@
+//! usage.status, usage.cost.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

@@ -1,0 +1,5 @@
+//! wizard.*.
+
+use super::Method;
+
+pub(super) const METHODS: &[Method] = &[];

@@ -1,0 +1,5 @@
+//! Parameters of `exec.approval.*` and `exec.approvals.*`.
+
+use super::params;
+
+params! {}

@@ -1,0 +1,5 @@
+//! Parameters of `channels.*`, `send`, `poll` and `web.login.*`.
+
+use super::params;
+
+params! {}

@@ -1,0 +1,5 @@
+//! Parameters of `device.pair.*` and `device.token.*`.
+
+use super::params;
+
+params! {}

@@ -1,0 +1,5 @@
+//! Parameters of `node.*` and `node.pair.*`.
+
+use super::params;
+
+params! {}

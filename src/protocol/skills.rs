@@ -1,0 +1,5 @@
+//! Parameters of `skills.*`.
+
+use super::params;
+
+params! {}

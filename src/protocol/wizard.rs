@@ -1,0 +1,5 @@
+//! Parameters of `wizard.*`.
+
+use super::params;
+
+params! {}
