@@ -2,11 +2,13 @@
 
 pub mod agent;
 pub mod base;
+pub mod channels;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod devices;
 pub mod gateway;
+pub mod heartbeat;
 pub mod logging;
 pub mod net;
 pub mod nodes;

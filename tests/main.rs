@@ -4,8 +4,10 @@
 //! condition and a deadline.
 
 mod abuse;
+mod channels;
 mod cli;
 mod handshake;
+mod heartbeat;
 mod layers;
 mod methods;
 mod nodes;

@@ -275,6 +275,20 @@ pub struct Heartbeat {
     pub prompt: Option<String>,
     /// Longest acknowledgement, default 300.
     pub ack_max_chars: Option<u64>,
+    /// When heartbeats are allowed, default always.
+    pub active_hours: Option<HeartbeatHours>,
+}
+
+/// `activeHours` of a heartbeat.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HeartbeatHours {
+    /// `HH:MM`.
+    pub start: Option<String>,
+    /// `HH:MM`, or `24:00`.
+    pub end: Option<String>,
+    /// user (default), local, or an IANA zone.
+    pub timezone: Option<String>,
 }
 
 /// One entry of `agents.list`.

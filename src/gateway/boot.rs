@@ -15,6 +15,7 @@ use super::client::Client;
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
+use super::heartbeat::Heartbeats;
 use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
@@ -56,6 +57,8 @@ pub struct Carried {
     pub presence: Arc<Presence>,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// The switch of heartbeats, and the last one.
+    pub heartbeats: Arc<Heartbeats>,
     /// When the process started.
     pub started_at: Instant,
 }
@@ -77,7 +80,12 @@ impl Carried {
             text,
             ..PresenceEntry::default()
         };
-        Self { presence: Arc::new(Presence::new(entry)), system_events: Arc::default(), started_at: Instant::now() }
+        Self {
+            presence: Arc::new(Presence::new(entry)),
+            system_events: Arc::default(),
+            heartbeats: Arc::default(),
+            started_at: Instant::now(),
+        }
     }
 }
 
@@ -170,6 +178,7 @@ impl Gateway {
             runs: Runs::default(),
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
+            heartbeats: carried.heartbeats.clone(),
             host: host::describe(),
             started_at: carried.started_at,
         });

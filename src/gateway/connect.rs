@@ -14,6 +14,7 @@ use super::{events, methods};
 use crate::base::ids::ConnId;
 use crate::base::rng::uuid;
 use crate::base::text::cut_bytes;
+use crate::channels;
 use crate::devices::identity;
 use crate::devices::pairing::{Admission, DeviceInfo, Token};
 use crate::net::ws::text_frame;
@@ -330,11 +331,14 @@ fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Val
     }
     server["host"] = cx.host.name.as_str().into();
     server["connId"] = conn_id.into();
+    let config = cx.config.get();
+    let has_web_login = channels::active(&cx.channels_at(&config)).iter().any(|channel| channel.has_web_login());
+    let methods = methods::advertised(has_web_login);
     let mut hello = json!({
         "type": "hello-ok",
         "protocol": PROTOCOL_VERSION,
         "server": server,
-        "features": {"methods": methods::advertised(), "events": events::ADVERTISED},
+        "features": {"methods": methods.collect::<Vec<_>>(), "events": events::ADVERTISED},
         "snapshot": {
             "presence": presence,
             "health": health.map_or_else(|| json!({}), |health| (*health).clone()),

@@ -9,6 +9,7 @@ use super::auth::Auth;
 use super::client::Client;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
+use super::heartbeat::Heartbeats;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::work::Due;
@@ -18,8 +19,10 @@ use crate::agent::sessions::Sessions;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
+use crate::channels::channel::Setting;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
 use crate::nodes::registry::Registry;
@@ -62,6 +65,8 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Heartbeats that are wished for, and the last one.
+    pub heartbeats: Arc<Heartbeats>,
     /// This machine.
     pub host: Host,
     /// When this process started.
@@ -84,6 +89,19 @@ pub struct Host {
 }
 
 impl Ctx {
+    /// Returns the circumstances in which channels are asked.
+    pub fn channels_at<'a>(&'a self, config: &'a Config) -> Setting<'a> {
+        let is_set =
+            |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != "0");
+        Setting {
+            config,
+            paths: &self.paths,
+            env: &|name| std::env::var(name).ok(),
+            now_ms: self.clock.now_ms(),
+            is_skipped: is_set("CLAWDBOT_SKIP_CHANNELS") || is_set("CLAWDBOT_SKIP_PROVIDERS"),
+        }
+    }
+
     /// Returns `snapshot.sessionDefaults`.
     pub fn session_defaults(&self) -> Value {
         let config = self.config.get();

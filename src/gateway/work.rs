@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::client::{Client, Role};
 use super::ctx::Ctx;
-use super::{connect, dispatch, events, health, http, nodes};
-use crate::base::ids::{ConnId, RunId};
+use super::{connect, dispatch, events, health, heartbeat, http, nodes};
+use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
@@ -50,6 +50,18 @@ pub enum Due {
         /// The run it waits for.
         run: RunId,
     },
+    /// Somebody wished for a heartbeat a moment ago.
+    Heartbeat {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// An agent's heartbeat interval is over.
+    HeartbeatInterval {
+        /// Whose.
+        agent: AgentId,
+        /// Which schedule planned it.
+        schedule: u64,
+    },
     /// A node has had its time for a command.
     NodeInvoke {
         /// The request.
@@ -68,6 +80,7 @@ pub fn arm(cx: &Ctx) {
     cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
     cx.timer.arm(HEALTH_INTERVAL, Due::Health);
     cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    heartbeat::schedule(cx);
     arm_settled(cx);
 }
 
@@ -127,6 +140,8 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
+        Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
+        Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}

@@ -22,6 +22,10 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
+pub(super) fn wake_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["now", "next-heartbeat"])
+}
+
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
