@@ -63,6 +63,14 @@ pub fn write_atomic_with(
     result
 }
 
+/// Gives a file that will be replaced, never written to, a second name; copies it where the file system has no links.
+///
+/// # Errors
+/// Any I/O error of the copy.
+pub fn keep_as(path: &Path, second: &Path) -> io::Result<()> {
+    std::fs::hard_link(path, second).or_else(|_| std::fs::copy(path, second).map(|_| ()))
+}
+
 /// Makes a directory and its parents with mode 0700; an existing one is left as it is.
 ///
 /// # Errors

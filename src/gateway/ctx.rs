@@ -9,6 +9,7 @@ use super::auth::Auth;
 use super::client::Client;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
+use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::work::Due;
@@ -59,6 +60,8 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Restarts that clients ask for.
+    pub lifecycle: Lifecycle,
     /// This machine.
     pub host: Host,
     /// When this process started.

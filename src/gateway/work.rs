@@ -45,6 +45,8 @@ pub enum Due {
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// A client asked for a restart.
+    Restart,
     /// What somebody asked for has not begun in time.
     Overdue {
         /// Who waits, if nobody took it up meanwhile.
@@ -130,6 +132,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::Restart => cx.lifecycle.fire(),
         Due::Overdue { ticket, error } => {
             if let Some(ticket) = ticket.take() {
                 ticket.finish(Err(error));

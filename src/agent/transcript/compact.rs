@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::backwards::{Backwards, Line};
 use super::is_replaced;
 use crate::base::clock::{UnixMs, iso_utc};
-use crate::base::fs::{Durability, MODE_PUBLIC, write_atomic_with};
+use crate::base::fs::{Durability, MODE_PUBLIC, keep_as, write_atomic_with};
 
 /// Bytes searched for the end of the first line.
 const HEADER_BYTES_MAX: u64 = 64 * 1024;
@@ -61,10 +61,7 @@ pub fn keep_last(path: &Path, lines_max: usize, now_ms: UnixMs) -> io::Result<Co
         }
     }
     let archived = archive_path(path, "bak", now_ms);
-    if std::fs::hard_link(path, &archived).is_err() {
-        // Not every file system has links.
-        std::fs::copy(path, &archived)?;
-    }
+    keep_as(path, &archived)?;
     let written = write_atomic_with(path, MODE_PUBLIC, Durability::Power, |new| {
         new.write_all(&header(&file)?)?;
         let mut rest = &file;
