@@ -148,6 +148,11 @@ pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
     parse_name(config, chosen?)
 }
 
+/// Returns the name of the model of a session's next turn, whether or not it can be used.
+pub fn chosen_name(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Name {
+    Resolver::of_process(config).chosen(agent, entry)
+}
+
 /// Returns whether a session may choose the model: everything goes unless `agents.defaults.models` lists some.
 pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
     let listed = &config.agents.defaults.models;

@@ -16,12 +16,13 @@ use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
+use super::lifecycle::{Ask, AskMain, Lifecycle};
 use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
 use super::work::{self, Due, Work};
-use super::{RunOptions, events, host, version};
+use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
@@ -120,16 +121,12 @@ pub struct Address {
 }
 
 impl Gateway {
-    /// Starts a gateway on the configuration in `snapshot`. `on_change` hears of every valid edit of the file.
+    /// Starts a gateway on the configuration in `snapshot`. `ask` hears of every valid edit of the file, and of restarts
+    /// that clients want.
     ///
     /// # Errors
     /// Whatever keeps it from starting; nothing of it runs then.
-    pub fn start(
-        options: &RunOptions,
-        snapshot: Snapshot,
-        carried: &Carried,
-        on_change: impl Fn(Change) + Send + 'static,
-    ) -> anyhow::Result<Self> {
+    pub fn start(options: &RunOptions, snapshot: Snapshot, carried: &Carried, ask: AskMain) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let paths = options.paths.clone();
@@ -179,6 +176,7 @@ impl Gateway {
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
             heartbeats: carried.heartbeats.clone(),
+            lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -197,17 +195,23 @@ impl Gateway {
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
             .context("start the event loop's thread")?;
         work::arm(&cx);
+        sentinel::announce(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
         // Watch the configuration.
-        let watch = start_watch(&cx, on_change);
+        let watch = start_watch(&cx, ask);
         Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool) })
     }
 
     /// Applies a changed configuration.
     pub fn reload(&self, change: Change) -> super::reload::Applied {
         super::reload::apply(&self.cx, change)
+    }
+
+    /// Returns whether a client's restart is coming.
+    pub fn is_restarting(&self) -> bool {
+        self.cx.lifecycle.is_restarting()
     }
 
     /// Returns whether SIGUSR1 by hand restarts the gateway.
@@ -228,6 +232,7 @@ impl Gateway {
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.runs.cancel_all();
+        self.cx.lifecycle.stop();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
@@ -334,9 +339,14 @@ fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
     }
 }
 
-fn start_watch(cx: &Arc<Ctx>, on_change: impl Fn(Change) + Send + 'static) -> Option<ConfigWatch> {
+fn start_watch(cx: &Arc<Ctx>, ask: AskMain) -> Option<ConfigWatch> {
     let debounce = Duration::from_millis(cx.config.get().gateway.reload.debounce_ms.unwrap_or(300));
-    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| on_change(Change(Box::new(snapshot))));
+    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| {
+        // Main takes what is queued within milliseconds; if it cannot, it is stopping.
+        if !ask(Ask::Reload(Change(Box::new(snapshot)))) {
+            log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
+        }
+    });
     match watch {
         Ok(watch) => Some(watch),
         Err(error) => {

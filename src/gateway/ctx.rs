@@ -10,6 +10,7 @@ use super::client::Client;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
+use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::work::Due;
@@ -67,6 +68,8 @@ pub struct Ctx {
     pub system_events: Arc<SystemEvents>,
     /// Heartbeats that are wished for, and the last one.
     pub heartbeats: Arc<Heartbeats>,
+    /// Restarts that clients ask for.
+    pub lifecycle: Lifecycle,
     /// This machine.
     pub host: Host,
     /// When this process started.

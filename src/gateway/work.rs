@@ -9,12 +9,14 @@ use serde_json::json;
 
 use super::client::{Client, Role};
 use super::ctx::Ctx;
+use super::ticket::SharedTicket;
 use super::{connect, dispatch, events, health, heartbeat, http, nodes};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
 use crate::protocol::TICK_INTERVAL_MS;
+use crate::protocol::error::ErrorShape;
 
 /// Interval of the periodic health refresh.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
@@ -43,6 +45,15 @@ pub enum Due {
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// A client asked for a restart.
+    Restart,
+    /// What somebody asked for has not begun in time.
+    Overdue {
+        /// Who waits, if nobody took it up meanwhile.
+        ticket: SharedTicket,
+        /// What to answer.
+        error: ErrorShape,
+    },
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -145,6 +156,12 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::Restart => cx.lifecycle.fire(),
+        Due::Overdue { ticket, error } => {
+            if let Some(ticket) = ticket.take() {
+                ticket.finish(Err(error));
+            }
+        }
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));

@@ -14,6 +14,11 @@ fn constants(values: &[&str]) -> Schema {
     json_schema!({"anyOf": branches})
 }
 
+/// The schema of a text that is one of these words.
+pub(super) fn words(values: &[&str]) -> Schema {
+    constants(values)
+}
+
 pub(super) fn client_ids(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_IDS)
 }
@@ -92,8 +97,10 @@ fn clean(schema: &mut Value) {
             }
             if let Some(Value::Array(types)) = object.get("type") {
                 let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
-                if let [single] = kept.as_slice() {
-                    object.insert("type".into(), single.clone());
+                match kept.as_slice() {
+                    [] => drop(object.insert("type".into(), "null".into())),
+                    [single] => drop(object.insert("type".into(), single.clone())),
+                    _ => {}
                 }
             }
             if let Some(Value::Array(branches)) = object.get("anyOf")
