@@ -52,6 +52,8 @@ pub struct Client {
     pub conn_id: String,
     /// Client id (`cli`, `clawdbot-control-ui` …).
     pub id: String,
+    /// Shown name.
+    pub display_name: Option<String>,
     /// Role.
     pub role: Role,
     /// Scope bits; 0 for nodes.

@@ -230,7 +230,7 @@ fn pair(
         client_id: Some(params.client.id.clone()),
         client_mode: Some(params.client.mode.clone()),
         role: Some(role.as_str().to_owned()),
-        remote_ip: place.ip.filter(|_| !place.is_local).map(|ip| ip.to_string()),
+        remote_ip: place.ip.map(|ip| ip.to_string()),
         ..DeviceInfo::default()
     };
     let now_ms = cx.clock.now_ms();
@@ -301,7 +301,8 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         "connected conn={conn_id} client={} mode={} role={} ip={}",
         params.client.id, params.client.mode, role.as_str(), peer.address.ip(),
     );
-    let client = Client { conn_id, id: params.client.id, role, scopes: bits, presence_key };
+    let display_name = said(&params.client.display_name);
+    let client = Client { conn_id, id: params.client.id, display_name, role, scopes: bits, presence_key };
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
     cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.

@@ -22,6 +22,7 @@ use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
+use crate::nodes::pairing::NodePairing;
 use crate::presence::Presence;
 use crate::work::jobs::Jobs;
 
@@ -45,6 +46,8 @@ pub struct Ctx {
     pub auth: Auth,
     /// Paired devices.
     pub pairing: Pairing,
+    /// Paired nodes of the older kind.
+    pub node_pairing: NodePairing,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.

@@ -1,0 +1,3 @@
+//! Nodes: devices that offer commands.
+
+pub mod pairing;
