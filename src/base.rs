@@ -11,6 +11,7 @@ pub mod ids;
 pub mod memory;
 pub mod pending;
 pub mod process;
+pub mod requests;
 pub mod rng;
 pub mod secret;
 pub mod store;

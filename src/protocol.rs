@@ -14,6 +14,7 @@ pub mod cron;
 pub mod devices;
 pub mod error;
 pub mod frame;
+pub mod node_pair;
 pub mod nodes;
 pub mod sessions;
 pub mod skills;

@@ -39,6 +39,7 @@ use crate::config::watch::ConfigWatch;
 use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg};
+use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
 use crate::work::jobs::Jobs;
@@ -138,6 +139,7 @@ impl Gateway {
 
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
+        let node_pairing = NodePairing::open(&paths.nodes_dir()).context("open the node pairing files")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
@@ -168,6 +170,7 @@ impl Gateway {
             auth,
             pairing,
             nodes: Registry::default(),
+            node_pairing,
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,
@@ -238,6 +241,7 @@ impl Gateway {
         }
         self.cx.sessions.close();
         self.cx.pairing.close();
+        self.cx.node_pairing.close();
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
         self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });

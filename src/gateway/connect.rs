@@ -231,7 +231,7 @@ fn pair(
         client_id: Some(params.client.id.clone()),
         client_mode: Some(params.client.mode.clone()),
         role: Some(role.as_str().to_owned()),
-        remote_ip: place.ip.filter(|_| !place.is_local).map(|ip| ip.to_string()),
+        remote_ip: place.ip.map(|ip| ip.to_string()),
         ..DeviceInfo::default()
     };
     let now_ms = cx.clock.now_ms();

@@ -26,6 +26,7 @@ use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
+use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::Presence;
 use crate::work::jobs::Jobs;
@@ -52,6 +53,8 @@ pub struct Ctx {
     pub pairing: Pairing,
     /// Connected nodes and what they were asked for.
     pub nodes: Registry,
+    /// Paired nodes of the older kind.
+    pub node_pairing: NodePairing,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.

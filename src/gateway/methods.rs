@@ -10,6 +10,7 @@ mod chat;
 mod config;
 mod cron;
 mod devices;
+mod node_pair;
 mod nodes;
 mod sessions;
 mod skills;
@@ -106,7 +107,7 @@ const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
 }
 
-const FAMILIES: [&[Method]; 15] = [
+const FAMILIES: [&[Method]; 16] = [
     agent::METHODS,
     approvals::METHODS,
     channels::METHODS,
@@ -114,6 +115,7 @@ const FAMILIES: [&[Method]; 15] = [
     config::METHODS,
     cron::METHODS,
     devices::METHODS,
+    node_pair::METHODS,
     nodes::METHODS,
     sessions::METHODS,
     skills::METHODS,
