@@ -11,4 +11,6 @@ pub mod logging;
 pub mod net;
 pub mod presence;
 pub mod protocol;
+pub mod tts;
+pub mod voicewake;
 pub mod work;

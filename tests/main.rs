@@ -13,3 +13,4 @@ mod page;
 mod process;
 mod runs;
 mod support;
+mod talk;

@@ -38,6 +38,8 @@ use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg};
 use crate::presence::{Presence, PresenceEntry};
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 use crate::work::pool::{Pool, work_queue, worker_count};
 
@@ -132,6 +134,8 @@ impl Gateway {
 
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
+        let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
+        let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
@@ -168,6 +172,8 @@ impl Gateway {
             runs: Runs::default(),
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
+            tts,
+            voicewake,
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -217,11 +223,13 @@ impl Gateway {
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.runs.cancel_all();
+        self.cx.tts.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
         self.cx.pairing.close();
+        self.cx.voicewake.close();
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
         self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });

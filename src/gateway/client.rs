@@ -52,6 +52,8 @@ pub struct Client {
     pub conn_id: String,
     /// Client id (`cli`, `clawdbot-control-ui` …).
     pub id: String,
+    /// Whether it is a chat page in a browser, by mode or by id.
+    pub is_webchat: bool,
     /// Role.
     pub role: Role,
     /// Scope bits; 0 for nodes.

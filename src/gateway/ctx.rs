@@ -23,6 +23,8 @@ use crate::config::paths::Paths;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
 use crate::presence::Presence;
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 
 /// See the module.
@@ -59,6 +61,10 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Speech.
+    pub tts: Tts,
+    /// Wake words.
+    pub voicewake: VoiceWake,
     /// This machine.
     pub host: Host,
     /// When this process started.

@@ -2,6 +2,7 @@
 //!
 //! Runs on frame workers. Timer entries that repeat arm themselves again here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub enum Due {
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// An audio file has been there long enough.
+    SpeechExpired(PathBuf),
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -121,6 +124,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
