@@ -13,4 +13,5 @@ pub mod presence;
 pub mod protocol;
 pub mod tts;
 pub mod voicewake;
+pub mod wizard;
 pub mod work;

@@ -116,6 +116,12 @@ pub fn catalog(config: &Config) -> Vec<Value> {
     Resolver::of_process(config).catalog()
 }
 
+/// Returns the variable of a hosted provider's key and its default model, without the provider; `None` for others.
+pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'static str)> {
+    let found = BUILTIN.iter().find(|builtin| builtin.id == provider)?;
+    Some((found.env.first()?, found.model_default))
+}
+
 /// Returns what a reference or an alias means; `None` for a blank one.
 pub fn parse_name(config: &Config, text: &str) -> Option<Name> {
     let text = text.trim();
