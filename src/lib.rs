@@ -14,4 +14,7 @@ pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod tts;
+pub mod voicewake;
+pub mod wizard;
 pub mod work;

@@ -16,3 +16,4 @@ mod page;
 mod process;
 mod runs;
 mod support;
+mod talk;

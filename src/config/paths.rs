@@ -80,6 +80,11 @@ impl Paths {
         self.home.join(".clawdbot/exec-approvals.json")
     }
 
+    /// Returns the directory of small settings that clients change: wake words, speech.
+    pub fn settings_dir(&self) -> PathBuf {
+        self.state_dir.join("settings")
+    }
+
     /// Returns the directory of this machine's device identity.
     ///
     /// compat: always under `~/.clawdbot`, even with another state directory, because the original's clients share it.

@@ -4,6 +4,8 @@
 //! means that the key is absent and that the consumer's own default applies (named at the field). Sections that no
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
+pub mod tts;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -365,6 +367,8 @@ pub struct ToolExec {
 pub struct Messages {
     /// Prefix of outbound texts.
     pub response_prefix: Option<String>,
+    /// `messages.tts`.
+    pub tts: tts::Tts,
 }
 
 /// `commands`.

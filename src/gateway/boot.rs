@@ -42,6 +42,8 @@ use crate::net::{EventLoop, Limits, LoopMsg};
 use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 use crate::work::pool::{Pool, work_queue, worker_count};
 
@@ -140,6 +142,8 @@ impl Gateway {
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
         let node_pairing = NodePairing::open(&paths.nodes_dir()).context("open the node pairing files")?;
+        let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
+        let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
@@ -180,6 +184,8 @@ impl Gateway {
             system_events: carried.system_events.clone(),
             heartbeats: carried.heartbeats.clone(),
             lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
+            tts,
+            voicewake,
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -236,12 +242,14 @@ impl Gateway {
         self.cx.jobs.close();
         self.cx.runs.cancel_all();
         self.cx.lifecycle.stop();
+        self.cx.tts.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
         self.cx.pairing.close();
         self.cx.node_pairing.close();
+        self.cx.voicewake.close();
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
         self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });

@@ -317,6 +317,9 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
     };
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
     cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
+    if role == Role::Node {
+        super::nodes::greet(cx, conn);
+    }
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.
     super::health::refresh_soon(cx);
 }

@@ -29,6 +29,8 @@ use crate::net::LoopHandle;
 use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::Presence;
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 
 /// See the module.
@@ -73,6 +75,10 @@ pub struct Ctx {
     pub heartbeats: Arc<Heartbeats>,
     /// Restarts that clients ask for.
     pub lifecycle: Lifecycle,
+    /// Speech.
+    pub tts: Tts,
+    /// Wake words.
+    pub voicewake: VoiceWake,
     /// This machine.
     pub host: Host,
     /// When this process started.

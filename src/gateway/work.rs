@@ -2,6 +2,7 @@
 //!
 //! Runs on frame workers. Timer entries that repeat arm themselves again here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub enum Due {
         /// What to answer.
         error: ErrorShape,
     },
+    /// An audio file has been there long enough.
+    SpeechExpired(PathBuf),
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -162,6 +165,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Err(error));
             }
         }
+        Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
