@@ -38,6 +38,7 @@ use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg};
 use crate::presence::{Presence, PresenceEntry};
+use crate::skills::Skills;
 use crate::work::jobs::Jobs;
 use crate::work::pool::{Pool, work_queue, worker_count};
 
@@ -168,6 +169,7 @@ impl Gateway {
             runs: Runs::default(),
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
+            skills: Skills::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -217,6 +219,7 @@ impl Gateway {
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.runs.cancel_all();
+        self.cx.skills.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }

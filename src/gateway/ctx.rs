@@ -23,6 +23,7 @@ use crate::config::paths::Paths;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
 use crate::presence::Presence;
+use crate::skills::Skills;
 use crate::work::jobs::Jobs;
 
 /// See the module.
@@ -59,6 +60,8 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// What is known of the skills' directories.
+    pub skills: Skills,
     /// This machine.
     pub host: Host,
     /// When this process started.
