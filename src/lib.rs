@@ -14,6 +14,7 @@ pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod skills;
 pub mod tts;
 pub mod voicewake;
 pub mod wizard;

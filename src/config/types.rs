@@ -4,12 +4,15 @@
 //! means that the key is absent and that the consumer's own default applies (named at the field). Sections that no
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
+mod skills;
 pub mod tts;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
 pub type StringMap = BTreeMap<String, String>;
@@ -38,6 +41,8 @@ pub struct Config {
     pub session: Session,
     /// `gateway`.
     pub gateway: Gateway,
+    /// `skills`.
+    pub skills: Skills,
     /// The effective tree as it would be written, every section included.
     #[serde(skip)]
     pub tree: Value,

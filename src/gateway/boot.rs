@@ -42,6 +42,7 @@ use crate::net::{EventLoop, Limits, LoopMsg};
 use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
+use crate::skills::Skills;
 use crate::tts::Tts;
 use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
@@ -186,6 +187,7 @@ impl Gateway {
             lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
             tts,
             voicewake,
+            skills: Skills::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -243,6 +245,7 @@ impl Gateway {
         self.cx.runs.cancel_all();
         self.cx.lifecycle.stop();
         self.cx.tts.close();
+        self.cx.skills.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }

@@ -29,6 +29,7 @@ use crate::net::LoopHandle;
 use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::Presence;
+use crate::skills::Skills;
 use crate::tts::Tts;
 use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
@@ -79,6 +80,8 @@ pub struct Ctx {
     pub tts: Tts,
     /// Wake words.
     pub voicewake: VoiceWake,
+    /// What is known of the skills' directories.
+    pub skills: Skills,
     /// This machine.
     pub host: Host,
     /// When this process started.
