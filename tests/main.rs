@@ -6,6 +6,7 @@
 mod abuse;
 mod channels;
 mod cli;
+mod fairness;
 mod handshake;
 mod heartbeat;
 mod layers;
