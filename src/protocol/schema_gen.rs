@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, sessions, skills, system, talk, wizard,
+    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, sessions, skills, system, talk,
+    wizard,
 };
 
 fn constants(values: &[&str]) -> Schema {
