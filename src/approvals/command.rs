@@ -228,6 +228,11 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fs::testing::TempDir;
+    use crate::base::rng::SeededRng;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::process::Stdio;
 
     /// Words joined by `·`, programs by `║`; `~` and `?` mark forms.
     fn show(line: &str) -> String {
@@ -377,5 +382,96 @@ mod tests {
         // Quoted operators are text, and the text is one word.
         let segments = parse("ls \"\\\" ; rm x ; \\\"\"").expect("plain");
         assert_eq!((segments.len(), segments[0].words[1].text.as_str()), (1, "\" ; rm x ; \""));
+    }
+
+    /// Random lines of hostile pieces: what a real shell starts must be what was read, program for program.
+    #[test]
+    fn shells_start_nothing_that_was_not_read() {
+        const PIECES: [&str; 40] = [
+            "a",
+            "b",
+            "a ",
+            " b",
+            "x",
+            " ",
+            " ",
+            "\t",
+            "'",
+            "'",
+            "\"",
+            "\"",
+            "\\",
+            "\\",
+            "$",
+            "$(evil)",
+            "`evil`",
+            "\"$(evil)\"",
+            "${x:-$(evil)}",
+            "$x",
+            "(",
+            ")",
+            ";",
+            "; evil",
+            "&",
+            "&&",
+            " && b",
+            "|",
+            "| b",
+            "||",
+            "\n",
+            "\nevil",
+            "#",
+            "~",
+            "*",
+            "{a,evil}",
+            "=",
+            "!",
+            "<",
+            "[",
+        ];
+        let dir = TempDir::new("command-fuzz");
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).expect("directory");
+        for name in ["a", "b", "evil"] {
+            let path = bin.join(name);
+            // One write per program: those of a pipeline run side by side.
+            let script = format!(
+                "#!/bin/sh\nall=\nfor word in {name} \"$@\"; do all=\"$all$word\u{1}\"; done\nprintf '%s\u{2}' \"$all\" >> \"$LOG\"\n"
+            );
+            std::fs::write(&path, script).expect("write");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+        }
+        let shells: Vec<&str> = ["/bin/sh", "/bin/bash"].into_iter().filter(|path| Path::new(path).exists()).collect();
+        let seed = std::env::var("SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        let rng = SeededRng::new(seed);
+        let mut read = 0;
+        while read < 150 {
+            let count = 1 + rng.below(9);
+            let line: String = (0..count).map(|_| PIECES[rng.below(PIECES.len() as u64) as usize]).collect();
+            let Ok(segments) = parse(&line) else { continue };
+            read += 1;
+            for shell in &shells {
+                let log = dir.path().join("log");
+                std::fs::write(&log, "").expect("log");
+                let mut command = std::process::Command::new(shell);
+                command.arg("-c").arg(&line).current_dir(dir.path()).env_clear().env("PATH", &bin).env("LOG", &log);
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                command.status().expect("a shell");
+                let started = std::fs::read_to_string(&log).expect("log");
+                for started in started.split_terminator('\u{2}') {
+                    let words: Vec<&str> = started.split_terminator('\u{1}').collect();
+                    assert!(
+                        segments.iter().any(|segment| is_as_read(segment, &words)),
+                        "seed {seed}: {shell} {line:?} started {words:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn is_as_read(segment: &Segment, words: &[&str]) -> bool {
+        let has_plain_words = segment.words.iter().all(|word| word.form == Form::Plain);
+        segment.words[0].text == words[0]
+            && (!has_plain_words || segment.words.iter().map(|word| word.text.as_str()).eq(words.iter().copied()))
     }
 }

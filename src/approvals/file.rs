@@ -375,6 +375,11 @@ impl PolicyStore {
         Self { path, write: Mutex::new(()) }
     }
 
+    /// Returns where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file.
     ///
     /// # Errors

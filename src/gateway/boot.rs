@@ -24,6 +24,8 @@ use super::{RunOptions, events, host, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
@@ -164,6 +166,8 @@ impl Gateway {
             auth,
             pairing,
             node_pairing,
+            exec_policy: PolicyStore::new(paths.exec_approvals_file()),
+            exec_requests: Requests::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,
@@ -220,6 +224,8 @@ impl Gateway {
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.runs.cancel_all();
+        // Dropped requests answer that the gateway is stopping.
+        self.cx.exec_requests.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::client::Client;
 use super::ctx::Ctx;
-use super::{connect, dispatch, events, health, http};
-use crate::base::ids::RunId;
+use super::{connect, dispatch, events, exec_approvals, health, http};
+use crate::base::ids::{ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
@@ -50,6 +50,8 @@ pub enum Due {
         /// The run it waits for.
         run: RunId,
     },
+    /// Nobody decided about a command in time.
+    ExecApproval(PendingId<String>),
 }
 
 impl From<NetEvent<Client>> for Work {
@@ -83,13 +85,14 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
             }
         }
         Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
-        Work::Net(NetEvent::Closed { client, .. }) => closed(cx, &client),
+        Work::Net(NetEvent::Closed { conn, client }) => closed(cx, conn, &client),
         Work::Due(due) => self::due(cx, due),
     }
 }
 
-fn closed(cx: &Ctx, client: &Client) {
+fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
+    exec_approvals::withdraw(cx, conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -126,5 +129,6 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }
