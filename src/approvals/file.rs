@@ -269,17 +269,22 @@ impl PolicyFile {
 
     /// Takes over from the stored file what a client is not shown and cannot send.
     fn keep_hidden(&mut self, stored: &Self) {
-        self.extra = stored.extra.clone();
+        fn keep(extra: &mut Map<String, Value>, stored: &Map<String, Value>) {
+            for (key, value) in stored {
+                extra.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        keep(&mut self.extra, &stored.extra);
         self.socket.path = self.socket.path.take().or_else(|| stored.socket.path.clone());
         self.socket.token = self.socket.token.take().or_else(|| stored.socket.token.clone());
-        self.socket.extra = stored.socket.extra.clone();
-        self.defaults.extra = stored.defaults.extra.clone();
+        keep(&mut self.socket.extra, &stored.socket.extra);
+        keep(&mut self.defaults.extra, &stored.defaults.extra);
         for (name, agent) in &mut self.agents {
             let Some(known) = stored.agents.get(name) else { continue };
-            agent.policy.extra = known.policy.extra.clone();
+            keep(&mut agent.policy.extra, &known.policy.extra);
             for entry in agent.allowlist.iter_mut().filter(|entry| entry.id.is_some()) {
                 if let Some(known) = known.allowlist.iter().find(|known| known.id == entry.id) {
-                    entry.extra = known.extra.clone();
+                    keep(&mut entry.extra, &known.extra);
                 }
             }
         }
