@@ -4,9 +4,11 @@
 //! and each command is one struct that declares its options and runs. One thread. Not here: what a gateway does.
 
 mod agent;
+mod approvals;
 mod argv;
 mod config;
 mod dashboard;
+mod devices;
 mod environment;
 mod exit;
 mod gateway;
@@ -15,6 +17,7 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod node_ref;
 mod output;
 mod rpc;
 mod sessions;
@@ -92,9 +95,15 @@ fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome
 const GROUPS: &[(&[&str], &str)] = &[
     (&["gateway"], "run the gateway, or ask a running one"),
     (&["config"], "read and change the configuration file"),
+    (&["approvals"], "which commands the assistant may run, here, on the gateway or on a node"),
+    (&["approvals", "allowlist"], "allow programs, and take that back"),
+    (&["devices"], "device pairing and device tokens"),
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
 ];
+
+/// Other names of commands and groups.
+const ALIASES: &[(&[&str], &str)] = &[(&["exec-approvals"], "approvals")];
 
 /// Every command, in the order of the help.
 const COMMANDS: &[Row] = &[
@@ -125,6 +134,30 @@ const COMMANDS: &[Row] = &[
     row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),
     row::<system::HeartbeatDisable>(&["system", "heartbeat", "disable"], &["system heartbeat disable"]),
     row::<system::Presence>(&["system", "presence"], &["system presence"]),
+    row::<approvals::Get>(&["approvals", "get"], &["approvals get", "approvals get --gateway --json"]),
+    row::<approvals::Set>(
+        &["approvals", "set"],
+        &["approvals set --file ./approvals.json", "approvals set --gateway --stdin"],
+    ),
+    row::<approvals::AllowlistAdd>(
+        &["approvals", "allowlist", "add"],
+        &[
+            "approvals allowlist add \"~/Projects/**/bin/rg\"",
+            "approvals allowlist add --agent main /usr/bin/uptime --gateway",
+        ],
+    ),
+    row::<approvals::AllowlistRemove>(
+        &["approvals", "allowlist", "remove"],
+        &["approvals allowlist remove \"~/Projects/**/bin/rg\""],
+    ),
+    row::<devices::List>(&["devices", "list"], &["devices list", "devices list --json"]),
+    row::<devices::Approve>(&["devices", "approve"], &["devices approve 6f1c0c1e-…"]),
+    row::<devices::Reject>(&["devices", "reject"], &["devices reject 6f1c0c1e-…"]),
+    row::<devices::Rotate>(
+        &["devices", "rotate"],
+        &["devices rotate --device <id> --role operator --scope operator.read --scope operator.write"],
+    ),
+    row::<devices::Revoke>(&["devices", "revoke"], &["devices revoke --device <id> --role node"]),
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
