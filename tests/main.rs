@@ -14,3 +14,4 @@ mod process;
 mod runs;
 mod support;
 mod talk;
+mod wizard;

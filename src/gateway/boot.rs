@@ -19,6 +19,7 @@ use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::wizards::Wizards;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, version};
 use crate::agent::run::Agent;
@@ -174,6 +175,7 @@ impl Gateway {
             system_events: carried.system_events.clone(),
             tts,
             voicewake,
+            wizards: Wizards::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });

@@ -11,6 +11,7 @@ use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
@@ -65,6 +66,8 @@ pub struct Ctx {
     pub tts: Tts,
     /// Wake words.
     pub voicewake: VoiceWake,
+    /// The wizard that clients drive.
+    pub wizards: Wizards,
     /// This machine.
     pub host: Host,
     /// When this process started.

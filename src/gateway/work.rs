@@ -86,7 +86,10 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
             }
         }
         Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
-        Work::Net(NetEvent::Closed { client, .. }) => closed(cx, &client),
+        Work::Net(NetEvent::Closed { conn, client }) => {
+            cx.wizards.client_gone(conn);
+            closed(cx, &client);
+        }
         Work::Due(due) => self::due(cx, due),
     }
 }

@@ -22,6 +22,10 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
+pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["local", "remote"])
+}
+
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
@@ -76,13 +80,17 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
-/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent.
+/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent, also as its
+/// default.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             object.remove("title");
             object.remove("description");
             object.remove("format");
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
             if let Some(Value::Array(types)) = object.get("type") {
                 let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
                 if let [single] = kept.as_slice() {
