@@ -6,6 +6,7 @@
 mod agent;
 mod argv;
 mod config;
+mod configure;
 mod dashboard;
 mod environment;
 mod exit;
@@ -15,7 +16,9 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod onboard;
 mod output;
+mod prompt;
 mod rpc;
 mod sessions;
 mod setup;
@@ -99,6 +102,12 @@ const GROUPS: &[(&[&str], &str)] = &[
 /// Every command, in the order of the help.
 const COMMANDS: &[Row] = &[
     row::<setup::Setup>(&["setup"], &["setup", "setup --workspace ~/assistant"]),
+    row::<onboard::Onboard>(
+        &["onboard"],
+        &["onboard", "onboard --non-interactive --accept-risk --auth-choice openai-api-key --openai-api-key <key>"],
+    ),
+    row::<configure::Configure>(&["configure"], &["configure", "configure --section model --section gateway"]),
+    row::<configure::Configure>(&["config"], &["config", "config --section gateway", "config get gateway.port"]),
     row::<config::Get>(&["config", "get"], &["config get gateway.port", "config get agents.list[0].id --json"]),
     row::<config::Set>(
         &["config", "set"],
