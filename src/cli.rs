@@ -7,6 +7,7 @@ mod agent;
 mod approvals;
 mod argv;
 mod config;
+mod configure;
 mod dashboard;
 mod devices;
 mod environment;
@@ -18,7 +19,9 @@ mod health;
 mod help;
 mod logs;
 mod node_ref;
+mod onboard;
 mod output;
+mod prompt;
 mod rpc;
 mod sessions;
 mod setup;
@@ -108,6 +111,12 @@ const ALIASES: &[(&[&str], &str)] = &[(&["exec-approvals"], "approvals")];
 /// Every command, in the order of the help.
 const COMMANDS: &[Row] = &[
     row::<setup::Setup>(&["setup"], &["setup", "setup --workspace ~/assistant"]),
+    row::<onboard::Onboard>(
+        &["onboard"],
+        &["onboard", "onboard --non-interactive --accept-risk --auth-choice openai-api-key --openai-api-key <key>"],
+    ),
+    row::<configure::Configure>(&["configure"], &["configure", "configure --section model --section gateway"]),
+    row::<configure::Configure>(&["config"], &["config", "config --section gateway", "config get gateway.port"]),
     row::<config::Get>(&["config", "get"], &["config get gateway.port", "config get agents.list[0].id --json"]),
     row::<config::Set>(
         &["config", "set"],

@@ -32,6 +32,7 @@ mod supervise;
 mod surfaces;
 mod system_events;
 mod ticket;
+mod wizards;
 mod work;
 mod ws_log;
 

@@ -8,6 +8,7 @@ pub mod lines;
 pub mod provider;
 pub mod replay;
 pub mod speech;
+pub mod terminal;
 pub mod wire;
 
 use std::time::Duration;

@@ -21,6 +21,7 @@ use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::wizards::Wizards;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
@@ -192,6 +193,7 @@ impl Gateway {
             tts,
             voicewake,
             skills: Skills::default(),
+            wizards: Wizards::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });

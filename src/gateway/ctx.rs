@@ -13,6 +13,7 @@ use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
@@ -88,6 +89,8 @@ pub struct Ctx {
     pub voicewake: VoiceWake,
     /// What is known of the skills' directories.
     pub skills: Skills,
+    /// The wizard that clients drive.
+    pub wizards: Wizards,
     /// This machine.
     pub host: Host,
     /// When this process started.

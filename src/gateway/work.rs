@@ -130,6 +130,7 @@ fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
         nodes::disconnected(cx, conn);
     }
     exec_approvals::withdraw(cx, conn);
+    cx.wizards.client_gone(conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);

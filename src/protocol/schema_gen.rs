@@ -57,6 +57,10 @@ impl JsonSchema for NullableText {
     }
 }
 
+pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["local", "remote"])
+}
+
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
@@ -112,7 +116,8 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
-/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent.
+/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent, also as its
+/// default.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
