@@ -5,6 +5,7 @@ pub mod base;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod cron;
 pub mod devices;
 pub mod gateway;
 pub mod logging;

@@ -22,6 +22,16 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
+/// A text that may be null, and is then something else than absent.
+pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], NULLABLE: true})
+}
+
+/// `last` or a channel's id.
+pub(super) fn channel_or_last(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": "last", "type": "string"}, {"minLength": 1, "type": "string"}]})
+}
+
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
@@ -76,26 +86,36 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
+/// Marks a schema whose `null` is the wire's and stays.
+const NULLABLE: &str = "x-nullable";
+
 /// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
-            object.remove("title");
-            object.remove("description");
-            object.remove("format");
-            if let Some(Value::Array(types)) = object.get("type") {
-                let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
-                if let [single] = kept.as_slice() {
-                    object.insert("type".into(), single.clone());
-                }
-            }
-            if let Some(Value::Array(branches)) = object.get("anyOf")
+            if object.remove(NULLABLE).is_none()
+                && let Some(Value::Array(branches)) = object.get("anyOf")
                 && let [only, Value::Object(null)] = branches.as_slice()
                 && null.get("type") == Some(&json!("null"))
                 && let Value::Object(only) = only.clone()
             {
                 object.remove("anyOf");
                 object.extend(only);
+            }
+            for key in ["title", "description", "format"] {
+                object.remove(key);
+            }
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
+            if let Some(branches) = object.remove("oneOf") {
+                object.insert("anyOf".into(), branches);
+            }
+            if let Some(Value::Array(types)) = object.get("type") {
+                let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
+                if let [single] = kept.as_slice() {
+                    object.insert("type".into(), single.clone());
+                }
             }
             if object.get("items") == Some(&json!(true)) {
                 object.insert("items".into(), json!({}));
@@ -104,7 +124,13 @@ fn clean(schema: &mut Value) {
             if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") && is_closed {
                 object.insert("properties".into(), json!({}));
             }
-            object.values_mut().for_each(clean);
+            for (key, value) in object {
+                match value {
+                    // Their keys are names of the wire, such as `description`.
+                    Value::Object(properties) if key == "properties" => properties.values_mut().for_each(clean),
+                    value => clean(value),
+                }
+            }
         }
         Value::Array(list) => list.iter_mut().for_each(clean),
         _ => {}
