@@ -5,6 +5,7 @@
 
 mod abuse;
 mod cli;
+mod cron;
 mod handshake;
 mod layers;
 mod methods;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::auth::{Auth, Mode, Overrides};
 use super::client::Client;
+use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
@@ -133,6 +134,7 @@ impl Gateway {
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
+        let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
         // The loop, bound but not running: a busy port must be known before anything else starts.
@@ -168,6 +170,7 @@ impl Gateway {
             runs: Runs::default(),
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
+            cron,
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -186,6 +189,7 @@ impl Gateway {
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
             .context("start the event loop's thread")?;
         work::arm(&cx);
+        cron::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -216,11 +220,13 @@ impl Gateway {
         drop(self.timer.take());
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
+        self.cx.cron.cancel();
         self.cx.runs.cancel_all();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
+        self.cx.cron.close();
         self.cx.pairing.close();
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();

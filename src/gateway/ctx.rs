@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::auth::Auth;
 use super::client::Client;
+use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::runs::Runs;
@@ -59,6 +60,8 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Cron jobs.
+    pub cron: Cron,
     /// This machine.
     pub host: Host,
     /// When this process started.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::ctx::Ctx;
-use super::{connect, dispatch, events, health, http};
+use super::{connect, cron, dispatch, events, health, http};
 use crate::base::ids::RunId;
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -43,6 +43,11 @@ pub enum Due {
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// A cron job may be due.
+    Cron {
+        /// Which arming of the timer this is; older ones say nothing any more.
+        serial: u64,
+    },
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -121,6 +126,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));

@@ -395,10 +395,9 @@ macro_rules! with_job_id {
 
         impl $name {
             /// Returns the job's id and the other fields.
-            #[allow(clippy::unused_unit)]
-            pub fn into_parts(self) -> (String, ($($type),*)) {
+            pub fn into_parts(self) -> (String, $($type),*) {
                 match self {
-                    Self::ById { id, $($field),* } | Self::ByJobId { job_id: id, $($field),* } => (id, ($($field),*)),
+                    Self::ById { id, $($field),* } | Self::ByJobId { job_id: id, $($field),* } => (id, $($field),*),
                 }
             }
         }
