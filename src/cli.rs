@@ -8,6 +8,7 @@ mod approvals;
 mod argv;
 mod config;
 mod configure;
+mod cron;
 mod dashboard;
 mod devices;
 mod environment;
@@ -101,6 +102,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["approvals"], "which commands the assistant may run, here, on the gateway or on a node"),
     (&["approvals", "allowlist"], "allow programs, and take that back"),
     (&["devices"], "device pairing and device tokens"),
+    (&["cron"], "jobs that run by themselves"),
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
 ];
@@ -138,6 +140,18 @@ const COMMANDS: &[Row] = &[
     row::<gateway::Health>(&["gateway", "health"], &["gateway health --json"]),
     row::<gateway_probe::Probe>(&["gateway", "probe"], &["gateway probe", "gateway probe --url ws://10.0.0.2:18789"]),
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
+    row::<cron::Status>(&["cron", "status"], &["cron status"]),
+    row::<cron::List>(&["cron", "list"], &["cron list", "cron list --all --json"]),
+    row::<cron::Add>(&["cron", "add"], CRON_ADD_EXAMPLES),
+    row::<cron::Add>(&["cron", "create"], CRON_ADD_EXAMPLES),
+    row::<cron::Edit>(&["cron", "edit"], &["cron edit <id> --every 1h", "cron edit <id> --message \"What is new?\""]),
+    row::<cron::Enable>(&["cron", "enable"], &["cron enable <id>"]),
+    row::<cron::Disable>(&["cron", "disable"], &["cron disable <id>"]),
+    row::<cron::Remove>(&["cron", "rm"], &["cron rm <id>"]),
+    row::<cron::Remove>(&["cron", "remove"], &["cron remove <id>"]),
+    row::<cron::Remove>(&["cron", "delete"], &["cron delete <id>"]),
+    row::<cron::Run>(&["cron", "run"], &["cron run <id> --force"]),
+    row::<cron::Runs>(&["cron", "runs"], &["cron runs --id <id> --limit 10"]),
     row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
     row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),
     row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),
@@ -172,6 +186,10 @@ const COMMANDS: &[Row] = &[
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
 ];
 
+const CRON_ADD_EXAMPLES: &[&str] = &[
+    "cron add --name tea --at 20m --system-event \"Tell me that the tea is ready\" --wake now",
+    "cron add --name news --cron \"0 7 * * 1-5\" --tz Europe/Berlin --session isolated --message \"What is new?\"",
+];
 const GATEWAY_RUN_EXAMPLES: &[&str] = &["gateway", "gateway --port 19001 --bind lan --token secret", "gateway --force"];
 
 /// Runs the command line and returns the exit code; `args` is without the program's name.

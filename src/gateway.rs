@@ -8,6 +8,7 @@ mod boot;
 mod chat_commands;
 mod client;
 mod connect;
+mod cron;
 mod ctx;
 mod dedupe;
 mod dev;

@@ -6,6 +6,7 @@
 mod abuse;
 mod channels;
 mod cli;
+mod cron;
 mod fairness;
 mod handshake;
 mod heartbeat;

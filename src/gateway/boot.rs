@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::auth::{Auth, Mode, Overrides};
 use super::client::Client;
+use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
@@ -149,6 +150,7 @@ impl Gateway {
         let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
         let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
+        let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
         // The loop, bound but not running: a busy port must be known before anything else starts.
@@ -194,6 +196,7 @@ impl Gateway {
             voicewake,
             skills: Skills::default(),
             wizards: Wizards::default(),
+            cron,
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -213,6 +216,7 @@ impl Gateway {
             .context("start the event loop's thread")?;
         work::arm(&cx);
         sentinel::announce(&cx);
+        cron::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -248,6 +252,7 @@ impl Gateway {
         drop(self.timer.take());
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
+        self.cx.cron.cancel();
         self.cx.runs.cancel_all();
         self.cx.lifecycle.stop();
         self.cx.tts.close();
@@ -258,6 +263,7 @@ impl Gateway {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
+        self.cx.cron.close();
         self.cx.pairing.close();
         self.cx.node_pairing.close();
         self.cx.voicewake.close();

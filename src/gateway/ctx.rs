@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::auth::Auth;
 use super::client::Client;
+use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
@@ -91,6 +92,8 @@ pub struct Ctx {
     pub skills: Skills,
     /// The wizard that clients drive.
     pub wizards: Wizards,
+    /// Cron jobs.
+    pub cron: Cron,
     /// This machine.
     pub host: Host,
     /// When this process started.

@@ -61,6 +61,16 @@ pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&["local", "remote"])
 }
 
+/// A text that may be null, and is then something else than absent.
+pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], KEEPS_NULL: true})
+}
+
+/// `last` or a channel's id.
+pub(super) fn channel_or_last(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": "last", "type": "string"}, {"minLength": 1, "type": "string"}]})
+}
+
 fn generate() -> Value {
     let mut definitions = Map::new();
     definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
@@ -121,11 +131,23 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
-            object.remove("title");
-            object.remove("description");
-            object.remove("format");
+            if object.remove(KEEPS_NULL).is_none()
+                && let Some(Value::Array(branches)) = object.get("anyOf")
+                && let [only, Value::Object(null)] = branches.as_slice()
+                && null.get("type") == Some(&json!("null"))
+                && let Value::Object(only) = only.clone()
+            {
+                object.remove("anyOf");
+                object.extend(only);
+            }
+            for key in ["title", "description", "format"] {
+                object.remove(key);
+            }
             if object.get("default") == Some(&Value::Null) {
                 object.remove("default");
+            }
+            if let Some(branches) = object.remove("oneOf") {
+                object.insert("anyOf".into(), branches);
             }
             if let Some(Value::Array(types)) = object.get("type") {
                 let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
@@ -135,16 +157,6 @@ fn clean(schema: &mut Value) {
                     _ => {}
                 }
             }
-            if !object.contains_key(KEEPS_NULL)
-                && let Some(Value::Array(branches)) = object.get("anyOf")
-                && let [only, Value::Object(null)] = branches.as_slice()
-                && null.get("type") == Some(&json!("null"))
-                && let Value::Object(only) = only.clone()
-            {
-                object.remove("anyOf");
-                object.extend(only);
-            }
-            object.remove(KEEPS_NULL);
             if object.get("items") == Some(&json!(true)) {
                 object.insert("items".into(), json!({}));
             }
@@ -159,7 +171,13 @@ fn clean(schema: &mut Value) {
             if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") && is_closed {
                 object.insert("properties".into(), json!({}));
             }
-            object.values_mut().for_each(clean);
+            for (key, value) in object {
+                match value {
+                    // Their keys are names of the wire, such as `description`.
+                    Value::Object(properties) if key == "properties" => properties.values_mut().for_each(clean),
+                    value => clean(value),
+                }
+            }
         }
         Value::Array(list) => list.iter_mut().for_each(clean),
         _ => {}
