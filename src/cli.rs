@@ -21,6 +21,7 @@ mod sessions;
 mod setup;
 mod status;
 mod system;
+mod update;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -128,6 +129,7 @@ const COMMANDS: &[Row] = &[
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+    row::<update::Update>(&["update"], &["update", "update --json"]),
 ];
 
 const GATEWAY_RUN_EXAMPLES: &[&str] = &["gateway", "gateway --port 19001 --bind lan --token secret", "gateway --force"];

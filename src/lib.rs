@@ -11,4 +11,5 @@ pub mod logging;
 pub mod net;
 pub mod presence;
 pub mod protocol;
+pub mod update;
 pub mod work;

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod cli;
+mod config;
 mod handshake;
 mod layers;
 mod methods;
@@ -12,4 +13,6 @@ mod original;
 mod page;
 mod process;
 mod runs;
+mod sessions;
 mod support;
+mod update;
