@@ -150,6 +150,24 @@ fn patch_restarts_as_recorded_and_says_why() {
 }
 
 #[test]
+fn apply_replaces_everything_and_restarts() {
+    let gateway = Gateway::start(json!({ "messages": { "responsePrefix": "x" } }));
+    let mut client = gateway.client();
+    let got = client.request("config.get", json!({})).unwrap();
+    let mut wanted = got["parsed"].clone();
+    wanted.as_object_mut().unwrap().remove("messages");
+    let params = json!({ "raw": wanted.to_string(), "baseHash": got["hash"], "restartDelayMs": 0, "note": " n " });
+    let answer = client.request("config.apply", params).unwrap();
+    assert_eq!(answer["restart"]["reason"], "config.apply");
+    let payload = &answer["sentinel"]["payload"];
+    assert_eq!((&payload["message"], &payload["stats"]["mode"]), (&json!("n"), &json!("config.apply")));
+    assert_eq!(client.wait_close().0, 1012);
+    gateway.wait_lines("listening on ws://127.0.0.1", 2);
+    assert!(file(&gateway).get("messages").is_none());
+    assert_eq!(gateway.client().request("config.get", json!({})).unwrap()["valid"], true);
+}
+
+#[test]
 fn a_patch_and_the_watcher_restart_once() {
     let gateway = Gateway::start(json!({}));
     let mut client = gateway.client();
@@ -171,6 +189,22 @@ fn a_patch_and_the_watcher_restart_once() {
     client.request("config.set", json!({ "raw": wanted.to_string(), "baseHash": got["hash"] })).unwrap();
     gateway.wait_lines("config change applied (dynamic reads: logging.level", 1);
     assert_eq!(gateway.count_lines("listening on ws://127.0.0.1"), 2);
+}
+
+#[test]
+fn a_chat_may_restart_where_that_is_allowed() {
+    for is_allowed in [true, false] {
+        let gateway = Gateway::start(json!({ "commands": { "restart": is_allowed } }));
+        let mut client = gateway.client();
+        let params = json!({ "sessionKey": "main", "message": "/restart", "idempotencyKey": "r1" });
+        client.request("chat.send", params).unwrap();
+        let said = client.chat_end("r1")["message"]["content"][0]["text"].clone();
+        assert_eq!(said.as_str().unwrap().contains("is disabled"), !is_allowed, "{said}");
+        if is_allowed {
+            assert_eq!(client.event("shutdown", |_| true)["restartExpectedMs"], 1500);
+            gateway.wait_lines("listening on ws://127.0.0.1", 2);
+        }
+    }
 }
 
 #[test]
