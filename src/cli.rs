@@ -28,6 +28,7 @@ mod sessions;
 mod setup;
 mod status;
 mod system;
+mod update;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -184,6 +185,7 @@ const COMMANDS: &[Row] = &[
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+    row::<update::Update>(&["update"], &["update", "update --json"]),
 ];
 
 const CRON_ADD_EXAMPLES: &[&str] = &[

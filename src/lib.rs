@@ -18,6 +18,7 @@ pub mod presence;
 pub mod protocol;
 pub mod skills;
 pub mod tts;
+pub mod update;
 pub mod voicewake;
 pub mod wizard;
 pub mod work;

@@ -6,6 +6,7 @@
 mod abuse;
 mod channels;
 mod cli;
+mod config;
 mod cron;
 mod fairness;
 mod handshake;
@@ -18,6 +19,8 @@ mod original;
 mod page;
 mod process;
 mod runs;
+mod sessions;
 mod support;
 mod talk;
+mod update;
 mod wizard;
