@@ -28,6 +28,7 @@ mod supervise;
 mod surfaces;
 mod system_events;
 mod ticket;
+mod usage_costs;
 mod work;
 mod ws_log;
 

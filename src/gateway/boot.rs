@@ -19,6 +19,7 @@ use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, version};
 use crate::agent::run::Agent;
@@ -170,6 +171,7 @@ impl Gateway {
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
             skills: Skills::default(),
+            usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });

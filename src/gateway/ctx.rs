@@ -11,6 +11,7 @@ use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
 use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
@@ -62,6 +63,8 @@ pub struct Ctx {
     pub system_events: Arc<SystemEvents>,
     /// What is known of the skills' directories.
     pub skills: Skills,
+    /// What recent days cost.
+    pub usage_costs: UsageCosts,
     /// This machine.
     pub host: Host,
     /// When this process started.
