@@ -1,4 +1,4 @@
-//! The credentials of an agent, as far as others may know of them: which there are, never what they are (agent.md §13).
+//! The credentials of an agent, as far as others may know of them: which there are, never what they are (agent.md §14).
 //!
 //! Reads `auth-profiles.json`; secrets do not enter these types. Any thread that may touch the disk. Not here: choosing
 //! and refreshing credentials.

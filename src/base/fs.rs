@@ -88,6 +88,17 @@ pub fn create_if_missing(path: &Path, data: &[u8], mode: u32) -> io::Result<bool
     }
 }
 
+/// Moves a file or directory into the desktop's trash directory below `home`, where `mark` keeps names apart.
+///
+/// # Errors
+/// Any I/O error, such as a trash directory on another file system; everything is then where it was.
+pub fn put_away(path: &Path, home: &Path, mark: u64) -> io::Result<()> {
+    let trash = home.join(".local/share/Trash/files");
+    create_dir_private(&trash)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    std::fs::rename(path, trash.join(format!("{name}-{mark}")))
+}
+
 fn temp_beside(path: &Path) -> PathBuf {
     let count = TEMP_COUNTER.fetch_add(1, Ordering::Relaxed);
     let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -64,8 +64,8 @@ impl<W> UsageCosts<W> {
         }
         let fresh = Entry { latest: None, made_at_ms: 0, is_refreshing: false, waiting: Vec::new() };
         let entry = entries.entry(days).or_insert(fresh);
-        let is_fresh = now_ms.saturating_sub(entry.made_at_ms) < FRESH_MS;
-        let must_refresh = !(entry.latest.is_some() && is_fresh) && !entry.is_refreshing;
+        let is_fresh = entry.latest.is_some() && now_ms.saturating_sub(entry.made_at_ms) < FRESH_MS;
+        let must_refresh = !is_fresh && !entry.is_refreshing;
         entry.is_refreshing |= must_refresh;
         let answer = match &entry.latest {
             Some(latest) => Some((who, Some(latest.clone()))),
