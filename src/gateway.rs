@@ -33,6 +33,7 @@ mod supervise;
 mod surfaces;
 mod system_events;
 mod ticket;
+mod usage_costs;
 mod wizards;
 mod work;
 mod ws_log;

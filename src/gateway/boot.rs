@@ -22,6 +22,7 @@ use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, sentinel, version};
@@ -197,6 +198,7 @@ impl Gateway {
             skills: Skills::default(),
             wizards: Wizards::default(),
             cron,
+            usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });

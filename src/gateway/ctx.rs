@@ -14,6 +14,7 @@ use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
 use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
@@ -94,6 +95,8 @@ pub struct Ctx {
     pub wizards: Wizards,
     /// Cron jobs.
     pub cron: Cron,
+    /// What recent days cost.
+    pub usage_costs: UsageCosts,
     /// This machine.
     pub host: Host,
     /// When this process started.
