@@ -1,19 +1,25 @@
 //! Child processes: run one to its end with a deadline, a cancel token and an output cap.
 //!
-//! The child leads a process group of its own, so that ending it ends what it started. Output of both streams is read
-//! in arrival order through one pipe. Runs on the caller's thread, which blocks in `poll` and looks at the token
-//! between slices. Not here: background processes with a life of their own.
+//! The child leads a process group of its own, so that ending it ends what it started. Output is read through pipes as
+//! it arrives: both streams through one ([`run`]), or each through its own ([`capture`]). Runs on the caller's thread,
+//! which blocks in `poll` and looks at the token between slices. Not here: background processes with a life of their
+//! own.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cancel::{CancelToken, SLICE};
 
 /// How long a child that was told to end (SIGTERM) may take before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_millis(500);
+/// The longest wait between two looks at a child whose end the kernel does not announce.
+const UNWATCHED_SLICE: Duration = Duration::from_millis(20);
+/// The most that is read from a pipe after the child's end: a grandchild may go on writing for ever.
+const LEFT_OVER_BYTES_MAX: usize = 1024 * 1024;
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +47,19 @@ pub struct Output {
     pub duration: Duration,
 }
 
+/// What a child left behind, each stream apart.
+#[derive(Debug)]
+pub struct Captured {
+    /// How it ended.
+    pub ended: Ended,
+    /// stdout, lossy UTF-8.
+    pub stdout: String,
+    /// stderr, lossy UTF-8.
+    pub stderr: String,
+    /// Whether the cap dropped anything; the last part is dropped.
+    pub truncated: bool,
+}
+
 /// Runs `command` to its end, keeping the last `output_bytes_max` bytes of its output.
 ///
 /// `on_output` sees each piece as it arrives.
@@ -55,66 +74,132 @@ pub fn run(
     started: impl FnOnce(u32),
     mut on_output: impl FnMut(&str),
 ) -> io::Result<Output> {
-    let (mut reader, writer) = pipe()?;
+    let (reader, writer) = pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let start = Instant::now();
     let mut child = command.spawn()?;
     // The command holds the write ends; without this drop the pipe would never report its end.
     drop(command);
     started(child.id());
-    let deadline = timeout.map(|timeout| start + timeout);
     let mut bytes: Vec<u8> = Vec::new();
     let mut truncated = false;
-    let mut killed = None;
-    let mut chunk = [0_u8; 8192];
-    loop {
-        if killed.is_none() {
-            killed = if cancel.is_cancelled() {
-                Some(Ended::Cancelled)
-            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                Some(Ended::TimedOut)
-            } else {
-                None
-            };
-            if killed.is_some() {
-                kill_group(child.id(), libc::SIGTERM);
-                let grace = Instant::now() + TERM_GRACE;
-                while child.try_wait()?.is_none() && Instant::now() < grace {
-                    wait_readable(&reader, Duration::from_millis(20))?;
-                    drain(&mut reader, &mut chunk, &mut bytes)?;
-                }
-                kill_group(child.id(), libc::SIGKILL);
-            }
+    let deadline = timeout.map(|timeout| start + timeout);
+    let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, &mut |_, chunk| {
+        on_output(&String::from_utf8_lossy(chunk));
+        bytes.extend_from_slice(chunk);
+        if bytes.len() > output_bytes_max * 2 {
+            bytes.drain(..bytes.len() - output_bytes_max);
+            truncated = true;
         }
-        let slice = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
-        let readable = wait_readable(&reader, slice)?;
-        let count = if readable { reader.read(&mut chunk)? } else { 0 };
-        if count > 0 {
-            on_output(&String::from_utf8_lossy(&chunk[..count]));
-            bytes.extend_from_slice(&chunk[..count]);
-            if bytes.len() > output_bytes_max * 2 {
-                bytes.drain(..bytes.len() - output_bytes_max);
-                truncated = true;
-            }
-            continue;
-        }
-        // A background grandchild may hold the pipe open for ever: the child's own end decides.
-        if readable || killed.is_some() || child.try_wait()?.is_some() {
-            break;
-        }
-    }
-    let status = child.wait()?;
+    })?;
     if bytes.len() > output_bytes_max {
         bytes.drain(..bytes.len() - output_bytes_max);
         truncated = true;
     }
+    Ok(Output { ended, text: String::from_utf8_lossy(&bytes).into_owned(), truncated, duration: start.elapsed() })
+}
+
+/// Runs `command` to its end, keeping the first `output_bytes_max` bytes of both streams together.
+///
+/// # Errors
+/// The system's error when the child cannot be started or a pipe cannot be read.
+pub fn capture(
+    mut command: Command,
+    timeout: Option<Duration>,
+    output_bytes_max: usize,
+    cancel: &CancelToken,
+) -> io::Result<Captured> {
+    let (stdout, stdout_writer) = pipe()?;
+    let (stderr, stderr_writer) = pipe()?;
+    command.stdin(Stdio::null()).stdout(stdout_writer).stderr(stderr_writer).process_group(0);
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut child = command.spawn()?;
+    drop(command);
+    let mut streams = [Vec::new(), Vec::new()];
+    let mut room = output_bytes_max;
+    let mut truncated = false;
+    let ended = supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, &mut |stream, chunk| {
+        let kept = chunk.len().min(room);
+        room -= kept;
+        truncated |= kept < chunk.len();
+        streams[stream].extend_from_slice(&chunk[..kept]);
+    })?;
+    let [stdout, stderr] = streams.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Captured { ended, stdout, stderr, truncated })
+}
+
+/// Waits for the child's end, or ends it and its group; `on_bytes` gets what arrives, with the pipe's number.
+///
+/// The child's own end decides: a grandchild may hold the pipes open, and a child may close them, for ever.
+fn supervise(
+    child: &mut Child,
+    pipes: &mut [Option<File>],
+    deadline: Option<Instant>,
+    cancel: &CancelToken,
+    on_bytes: &mut dyn FnMut(usize, &[u8]),
+) -> io::Result<Ended> {
+    let pid = child.id();
+    let exit = watch_exit(pid);
+    let mut killed: Option<(Ended, Instant)> = None;
+    while !has_ended(pid)? {
+        let now = Instant::now();
+        let wake_at = match killed {
+            None => {
+                let reason = match deadline {
+                    _ if cancel.is_cancelled() => Some(Ended::Cancelled),
+                    Some(deadline) if now >= deadline => Some(Ended::TimedOut),
+                    _ => None,
+                };
+                if let Some(reason) = reason {
+                    kill_group(pid, libc::SIGTERM);
+                    killed = Some((reason, now + TERM_GRACE));
+                }
+                killed.map(|(_, kill_at)| kill_at).or(deadline)
+            }
+            Some((_, kill_at)) if now < kill_at => Some(kill_at),
+            Some(_) => {
+                kill_group(pid, libc::SIGKILL);
+                None
+            }
+        };
+        let slice = wake_at.map_or(SLICE, |at| at.saturating_duration_since(now).min(SLICE));
+        let slice = if exit.is_some() { slice } else { slice.min(UNWATCHED_SLICE) };
+        for index in wait_readable(pipes, exit.as_ref(), slice)? {
+            read_once(pipes, index, on_bytes)?;
+        }
+    }
+    let mut left = LEFT_OVER_BYTES_MAX;
+    while left > 0 {
+        let readable = wait_readable(pipes, None, Duration::ZERO)?;
+        let mut count = 0;
+        for index in readable {
+            count += read_once(pipes, index, on_bytes)?;
+        }
+        if count == 0 {
+            break;
+        }
+        left = left.saturating_sub(count);
+    }
+    if killed.is_some() {
+        // Before the child is reaped: until then nobody else can have its number.
+        kill_group(pid, libc::SIGKILL);
+    }
+    let status = child.wait()?;
     let natural = status.code().map_or_else(|| Ended::Signalled(status.signal().unwrap_or(0)), Ended::Exited);
-    Ok(Output {
-        ended: killed.unwrap_or(natural),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-        truncated,
-        duration: start.elapsed(),
-    })
+    Ok(killed.map_or(natural, |(ended, _)| ended))
+}
+
+/// Reads one piece of a readable pipe; closes the pipe at its end.
+fn read_once(pipes: &mut [Option<File>], index: usize, on_bytes: &mut dyn FnMut(usize, &[u8])) -> io::Result<usize> {
+    let Some(pipe) = &mut pipes[index] else { return Ok(0) };
+    let mut chunk = [0_u8; 8192];
+    let count = pipe.read(&mut chunk)?;
+    if count == 0 {
+        pipes[index] = None;
+    } else {
+        on_bytes(index, &chunk[..count]);
+    }
+    Ok(count)
 }
 
 /// Sends `signal` to the process group led by `pid`; a group that is gone is no error.
@@ -143,28 +228,45 @@ fn pipe() -> io::Result<(std::fs::File, OwnedFd)> {
     Ok(unsafe { (std::fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-fn wait_readable(reader: &std::fs::File, timeout: Duration) -> io::Result<bool> {
-    let mut poll = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: `poll` is one valid pollfd for the length of the call.
-    match unsafe { libc::poll(&raw mut poll, 1, timeout_ms) } {
-        -1 => {
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) }
-        }
-        0 => Ok(false),
-        _ => Ok(true),
+/// Waits until a pipe has something or the child's end is announced; returns the numbers of the readable pipes.
+fn wait_readable(pipes: &[Option<File>], exit: Option<&OwnedFd>, timeout: Duration) -> io::Result<Vec<usize>> {
+    let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // A negative descriptor is skipped by poll.
+    let mut polls: Vec<libc::pollfd> =
+        pipes.iter().map(|pipe| entry(pipe.as_ref().map_or(-1, |pipe| pipe.as_raw_fd()))).collect();
+    polls.push(entry(exit.map_or(-1, |exit| exit.as_raw_fd())));
+    let count = libc::nfds_t::try_from(polls.len()).expect("a few descriptors");
+    // Rounded up: waking too early would only poll again.
+    let timeout_ms = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+    // SAFETY: `polls` is a valid array of `count` entries for the length of the call.
+    if unsafe { libc::poll(polls.as_mut_ptr(), count, timeout_ms) } == -1 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
     }
+    Ok((0..pipes.len()).filter(|&index| polls[index].revents != 0).collect())
 }
 
-fn drain(reader: &mut std::fs::File, chunk: &mut [u8], bytes: &mut Vec<u8>) -> io::Result<()> {
-    while wait_readable(reader, Duration::ZERO)? {
-        match reader.read(chunk)? {
-            0 => break,
-            count => bytes.extend_from_slice(&chunk[..count]),
-        }
+/// Returns a descriptor that becomes readable when the process ends; `None` where the kernel has no such thing.
+fn watch_exit(pid: u32) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open takes plain integers and returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::pid_t::try_from(pid).ok()?, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the descriptor was just made by the kernel and is owned by nobody else.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Returns whether a child has ended, without reaping it.
+fn has_ended(pid: u32) -> io::Result<bool> {
+    // SAFETY: siginfo_t is plain data for which all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is valid for the length of the call.
+    if unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags) } == -1 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
     }
-    Ok(())
+    // SAFETY: waitid succeeded, so the field is set; zero means that the child still runs.
+    Ok(unsafe { info.si_pid() } != 0)
 }
 
 #[cfg(test)]
@@ -210,5 +312,35 @@ mod tests {
             run(shell("echo go; sleep 60"), None, 100, &cancel, |_| (), move |_| other.cancel(CancelReason::Aborted))
                 .expect("run");
         assert_eq!((output.ended, output.text.as_str()), (Ended::Cancelled, "go\n"));
+    }
+
+    fn check_captured(script: &str, timeout_ms: u64, cap: usize) -> Captured {
+        capture(shell(script), Some(Duration::from_millis(timeout_ms)), cap, &CancelToken::new()).expect("capture")
+    }
+
+    #[test]
+    fn captures_each_stream_apart() {
+        let output = check_captured("echo out; echo err >&2; exit 3", 10_000, 1000);
+        assert_eq!(
+            (output.ended, output.stdout.as_str(), output.stderr.as_str()),
+            (Ended::Exited(3), "out\n", "err\n")
+        );
+        let output = check_captured("echo 12345; kill -9 $$", 10_000, 3);
+        assert_eq!((output.ended, output.stdout.as_str(), output.truncated), (Ended::Signalled(9), "123", true));
+    }
+
+    #[test]
+    fn pipes_held_open_or_closed_early_do_not_decide_the_end() {
+        let start = Instant::now();
+        assert_eq!(check_captured("sleep 60 & echo go", 30_000, 100).ended, Ended::Exited(0));
+        assert_eq!(check_captured("yes & exit 4", 30_000, 100).ended, Ended::Exited(4));
+        let closed = check_captured("exec >&- 2>&-; sleep 60", 100, 100);
+        assert_eq!(closed.ended, Ended::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_child_that_ignores_the_polite_signal_is_killed() {
+        assert_eq!(check_captured("trap '' TERM; sleep 60; sleep 60", 50, 100).ended, Ended::TimedOut);
     }
 }
