@@ -51,16 +51,6 @@ fn errors_are_worded_as_the_original_s() {
     assert_eq!(timeout.to_string(), "gateway timeout after 250ms");
 }
 
-#[test]
-fn urls() {
-    assert_eq!(authority_of("ws://h:5/x?y").as_deref(), Ok("h:5"));
-    assert_eq!(authority_of("ws://u@[::1]:5").as_deref(), Ok("[::1]:5"));
-    assert_eq!(authority_of("ws://h").as_deref(), Ok("h:80"));
-    for url in ["h:5", "http://h", "ws://", "wss://h:5"] {
-        assert!(matches!(authority_of(url), Err(ClientError::Unusable(_))), "{url}");
-    }
-}
-
 /// A gateway of one connection: challenge, then one scripted answer per request.
 fn with_gateway(answers: Vec<Vec<Value>>, check: impl FnOnce(&Target)) -> Vec<Value> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("port");

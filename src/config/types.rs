@@ -504,6 +504,8 @@ pub struct GatewayRemote {
     pub token: Option<String>,
     /// Password for it.
     pub password: Option<String>,
+    /// SHA-256 of the certificate it must show, over TLS.
+    pub tls_fingerprint: Option<String>,
 }
 
 impl std::fmt::Debug for GatewayRemote {
