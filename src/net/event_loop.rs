@@ -238,6 +238,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 self.close_ws(conn, code, &reason);
             }
             LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
+            LoopMsg::Event { conns, event } => self.deliver(&conns, &event, None),
             LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
             LoopMsg::Shutdown { code, reason, within } => self.shutdown(code, &reason, within),
         }
@@ -261,30 +262,31 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     fn broadcast(&mut self, broadcast: &Broadcast) {
         self.seq += 1;
+        let hears = |ws: &WsConn<C>| broadcast.audience == 0 || broadcast.audience & ws.audience != 0;
+        let hearers = self.conns.iter().filter_map(|(_, conn)| match &conn.phase {
+            Phase::Ws(ws) if hears(ws) => Some(conn.id),
+            _ => None,
+        });
+        let hearers: Vec<ConnId> = hearers.collect();
+        self.deliver(&hearers, broadcast, Some(self.seq));
+    }
+
+    /// Queues an event for those of `conns` that are admitted; who is slow misses it or is closed.
+    fn deliver(&mut self, conns: &[ConnId], event: &Broadcast, seq: Option<u64>) {
         let mut frame = None;
-        let mut slow = Vec::new();
-        let mut touched = Vec::new();
         let over = self.limits.outbox_event_bytes_max;
-        for (_, conn) in &mut self.conns {
-            let Phase::Ws(ws) = &conn.phase else { continue };
-            if ws.client.is_none() || (broadcast.audience != 0 && broadcast.audience & ws.audience == 0) {
+        for &id in conns {
+            let Some(conn) = self.get(id) else { continue };
+            if !matches!(&conn.phase, Phase::Ws(ws) if ws.client.is_some()) {
                 continue;
             }
-            if conn.outbox.len_bytes() > over {
-                if !broadcast.drop_if_slow {
-                    slow.push(conn.id);
-                }
-                continue;
+            if conn.outbox.len_bytes() <= over {
+                conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(event, seq))).clone());
+                self.flush(id);
+            } else if !event.drop_if_slow {
+                log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", event.event);
+                self.close_ws(id, 1008, "slow consumer");
             }
-            conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(broadcast, self.seq))).clone());
-            touched.push(conn.id);
-        }
-        for id in slow {
-            log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", broadcast.event);
-            self.close_ws(id, 1008, "slow consumer");
-        }
-        for id in touched {
-            self.flush(id);
         }
     }
 
@@ -850,8 +852,9 @@ fn key_of(id: ConnId) -> usize {
 }
 
 /// Splices the sequence number into an event.
-fn event_text(broadcast: &Broadcast, seq: u64) -> String {
+fn event_text(broadcast: &Broadcast, seq: Option<u64>) -> String {
     let Broadcast { event, payload, state_version, .. } = broadcast;
+    let Some(seq) = seq else { return format!(r#"{{"type":"event","event":"{event}","payload":{payload}}}"#) };
     let version = match state_version {
         Some((presence, health)) => format!(r#","stateVersion":{{"presence":{presence},"health":{health}}}"#),
         None => String::new(),
