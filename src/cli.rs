@@ -15,8 +15,10 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod node;
 mod output;
 mod rpc;
+mod service;
 mod sessions;
 mod setup;
 mod status;
@@ -92,6 +94,7 @@ fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome
 const GROUPS: &[(&[&str], &str)] = &[
     (&["gateway"], "run the gateway, or ask a running one"),
     (&["config"], "read and change the configuration file"),
+    (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
 ];
@@ -120,6 +123,16 @@ const COMMANDS: &[Row] = &[
     row::<gateway::Health>(&["gateway", "health"], &["gateway health --json"]),
     row::<gateway_probe::Probe>(&["gateway", "probe"], &["gateway probe", "gateway probe --url ws://10.0.0.2:18789"]),
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
+    row::<node::Run>(
+        &["node", "run"],
+        &["node run --host gateway.local --port 18789", "node run --host gw --tls-fingerprint <sha256>"],
+    ),
+    row::<node::Status>(&["node", "status"], &["node status", "node status --json"]),
+    row::<node::Install>(&["node", "install"], &["node install --host gateway.local --display-name \"build box\""]),
+    row::<node::Uninstall>(&["node", "uninstall"], &["node uninstall"]),
+    row::<node::Start>(&["node", "start"], &["node start"]),
+    row::<node::Stop>(&["node", "stop"], &["node stop"]),
+    row::<node::Restart>(&["node", "restart"], &["node restart --json"]),
     row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
     row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),
     row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),

@@ -12,4 +12,5 @@ pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod service;
 pub mod work;

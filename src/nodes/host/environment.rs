@@ -1,0 +1,113 @@
+//! What commands see: the environment they get, and where programs are found.
+//!
+//! Pure functions over variables and `PATH`. A caller may add variables, but none that makes an allowed program load or
+//! run something else.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Variables that make an interpreter load code: a caller may not set them.
+const BLOCKED: &[&str] = &[
+    "BASH_ENV",
+    "ENV",
+    "NODE_OPTIONS",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PS4",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "RUBYOPT",
+    "SHELLOPTS",
+];
+/// The same, for the dynamic linker.
+const BLOCKED_PREFIXES: &[&str] = &["DYLD_", "LD_"];
+/// Secrets of this process that no command needs.
+const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
+
+/// Returns the environment of a command: this process's own with the caller's additions.
+///
+/// `PATH` may only be given directories in front of the usual ones.
+pub(super) fn merged(
+    own: impl IntoIterator<Item = (String, String)>,
+    base_path: &str,
+    added: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut merged: BTreeMap<String, String> =
+        own.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())).collect();
+    merged.insert("PATH".to_owned(), base_path.to_owned());
+    for (name, value) in added {
+        let name = name.trim();
+        let upper = name.to_ascii_uppercase();
+        // The system takes no such names and values.
+        let is_impossible = name.is_empty() || name.contains(['=', '\0']) || value.contains('\0');
+        let is_blocked = BLOCKED.contains(&upper.as_str()) || BLOCKED_PREFIXES.iter().any(|it| upper.starts_with(it));
+        if is_impossible || is_blocked {
+            continue;
+        }
+        if upper == "PATH" {
+            let value = value.trim();
+            if value.ends_with(&format!(":{base_path}")) {
+                merged.insert("PATH".to_owned(), value.to_owned());
+            }
+            continue;
+        }
+        merged.insert(name.to_owned(), value.clone());
+    }
+    merged
+}
+
+/// Returns the program that `name` stands for in the directories of `path`; names with a slash are none.
+pub(super) fn find_program(name: &str, path: &str) -> Option<PathBuf> {
+    if name.is_empty() || name.contains(['/', '\\', '\0']) {
+        return None;
+    }
+    path.split(':')
+        .filter(|directory| !directory.is_empty())
+        .map(|it| Path::new(it).join(name))
+        .find(|it| is_program(it))
+}
+
+fn is_program(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(added: &[(&str, &str)], expected: &[(&str, &str)]) {
+        let pairs = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
+            list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let own = pairs(&[("HOME", "/h"), ("CLAWDBOT_GATEWAY_TOKEN", "t"), ("PATH", "/other")]);
+        let mut expected = pairs(expected);
+        expected.entry("HOME".to_owned()).or_insert_with(|| "/h".to_owned());
+        expected.entry("PATH".to_owned()).or_insert_with(|| "/bin".to_owned());
+        assert_eq!(merged(own, "/bin", &pairs(added)), expected, "{added:?}");
+    }
+
+    #[test]
+    fn callers_add_variables_that_load_no_code() {
+        check(&[], &[]);
+        check(&[(" A ", "1"), ("HOME", "/x")], &[("A", "1"), ("HOME", "/x")]);
+        check(&[("LD_PRELOAD", "/x.so"), ("dyld_insert", "x"), ("Node_Options", "x"), ("BASH_ENV", "x")], &[]);
+        check(&[("A=B", "1"), ("", "1"), ("N", "a\0b")], &[]);
+    }
+
+    #[test]
+    fn path_only_grows_in_front() {
+        check(&[("PATH", "/mine:/bin")], &[("PATH", "/mine:/bin")]);
+        check(&[("PATH", "/mine")], &[]);
+        check(&[("path", " /a:/bin ")], &[("PATH", "/a:/bin")]);
+    }
+
+    #[test]
+    fn programs_are_executable_files_on_the_path() {
+        assert_eq!(find_program("sh", "/nowhere::/bin"), Some(PathBuf::from("/bin/sh")));
+        for name in ["", "/bin/sh", "../bin/sh", "no-such-program"] {
+            assert_eq!(find_program(name, "/bin"), None, "{name}");
+        }
+        assert_eq!(find_program("hostname", "/etc"), None, "a file that cannot be run");
+    }
+}
