@@ -343,6 +343,10 @@ pub struct ToolExec {
     pub path_prepend: Vec<String>,
     /// Default timeout in seconds, 1800.
     pub timeout_sec: Option<u64>,
+    /// Programs that only filter, allowed without an entry.
+    pub safe_bins: Option<Vec<String>>,
+    /// Node that `nodes run` and the tool use.
+    pub node: Option<String>,
 }
 
 /// `messages`.

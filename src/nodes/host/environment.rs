@@ -1,7 +1,7 @@
 //! What commands see: the environment they get, and where programs are found.
 //!
-//! Pure functions over variables and `PATH`. A caller may add variables, but none that makes an allowed program load or
-//! run something else.
+//! Pure functions over variables and `PATH`. A caller may add variables, but none of those by which interpreters and the
+//! linker load code.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,18 +25,11 @@ const BLOCKED_PREFIXES: &[&str] = &["DYLD_", "LD_"];
 /// Secrets of this process that no command needs.
 const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 
-/// Returns the environment of a command: this process's own with the caller's additions.
-///
-/// `PATH` may only be given directories in front of the usual ones.
-pub(super) fn merged(
-    own: impl IntoIterator<Item = (String, String)>,
-    base_path: &str,
-    added: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut merged: BTreeMap<String, String> =
-        own.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())).collect();
-    merged.insert("PATH".to_owned(), base_path.to_owned());
-    for (name, value) in added {
+/// Returns those of the caller's variables that a command gets; `PATH` may only be given directories in front of the
+/// usual ones.
+pub(super) fn accepted(base_path: &str, asked: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut accepted = BTreeMap::new();
+    for (name, value) in asked {
         let name = name.trim();
         let upper = name.to_ascii_uppercase();
         // The system takes no such names and values.
@@ -45,16 +38,26 @@ pub(super) fn merged(
         if is_impossible || is_blocked {
             continue;
         }
-        if upper == "PATH" {
-            let value = value.trim();
-            if value.ends_with(&format!(":{base_path}")) {
-                merged.insert("PATH".to_owned(), value.to_owned());
-            }
-            continue;
+        if upper != "PATH" {
+            accepted.insert(name.to_owned(), value.clone());
+        } else if value.trim().ends_with(&format!(":{base_path}")) {
+            accepted.insert(upper, value.trim().to_owned());
         }
-        merged.insert(name.to_owned(), value.clone());
     }
-    merged
+    accepted
+}
+
+/// Returns the environment of a command: this process's own with the accepted variables.
+pub(super) fn complete(
+    own: impl IntoIterator<Item = (String, String)>,
+    base_path: &str,
+    accepted: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut complete: BTreeMap<String, String> =
+        own.into_iter().filter(|(name, _)| !WITHHELD.contains(&name.as_str())).collect();
+    complete.insert("PATH".to_owned(), base_path.to_owned());
+    complete.extend(accepted.clone());
+    complete
 }
 
 /// Returns the program that `name` stands for in the directories of `path`; names with a slash are none.
@@ -84,7 +87,7 @@ mod tests {
         let mut expected = pairs(expected);
         expected.entry("HOME".to_owned()).or_insert_with(|| "/h".to_owned());
         expected.entry("PATH".to_owned()).or_insert_with(|| "/bin".to_owned());
-        assert_eq!(merged(own, "/bin", &pairs(added)), expected, "{added:?}");
+        assert_eq!(complete(own, "/bin", &accepted("/bin", &pairs(added))), expected, "{added:?}");
     }
 
     #[test]

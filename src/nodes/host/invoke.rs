@@ -4,15 +4,16 @@
 //! starts them and does nothing else here. Not here: what running a command means ([`super::run`]).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::connection::Outgoing;
-use super::environment::{find_program, merged};
+use super::environment::{complete, find_program};
 use super::skill_bins::SkillBins;
 use super::{approvals_file, run};
+use crate::approvals::file::PolicyStore;
 use crate::base::cancel::CancelToken;
 use crate::base::thread::{self, Joiner, STACK_WORKER_BYTES};
 use crate::client::link::Post;
@@ -28,19 +29,15 @@ pub(super) struct Shared {
     pub(super) post: Post<Outgoing>,
     pub(super) stop: CancelToken,
     pub(super) skill_bins: SkillBins,
-    /// Held while the policy file is read, changed and written.
-    pub(super) policy: Mutex<()>,
+    pub(super) policy: PolicyStore,
 }
 
 impl Shared {
-    /// Returns the environment that a command gets.
-    pub(super) fn environment(&self, added: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        merged(
-            // Names and values that are not Unicode cannot be compared with anything; no command needs them.
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-            &self.path_env,
-            added,
-        )
+    /// Returns the environment of a command that the caller gave these variables.
+    pub(super) fn environment(&self, accepted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        // Names and values that are not Unicode cannot be compared with anything; no command needs them.
+        let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        complete(own, &self.path_env, accepted)
     }
 }
 
@@ -78,15 +75,16 @@ pub(super) fn names() -> Vec<&'static str> {
 
 /// See the module.
 pub(super) struct Invokes {
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
     running: Vec<Joiner>,
     next: u64,
 }
 
 impl Invokes {
     pub(super) fn new(paths: Paths, path_env: String, post: Post<Outgoing>, stop: CancelToken) -> Self {
-        let shared = Shared { paths, path_env, post, stop, skill_bins: SkillBins::default(), policy: Mutex::new(()) };
-        Self { shared: std::sync::Arc::new(shared), running: Vec::new(), next: 0 }
+        let policy = PolicyStore::new(paths.exec_approvals_file());
+        let shared = Shared { paths, path_env, post, stop, skill_bins: SkillBins::default(), policy };
+        Self { shared: Arc::new(shared), running: Vec::new(), next: 0 }
     }
 
     /// Starts what a `node.invoke.request` asks for; returns the parameters of an answer when it cannot be started.

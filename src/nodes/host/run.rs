@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::approval::{self, Denial};
 use super::connection::Outgoing;
-use super::environment::find_program;
+use super::environment::{accepted, find_program};
 use super::invoke::{Refusal, Shared, decode};
 use crate::base::process::{self, Captured, Ended};
 use crate::base::rng::{SystemRng, uuid};
@@ -51,6 +51,9 @@ pub(super) struct Job {
     /// The shell command that `argv` stands for, when the caller says so.
     pub(super) raw: Option<String>,
     pub(super) cwd: Option<String>,
+    /// The caller's variables, as far as they are accepted.
+    pub(super) added: BTreeMap<String, String>,
+    /// All variables.
     pub(super) environment: BTreeMap<String, String>,
     pub(super) agent: Option<String>,
 }
@@ -69,13 +72,15 @@ pub(super) fn run(shared: &Shared, params: &str) -> Result<Value, Refusal> {
     if argv.first().is_none_or(|program| program.trim().is_empty()) {
         return Err(Refusal::invalid("command required"));
     }
-    let added: BTreeMap<String, String> =
+    let asked: BTreeMap<String, String> =
         params.env.iter().flatten().map(|(name, value)| (name.clone(), text_of(value))).collect();
+    let added = accepted(&shared.path_env, &asked);
     let job = Job {
+        raw: given(params.raw_command.as_deref()).filter(|raw| is_shell_form(&argv, raw)),
         argv,
-        raw: given(params.raw_command.as_deref()),
         cwd: given(params.cwd.as_deref()),
         environment: shared.environment(&added),
+        added,
         agent: given(params.agent_id.as_deref()),
     };
     let report = Report {
@@ -227,6 +232,12 @@ fn event_output(output: &str) -> String {
     }
 }
 
+/// Returns whether these words have a shell run this command and nothing else: only then does it tell what they do.
+fn is_shell_form(argv: &[String], raw: &str) -> bool {
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    matches!(words[..], ["/bin/sh" | "sh", "-lc" | "-c", command] if command.trim() == raw)
+}
+
 /// compat: words are joined as the original shows them, which is no shell's quoting.
 fn quoted(argv: &[String]) -> String {
     let word = |word: &String| match word.trim() {
@@ -272,6 +283,15 @@ mod tests {
     fn commands_as_people_read_them() {
         let words = |words: &[&str]| quoted(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words(&["/bin/sh", "-lc", "echo \"hi\" there", " "]), r#"/bin/sh -lc "echo \"hi\" there" """#);
+    }
+
+    #[test]
+    fn a_shell_command_counts_only_when_it_is_what_runs() {
+        let check = |argv: &[&str], raw: &str| is_shell_form(&argv.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), raw);
+        assert!(check(&["/bin/sh", "-lc", " ls "], "ls"));
+        for argv in [&["/bin/sh", "-lc", "rm x"][..], &["rm", "x"], &["/bin/sh", "-lc", "ls", "x"], &["/tmp/sh", "-lc", "ls"]] {
+            assert!(!check(argv, "ls"), "{argv:?}");
+        }
     }
 
     #[test]
