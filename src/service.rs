@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::cancel::CancelToken;
-use crate::base::process::{Ended, capture};
+use crate::base::process::{Ended, Keep, capture};
 use crate::config::paths::Paths;
 use plan::{Names, Plan};
 
@@ -164,7 +164,7 @@ impl Told {
 fn ask(tool: &str, args: &[&str]) -> io::Result<Told> {
     let mut command = Command::new(tool);
     command.args(args);
-    let captured = capture(command, Some(TOOL_WAIT), TOOL_OUTPUT_BYTES_MAX, &CancelToken::new())?;
+    let captured = capture(command, Some(TOOL_WAIT), Keep::First(TOOL_OUTPUT_BYTES_MAX), &CancelToken::new())?;
     let mut stderr = captured.stderr;
     if captured.ended == Ended::TimedOut {
         stderr.push_str("no answer in time");

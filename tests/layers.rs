@@ -38,10 +38,14 @@ const LAYERS: &[&[&str]] = &[
 /// Uses that the layers alone would forbid.
 const ALLOWED: &[(&str, &str)] = &[
     ("agent", "approvals"),
+    // The node host keeps to this machine's policy.
+    ("nodes", "approvals"),
     ("agent", "skills"),
     ("agent", "media"),
     ("agent", "memory"),
     ("channels", "media"),
+    // The wizard makes the workspace and offers the models that can be spoken to.
+    ("wizard", "agent"),
     // The client signs the challenge with the device's key.
     ("client", "devices"),
 ];

@@ -4,8 +4,10 @@
 //! condition and a deadline.
 
 mod abuse;
+mod channels;
 mod cli;
 mod handshake;
+mod heartbeat;
 mod layers;
 mod methods;
 mod nodes;
@@ -14,3 +16,4 @@ mod page;
 mod process;
 mod runs;
 mod support;
+mod talk;

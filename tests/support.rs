@@ -7,6 +7,7 @@ pub mod http;
 pub mod lines;
 pub mod provider;
 pub mod replay;
+pub mod speech;
 pub mod wire;
 
 use std::time::Duration;

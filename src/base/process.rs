@@ -5,10 +5,12 @@
 //! which blocks in `poll` and looks at the token between slices. Not here: background processes with a life of their
 //! own.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,8 +58,17 @@ pub struct Captured {
     pub stdout: String,
     /// stderr, lossy UTF-8.
     pub stderr: String,
-    /// Whether the cap dropped anything; the last part is dropped.
+    /// Whether anything was dropped.
     pub truncated: bool,
+}
+
+/// What is kept of a child's output, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The first so many of both streams together.
+    First(usize),
+    /// The last so many of each stream.
+    Last(usize),
 }
 
 /// Runs `command` to its end, keeping the last `output_bytes_max` bytes of its output.
@@ -81,51 +92,78 @@ pub fn run(
     // The command holds the write ends; without this drop the pipe would never report its end.
     drop(command);
     started(child.id());
-    let mut bytes: Vec<u8> = Vec::new();
-    let mut truncated = false;
+    let mut tail = Tail::new(output_bytes_max);
     let deadline = timeout.map(|timeout| start + timeout);
     let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, &mut |_, chunk| {
         on_output(&String::from_utf8_lossy(chunk));
-        bytes.extend_from_slice(chunk);
-        if bytes.len() > output_bytes_max * 2 {
-            bytes.drain(..bytes.len() - output_bytes_max);
-            truncated = true;
-        }
+        tail.push(chunk);
     })?;
-    if bytes.len() > output_bytes_max {
-        bytes.drain(..bytes.len() - output_bytes_max);
-        truncated = true;
-    }
-    Ok(Output { ended, text: String::from_utf8_lossy(&bytes).into_owned(), truncated, duration: start.elapsed() })
+    let (text, truncated) = tail.finish();
+    Ok(Output { ended, text, truncated, duration: start.elapsed() })
 }
 
-/// Runs `command` to its end, keeping the first `output_bytes_max` bytes of both streams together.
+/// Runs `command` to its end, with its streams apart.
 ///
 /// # Errors
-/// The system's error when the child cannot be started or a pipe cannot be read.
+/// As [`run`].
 pub fn capture(
     mut command: Command,
     timeout: Option<Duration>,
-    output_bytes_max: usize,
+    keep: Keep,
     cancel: &CancelToken,
 ) -> io::Result<Captured> {
-    let (stdout, stdout_writer) = pipe()?;
-    let (stderr, stderr_writer) = pipe()?;
-    command.stdin(Stdio::null()).stdout(stdout_writer).stderr(stderr_writer).process_group(0);
+    let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
+    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut child = command.spawn()?;
     drop(command);
-    let mut streams = [Vec::new(), Vec::new()];
-    let mut room = output_bytes_max;
-    let mut truncated = false;
+    let (mut room, tail_bytes_max) = match keep {
+        Keep::First(bytes_max) => (bytes_max, usize::MAX),
+        Keep::Last(bytes_max) => (usize::MAX, bytes_max),
+    };
+    let mut tails = [Tail::new(tail_bytes_max), Tail::new(tail_bytes_max)];
+    let mut is_full = false;
     let ended = supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, &mut |stream, chunk| {
         let kept = chunk.len().min(room);
         room -= kept;
-        truncated |= kept < chunk.len();
-        streams[stream].extend_from_slice(&chunk[..kept]);
+        is_full |= kept < chunk.len();
+        tails[stream].push(&chunk[..kept]);
     })?;
-    let [stdout, stderr] = streams.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Captured { ended, stdout, stderr, truncated })
+    let [(stdout, is_stdout_cut), (stderr, is_stderr_cut)] = tails.map(Tail::finish);
+    Ok(Captured { ended, stdout, stderr, truncated: is_full || is_stdout_cut || is_stderr_cut })
+}
+
+/// The last of what came through a pipe.
+struct Tail {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    is_cut: bool,
+}
+
+impl Tail {
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), bytes_max, is_cut: false }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        self.bytes.extend_from_slice(chunk);
+        // Cut at twice the cap, so that a long output is not moved at every read.
+        if self.bytes.len() > self.bytes_max.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.bytes.len() > self.bytes_max {
+            self.bytes.drain(..self.bytes.len() - self.bytes_max);
+            self.is_cut = true;
+        }
+    }
+
+    fn finish(mut self) -> (String, bool) {
+        self.cut();
+        (String::from_utf8_lossy(&self.bytes).into_owned(), self.is_cut)
+    }
 }
 
 /// Waits for the child's end, or ends it and its group; `on_bytes` gets what arrives, with the pipe's number.
@@ -269,6 +307,24 @@ fn has_ended(pid: u32) -> io::Result<bool> {
     Ok(unsafe { info.si_pid() } != 0)
 }
 
+/// Returns the program that a name means on `PATH`.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    find_program_in(name, &std::env::var_os("PATH")?)
+}
+
+/// Returns the program that a name means in the directories of `path`.
+pub fn find_program_in(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let directories = std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
+    directories.map(|directory| directory.join(name)).find(|file| is_executable(file))
+}
+
+/// Returns whether this process may run the file.
+pub fn is_executable(file: &Path) -> bool {
+    let Ok(name) = std::ffi::CString::new(file.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: `name` is a NUL-terminated path; access only looks.
+    file.is_file() && unsafe { libc::access(name.as_ptr(), libc::X_OK) } == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,7 +371,23 @@ mod tests {
     }
 
     fn check_captured(script: &str, timeout_ms: u64, cap: usize) -> Captured {
-        capture(shell(script), Some(Duration::from_millis(timeout_ms)), cap, &CancelToken::new()).expect("capture")
+        capture(shell(script), Some(Duration::from_millis(timeout_ms)), Keep::First(cap), &CancelToken::new())
+            .expect("capture")
+    }
+
+    #[test]
+    fn the_end_of_each_stream_may_be_kept() {
+        let script = "echo out; echo err >&2; yes | head -c 100000 >&2; echo end >&2; exit 3";
+        let all = capture(shell(script), None, Keep::Last(100), &CancelToken::new()).expect("run");
+        assert_eq!((all.ended, all.stdout.as_str(), all.truncated), (Ended::Exited(3), "out\n", true));
+        assert!(all.stderr.len() <= 100 && all.stderr.ends_with("end\n"), "{}", all.stderr);
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(find_program("sh").is_some_and(|file| is_executable(&file)));
+        assert!(find_program("no-such-program").is_none() && !is_executable(Path::new("/")));
+        assert_eq!(find_program_in("sh", OsStr::new("/nowhere::/bin")), Some(PathBuf::from("/bin/sh")));
     }
 
     #[test]

@@ -33,7 +33,8 @@ const INVOKE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
 /// Longest text that a node may send to an agent, in characters.
 const TEXT_CHARS_MAX: usize = 20_000;
 
-/// Registers the node behind a connect that was accepted; call [`ready`] once its hello-ok is with the loop.
+/// Registers the node behind a connect that was accepted, before the loop admits it: its end cannot come earlier then,
+/// and the loop keeps what is sent to it meanwhile.
 pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
     let client = &params.client;
     let said = |text: &Option<crate::protocol::NonEmpty>| text.as_ref().map(|text| text.0.clone());
@@ -63,9 +64,9 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
     answer(cx.nodes.register(conn, node));
 }
 
-/// Lets a registered node be asked for commands.
-pub fn ready(cx: &Ctx, conn: ConnId) {
-    cx.nodes.ready(conn);
+/// Tells a node that was just admitted what it listens for.
+pub fn greet(cx: &Ctx, conn: ConnId) {
+    events::send(&cx.net, vec![conn], events::VOICEWAKE_CHANGED, &json!({"triggers": cx.voicewake.triggers()}));
 }
 
 /// Forgets a node whose connection is gone; whoever waits for it is told.

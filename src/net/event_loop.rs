@@ -29,6 +29,8 @@ const LISTENER_TOKEN_FIRST: usize = 1;
 const CONN_TOKEN_FIRST: usize = 64;
 /// Messages taken per turn before sockets get their turn again.
 const MESSAGES_PER_TURN_MAX: usize = 256;
+/// Events that may wait for one connection while its client is admitted; admission takes microseconds.
+const EARLY_EVENTS_MAX: usize = 64;
 /// Socket reads per connection and turn.
 const READS_PER_TURN_MAX: usize = 16;
 /// Bytes of one socket read; one buffer for the whole loop.
@@ -255,8 +257,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         ws.audience = audience;
         ws.peer = None;
         ws.is_out = false;
+        let early = std::mem::take(&mut ws.early);
         self.unadmitted_count -= 1;
         self.send(id, frames);
+        self.send(id, early);
         self.pump(id);
     }
 
@@ -264,20 +268,25 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         self.seq += 1;
         let hears = |ws: &WsConn<C>| broadcast.audience == 0 || broadcast.audience & ws.audience != 0;
         let hearers = self.conns.iter().filter_map(|(_, conn)| match &conn.phase {
-            Phase::Ws(ws) if hears(ws) => Some(conn.id),
+            Phase::Ws(ws) if ws.client.is_some() && hears(ws) => Some(conn.id),
             _ => None,
         });
         let hearers: Vec<ConnId> = hearers.collect();
         self.deliver(&hearers, broadcast, Some(self.seq));
     }
 
-    /// Queues an event for those of `conns` that are admitted; who is slow misses it or is closed.
+    /// Queues an event; who is slow misses it or is closed. For a connection whose client is just being admitted it
+    /// waits until the hello is sent.
     fn deliver(&mut self, conns: &[ConnId], event: &Broadcast, seq: Option<u64>) {
         let mut frame = None;
         let over = self.limits.outbox_event_bytes_max;
         for &id in conns {
             let Some(conn) = self.get(id) else { continue };
-            if !matches!(&conn.phase, Phase::Ws(ws) if ws.client.is_some()) {
+            let Phase::Ws(ws) = &mut conn.phase else { continue };
+            if ws.client.is_none() {
+                if ws.early.len() < EARLY_EVENTS_MAX {
+                    ws.early.push(text_frame(&event_text(event, seq)));
+                }
                 continue;
             }
             if conn.outbox.len_bytes() <= over {

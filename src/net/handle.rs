@@ -123,7 +123,7 @@ pub enum LoopMsg<C> {
     Broadcast(Broadcast),
     /// An event for these connections alone, without `seq`; its audience is not asked.
     Event {
-        /// To whom; connections that are gone or not admitted are left out.
+        /// To whom; connections that are gone are left out.
         conns: Vec<ConnId>,
         /// The event.
         event: Broadcast,

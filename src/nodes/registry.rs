@@ -79,8 +79,6 @@ pub type Lost = Vec<(Answer, Outcome)>;
 struct Entry {
     conn: ConnId,
     node: Arc<Node>,
-    /// Its hello-ok is on the way; before that nothing may be sent to it.
-    is_ready: bool,
 }
 
 struct Invoke {
@@ -115,23 +113,15 @@ pub enum Refused {
 }
 
 impl Registry {
-    /// Registers a node; one of the same id is replaced, and the end of its socket will not concern the new one. Nothing
-    /// is sent to it before [`Registry::ready`].
+    /// Registers a node; one of the same id is replaced, and the end of its socket will not concern the new one.
     #[must_use]
     pub fn register(&self, conn: ConnId, node: Node) -> Lost {
         let mut state = self.lock();
-        let entry = Entry { conn, node: Arc::new(node), is_ready: false };
+        let entry = Entry { conn, node: Arc::new(node) };
         let id = entry.node.node_id.clone();
         match state.nodes.insert(id, entry) {
             Some(replaced) => state.take_invokes(replaced.conn),
             None => Vec::new(),
-        }
-    }
-
-    /// Says that a node's hello-ok was handed to the loop.
-    pub fn ready(&self, conn: ConnId) {
-        if let Some(entry) = self.lock().nodes.values_mut().find(|entry| entry.conn == conn) {
-            entry.is_ready = true;
         }
     }
 
@@ -163,7 +153,7 @@ impl Registry {
     /// Gives the answer back with the reason.
     pub fn begin(&self, id: &str, node_id: &str, command: &str, answer: Answer) -> Result<ConnId, (Refused, Answer)> {
         let mut state = self.lock();
-        let Some(conn) = state.nodes.get(node_id).filter(|entry| entry.is_ready).map(|entry| entry.conn) else {
+        let Some(conn) = state.nodes.get(node_id).map(|entry| entry.conn) else {
             return Err((Refused::NotConnected, answer));
         };
         if state.invokes.len() >= INVOKES_MAX {
@@ -253,7 +243,6 @@ mod tests {
 
     fn connect(registry: &Registry, conn: u64, id: &str) {
         answer_all(registry.register(ConnId(conn), node(id)));
-        registry.ready(ConnId(conn));
     }
 
     #[test]
@@ -268,11 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_before_the_hello() {
+    fn only_the_node_itself_answers_and_once() {
         let registry = Registry::default();
-        answer_all(registry.register(ConnId(1), node("n")));
         assert!(matches!(registry.begin("i", "n", "c", Box::new(|_| ())), Err((Refused::NotConnected, _))));
-        registry.ready(ConnId(1));
+        connect(&registry, 1, "n");
         assert!(matches!(registry.begin("i", "n", "c", Box::new(|_| ())), Ok(ConnId(1))));
         assert!(registry.take("i", Some("other")).is_none());
         assert!(registry.take("i", Some("n")).is_some());

@@ -192,7 +192,10 @@ impl Settings {
         let own_prepend = own["pathPrepend"].as_array();
         let own_prepend = own_prepend.map(|it| it.iter().filter_map(Value::as_str).map(str::to_owned).collect());
         Self {
-            security: word("security", &all.security).as_deref().and_then(Security::parse).unwrap_or(Security::Allowlist),
+            security: word("security", &all.security)
+                .as_deref()
+                .and_then(Security::parse)
+                .unwrap_or(Security::Allowlist),
             ask: word("ask", &all.ask).as_deref().and_then(Ask::parse).unwrap_or(Ask::OnMiss),
             node: word("node", &all.node),
             path_prepend: own_prepend.unwrap_or_else(|| all.path_prepend.clone()),

@@ -45,22 +45,32 @@ impl Denial {
 pub(super) fn judge(shared: &Shared, job: &Job, params: &Params) -> Result<(), Denial> {
     let config = load(&shared.paths);
     if !config.valid {
-        return Err(Denial::new("security=deny", "SYSTEM_RUN_DISABLED: the node's configuration is invalid; run doctor there"));
+        return Err(Denial::new(
+            "security=deny",
+            "SYSTEM_RUN_DISABLED: the node's configuration is invalid; run doctor there",
+        ));
     }
-    let policy = shared.policy.load_complete(&SystemRng).map_err(|error| {
-        Denial { reason: "security=deny", message: format!("SYSTEM_RUN_DISABLED: exec approvals: {error}") }
+    let policy = shared.policy.load_complete(&SystemRng).map_err(|error| Denial {
+        reason: "security=deny",
+        message: format!("SYSTEM_RUN_DISABLED: exec approvals: {error}"),
     })?;
     let agent = job.agent.as_deref();
     let settings = Settings::of(&config.typed, agent);
     let strictness = strictness(&policy, agent, &settings);
     let found = evaluation(shared, job, &policy, &settings, strictness);
     let decision = params.approval_decision.as_deref().and_then(Decision::parse);
-    let is_approved = matches!(decision, Some(Decision::AllowOnce | Decision::AllowAlways)) || params.approved == Some(true);
+    let is_approved =
+        matches!(decision, Some(Decision::AllowOnce | Decision::AllowAlways)) || params.approved == Some(true);
     decide(strictness, found.is_allowed(), is_approved)?;
     if params.needs_screen_recording == Some(true) {
         return Err(Denial::new("permission:screenRecording", "PERMISSION_MISSING: screenRecording"));
     }
-    remember(shared, job, &found, decision == Some(Decision::AllowAlways) && strictness.security == Security::Allowlist);
+    remember(
+        shared,
+        job,
+        &found,
+        decision == Some(Decision::AllowAlways) && strictness.security == Security::Allowlist,
+    );
     Ok(())
 }
 
@@ -73,7 +83,8 @@ struct Settings {
 
 impl Settings {
     fn of(config: &Config, agent: Option<&str>) -> Self {
-        let entry = config.agents.list.iter().find(|entry| agent.is_some_and(|agent| entry.id.eq_ignore_ascii_case(agent)));
+        let entry =
+            config.agents.list.iter().find(|entry| agent.is_some_and(|agent| entry.id.eq_ignore_ascii_case(agent)));
         let own = entry.and_then(|entry| entry.tools.as_ref()).map_or(&Value::Null, |tools| &tools["exec"]);
         let all = &config.tools.exec;
         let text = |key: &str, all: &Option<String>| own[key].as_str().map(str::to_owned).or_else(|| all.clone());
@@ -112,7 +123,13 @@ fn says(file: &PolicyFile, agent: Option<&str>, pick: fn(&Policy) -> bool) -> bo
     entries.into_iter().flatten().any(|entry| pick(&entry.policy)) || pick(&file.defaults)
 }
 
-fn evaluation(shared: &Shared, job: &Job, policy: &Snapshot, settings: &Settings, strictness: Strictness) -> Evaluation {
+fn evaluation(
+    shared: &Shared,
+    job: &Job,
+    policy: &Snapshot,
+    settings: &Settings,
+    strictness: Strictness,
+) -> Evaluation {
     let skill_bins = match strictness.allows_skills {
         true => shared.skill_bins.current(&shared.post),
         false => BTreeSet::new(),
@@ -206,7 +223,8 @@ mod tests {
     #[test]
     fn a_policy_that_cannot_be_read_allows_nothing() {
         let broken = Snapshot { fault: Some("torn".to_owned()), ..snapshot(json!({"version": 1})) };
-        let found = strictness(&broken, None, &settings(json!({"tools": {"exec": {"security": "full", "ask": "off"}}}), None));
+        let found =
+            strictness(&broken, None, &settings(json!({"tools": {"exec": {"security": "full", "ask": "off"}}}), None));
         assert_eq!(decide(found, true, true), Err(Denial::new("security=deny", "SYSTEM_RUN_DISABLED: security=deny")));
     }
 

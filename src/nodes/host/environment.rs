@@ -4,8 +4,10 @@
 //! linker load code.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use crate::base::process;
 
 /// Variables that make an interpreter load code: a caller may not set them.
 const BLOCKED: &[&str] = &[
@@ -62,17 +64,8 @@ pub(super) fn complete(
 
 /// Returns the program that `name` stands for in the directories of `path`; names with a slash are none.
 pub(super) fn find_program(name: &str, path: &str) -> Option<PathBuf> {
-    if name.is_empty() || name.contains(['/', '\\', '\0']) {
-        return None;
-    }
-    path.split(':')
-        .filter(|directory| !directory.is_empty())
-        .map(|it| Path::new(it).join(name))
-        .find(|it| is_program(it))
-}
-
-fn is_program(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    let is_name = !name.is_empty() && !name.contains(['/', '\\', '\0']);
+    if is_name { process::find_program_in(name, OsStr::new(path)) } else { None }
 }
 
 #[cfg(test)]

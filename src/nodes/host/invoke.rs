@@ -36,7 +36,8 @@ impl Shared {
     /// Returns the environment of a command that the caller gave these variables.
     pub(super) fn environment(&self, accepted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         // Names and values that are not Unicode cannot be compared with anything; no command needs them.
-        let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let own =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         complete(own, &self.path_env, accepted)
     }
 }

@@ -16,7 +16,7 @@ use super::approval::{self, Denial};
 use super::connection::Outgoing;
 use super::environment::{accepted, find_program};
 use super::invoke::{Refusal, Shared, decode};
-use crate::base::process::{self, Captured, Ended};
+use crate::base::process::{self, Captured, Ended, Keep};
 use crate::base::rng::{SystemRng, uuid};
 use crate::base::text::tail_chars;
 
@@ -175,10 +175,12 @@ fn start(shared: &Shared, job: &Job, timeout: Option<Duration>) -> Result<Captur
     if let Some(cwd) = &job.cwd {
         command.current_dir(cwd);
     }
-    process::capture(command, timeout, OUTPUT_BYTES_MAX, &shared.stop).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("spawn {program} ENOENT"),
-        std::io::ErrorKind::PermissionDenied => format!("spawn {program} EACCES"),
-        _ => format!("spawn {program}: {error}"),
+    process::capture(command, timeout, Keep::First(OUTPUT_BYTES_MAX), &shared.stop).map_err(|error| {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => format!("spawn {program} ENOENT"),
+            std::io::ErrorKind::PermissionDenied => format!("spawn {program} EACCES"),
+            _ => format!("spawn {program}: {error}"),
+        }
     })
 }
 
@@ -287,9 +289,12 @@ mod tests {
 
     #[test]
     fn a_shell_command_counts_only_when_it_is_what_runs() {
-        let check = |argv: &[&str], raw: &str| is_shell_form(&argv.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), raw);
+        let check =
+            |argv: &[&str], raw: &str| is_shell_form(&argv.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), raw);
         assert!(check(&["/bin/sh", "-lc", " ls "], "ls"));
-        for argv in [&["/bin/sh", "-lc", "rm x"][..], &["rm", "x"], &["/bin/sh", "-lc", "ls", "x"], &["/tmp/sh", "-lc", "ls"]] {
+        for argv in
+            [&["/bin/sh", "-lc", "rm x"][..], &["rm", "x"], &["/bin/sh", "-lc", "ls", "x"], &["/tmp/sh", "-lc", "ls"]]
+        {
             assert!(!check(argv, "ls"), "{argv:?}");
         }
     }
