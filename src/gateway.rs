@@ -13,6 +13,7 @@ mod dedupe;
 mod dev;
 mod dispatch;
 mod events;
+mod exec_approvals;
 mod fanout;
 mod force;
 mod health;

@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod agent;
+pub mod approvals;
 pub mod base;
 pub mod channels;
 pub mod cli;

@@ -26,6 +26,8 @@ use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
@@ -176,6 +178,8 @@ impl Gateway {
             pairing,
             nodes: Registry::default(),
             node_pairing,
+            exec_policy: PolicyStore::new(paths.exec_approvals_file()),
+            exec_requests: Requests::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,
@@ -246,6 +250,8 @@ impl Gateway {
         self.cx.lifecycle.stop();
         self.cx.tts.close();
         self.cx.skills.close();
+        // Dropped requests answer that the gateway is stopping.
+        self.cx.exec_requests.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }

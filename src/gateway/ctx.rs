@@ -17,6 +17,8 @@ use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
 use crate::agent::sessions::Sessions;
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
@@ -58,6 +60,10 @@ pub struct Ctx {
     pub nodes: Registry,
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
+    /// The policy about commands.
+    pub exec_policy: PolicyStore,
+    /// Commands that wait for a person.
+    pub exec_requests: Requests,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.

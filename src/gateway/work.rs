@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, dispatch, events, health, heartbeat, http, nodes};
+use super::{connect, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -81,6 +81,8 @@ pub enum Due {
         /// The request.
         id: String,
     },
+    /// Nobody decided about a command in time.
+    ExecApproval(PendingId<String>),
 }
 
 impl From<NetEvent<Client>> for Work {
@@ -125,6 +127,7 @@ fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     if client.role == Role::Node {
         nodes::disconnected(cx, conn);
     }
+    exec_approvals::withdraw(cx, conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -171,5 +174,6 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

@@ -228,11 +228,11 @@ fn show(payload: &Value) -> Outcome {
 
 /// Returns the words that have the node's shell run a command line.
 fn shell_command(raw: &str, platform: &str) -> Vec<String> {
-    let words = match platform.trim().to_lowercase().starts_with("win") {
-        true => ["cmd.exe", "/d", "/s", "/c", raw].as_slice(),
-        false => ["/bin/sh", "-lc", raw].as_slice(),
+    let shell: &[&str] = match platform.trim().to_lowercase().starts_with("win") {
+        true => &["cmd.exe", "/d", "/s", "/c"],
+        false => &["/bin/sh", "-lc"],
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
+    shell.iter().copied().chain([raw]).map(str::to_owned).collect()
 }
 
 fn platform_of(calls: &Calls<'_>, node_id: &str) -> String {
