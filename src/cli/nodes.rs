@@ -142,7 +142,7 @@ fn find_node(nodes: &[Value], typed: &str) -> Result<String, String> {
             let id = text(node, "nodeId");
             id == typed
                 || node["remoteIp"] == typed
-                || text(node, "displayName") != "" && key_of(text(node, "displayName")) == name_key
+                || !text(node, "displayName").is_empty() && key_of(text(node, "displayName")) == name_key
                 || typed.len() >= ID_PREFIX_LEN_MIN && id.starts_with(typed)
         })
         .collect();
@@ -308,7 +308,7 @@ mod tests {
     fn media_cannot_choose_their_place() {
         let answer = |format: &str, base64: &str| json!({"payload": {"format": format, "base64": base64}});
         let jpeg = answer("jpeg", "aGk=");
-        let media = Media::of(&jpeg, "camera.snap").ok().expect("valid");
+        let media = Media::of(&jpeg, "camera.snap").expect("valid");
         assert_eq!((media.bytes.as_slice(), media.extension()), (&b"hi"[..], "jpg"));
         for (format, base64) in [("../x", "aGk="), ("", "aGk="), ("png", "?"), ("png", "")] {
             let error = Media::of(&answer(format, base64), "camera.snap").err();

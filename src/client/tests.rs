@@ -4,6 +4,7 @@ use crate::base::thread::{STACK_WORKER_BYTES, spawn};
 use crate::config::types::Config;
 use std::net::TcpListener;
 use target::Overrides;
+use tungstenite::Message;
 
 fn paths(dir: &TempDir) -> Paths {
     let home = dir.path().to_string_lossy().into_owned();

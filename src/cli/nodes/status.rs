@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn filters() {
-        let filter = Filter::new(true, Some("1m")).ok().expect("valid");
+        let filter = Filter::new(true, Some("1m")).expect("valid");
         let live = json!({"connected": true, "connectedAtMs": 100_000});
         assert!(filter.takes(&live, None, 160_000) && !filter.takes(&live, None, 160_001));
         assert!(filter.takes(&live, Some(&json!({"lastConnectedAtMs": 150_000})), 200_000));
