@@ -21,11 +21,14 @@ mod health;
 mod help;
 mod logs;
 mod models;
+mod node;
 mod node_ref;
+mod nodes;
 mod onboard;
 mod output;
 mod prompt;
 mod rpc;
+mod service;
 mod sessions;
 mod setup;
 mod skills;
@@ -107,6 +110,13 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["approvals", "allowlist"], "allow programs, and take that back"),
     (&["devices"], "device pairing and device tokens"),
     (&["cron"], "jobs that run by themselves"),
+    (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
+    (&["nodes"], "look at a gateway's nodes, let them in, ask them for what they can do"),
+    (&["nodes", "camera"], "pictures and films from a node's cameras"),
+    (&["nodes", "canvas"], "what a node's canvas shows"),
+    (&["nodes", "canvas", "a2ui"], "A2UI messages in a node's canvas"),
+    (&["nodes", "location"], "where a node is"),
+    (&["nodes", "screen"], "films of a node's screen"),
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
     (&["agents"], "agents with workspaces of their own"),
@@ -166,6 +176,50 @@ const COMMANDS: &[Row] = &[
     row::<cron::Remove>(&["cron", "delete"], &["cron delete <id>"]),
     row::<cron::Run>(&["cron", "run"], &["cron run <id> --force"]),
     row::<cron::Runs>(&["cron", "runs"], &["cron runs --id <id> --limit 10"]),
+    row::<nodes::Status>(&["nodes", "status"], &["nodes status", "nodes status --connected --json"]),
+    row::<nodes::List>(&["nodes", "list"], &["nodes list", "nodes list --last-connected 24h"]),
+    row::<nodes::Describe>(&["nodes", "describe"], &["nodes describe --node \"my phone\""]),
+    row::<nodes::Pending>(&["nodes", "pending"], &["nodes pending"]),
+    row::<nodes::Approve>(&["nodes", "approve"], &["nodes approve <requestId>"]),
+    row::<nodes::Reject>(&["nodes", "reject"], &["nodes reject <requestId>"]),
+    row::<nodes::Rename>(&["nodes", "rename"], &["nodes rename --node 10.0.0.7 --name \"living room\""]),
+    row::<nodes::Invoke>(
+        &["nodes", "invoke"],
+        &["nodes invoke --node box --command system.which --params '{\"bins\":[\"git\"]}'"],
+    ),
+    row::<nodes::Run>(
+        &["nodes", "run"],
+        &["nodes run --node box -- git status", "nodes run --node box --raw 'ls | wc -l'"],
+    ),
+    row::<nodes::Notify>(&["nodes", "notify"], &["nodes notify --node mac --title Done --body \"the build is green\""]),
+    row::<nodes::CanvasSnapshot>(
+        &["nodes", "canvas", "snapshot"],
+        &["nodes canvas snapshot --node tablet --format png"],
+    ),
+    row::<nodes::CanvasPresent>(&["nodes", "canvas", "present"], &["nodes canvas present --node tablet --target /"]),
+    row::<nodes::CanvasHide>(&["nodes", "canvas", "hide"], &["nodes canvas hide --node tablet"]),
+    row::<nodes::CanvasNavigate>(&["nodes", "canvas", "navigate"], &["nodes canvas navigate --node tablet /clock/"]),
+    row::<nodes::CanvasEval>(&["nodes", "canvas", "eval"], &["nodes canvas eval --node tablet --js document.title"]),
+    row::<nodes::A2uiPush>(
+        &["nodes", "canvas", "a2ui", "push"],
+        &["nodes canvas a2ui push --node tablet --text hello"],
+    ),
+    row::<nodes::A2uiReset>(&["nodes", "canvas", "a2ui", "reset"], &["nodes canvas a2ui reset --node tablet"]),
+    row::<nodes::CameraList>(&["nodes", "camera", "list"], &["nodes camera list --node phone"]),
+    row::<nodes::CameraSnap>(&["nodes", "camera", "snap"], &["nodes camera snap --node phone --facing front"]),
+    row::<nodes::CameraClip>(&["nodes", "camera", "clip"], &["nodes camera clip --node phone --duration 10s"]),
+    row::<nodes::ScreenRecord>(&["nodes", "screen", "record"], &["nodes screen record --node mac --out screen.mp4"]),
+    row::<nodes::LocationGet>(&["nodes", "location", "get"], &["nodes location get --node phone"]),
+    row::<node::Run>(
+        &["node", "run"],
+        &["node run --host gateway.local --port 18789", "node run --host gw --tls-fingerprint <sha256>"],
+    ),
+    row::<node::Status>(&["node", "status"], &["node status", "node status --json"]),
+    row::<node::Install>(&["node", "install"], &["node install --host gateway.local --display-name \"build box\""]),
+    row::<node::Uninstall>(&["node", "uninstall"], &["node uninstall"]),
+    row::<node::Start>(&["node", "start"], &["node start"]),
+    row::<node::Stop>(&["node", "stop"], &["node stop"]),
+    row::<node::Restart>(&["node", "restart"], &["node restart --json"]),
     row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
     row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),
     row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),

@@ -16,6 +16,7 @@ pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod service;
 pub mod skills;
 pub mod tts;
 pub mod update;

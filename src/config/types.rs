@@ -368,6 +368,10 @@ pub struct ToolExec {
     pub path_prepend: Vec<String>,
     /// Default timeout in seconds, 1800.
     pub timeout_sec: Option<u64>,
+    /// Programs that only filter, allowed without an entry.
+    pub safe_bins: Option<Vec<String>>,
+    /// Node that `nodes run` and the tool use.
+    pub node: Option<String>,
 }
 
 /// `messages`.
@@ -555,6 +559,8 @@ pub struct GatewayRemote {
     pub token: Option<String>,
     /// Password for it.
     pub password: Option<String>,
+    /// SHA-256 of the certificate it must show, over TLS.
+    pub tls_fingerprint: Option<String>,
 }
 
 impl std::fmt::Debug for GatewayRemote {
