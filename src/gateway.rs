@@ -21,6 +21,7 @@ mod host;
 mod http;
 mod lock;
 mod methods;
+mod nodes;
 mod reload;
 mod runs;
 mod start_run;

@@ -9,6 +9,7 @@ pub mod devices;
 pub mod gateway;
 pub mod logging;
 pub mod net;
+pub mod nodes;
 pub mod presence;
 pub mod protocol;
 pub mod work;

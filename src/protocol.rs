@@ -54,6 +54,11 @@ impl std::ops::Deref for NonEmpty {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct SessionLabel(#[cfg_attr(test, schemars(length(min = 1, max = 64)))] pub String);
 
+/// Reads a value that may be `null`: present and `null` is `Some(Null)`, absent is `None`.
+pub(crate) fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(from).map(Some)
+}
+
 /// Declares a module's closed parameter objects: every field in camel case, unknown fields refused by the schema. The
 /// module's `define` puts them into the schema file.
 macro_rules! params {

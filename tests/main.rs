@@ -8,6 +8,7 @@ mod cli;
 mod handshake;
 mod layers;
 mod methods;
+mod nodes;
 mod original;
 mod page;
 mod process;

@@ -452,6 +452,30 @@ pub struct Gateway {
     pub reload: GatewayReload,
     /// `gateway.tls`.
     pub tls: GatewayTls,
+    /// `gateway.nodes`.
+    pub nodes: GatewayNodes,
+}
+
+/// `gateway.nodes`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayNodes {
+    /// Which node's browser serves `browser.request`.
+    pub browser: GatewayNodesBrowser,
+    /// Commands allowed beside those of the platform.
+    pub allow_commands: Vec<String>,
+    /// Commands forbidden on every node.
+    pub deny_commands: Vec<String>,
+}
+
+/// `gateway.nodes.browser`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayNodesBrowser {
+    /// auto (default), manual, off.
+    pub mode: Option<String>,
+    /// Node id or name.
+    pub node: Option<String>,
 }
 
 /// `gateway.controlUi`.

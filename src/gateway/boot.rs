@@ -37,6 +37,7 @@ use crate::config::watch::ConfigWatch;
 use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg};
+use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
 use crate::work::jobs::Jobs;
 use crate::work::pool::{Pool, work_queue, worker_count};
@@ -161,6 +162,7 @@ impl Gateway {
             rng,
             auth,
             pairing,
+            nodes: Registry::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,

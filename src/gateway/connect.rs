@@ -301,7 +301,19 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         "connected conn={conn_id} client={} mode={} role={} ip={}",
         params.client.id, params.client.mode, role.as_str(), peer.address.ip(),
     );
-    let client = Client { conn_id, id: params.client.id, role, scopes: bits, presence_key };
+    if role == Role::Node {
+        super::nodes::register(cx, conn, &params, &place);
+    }
+    let client = Client {
+        conn_id,
+        role,
+        scopes: bits,
+        mode: params.client.mode,
+        display_name: params.client.display_name.map(|name| name.0),
+        device_id: params.device.map(|device| device.id.0),
+        id: params.client.id,
+        presence_key,
+    };
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
     cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.

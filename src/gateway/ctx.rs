@@ -22,6 +22,7 @@ use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
+use crate::nodes::registry::Registry;
 use crate::presence::Presence;
 use crate::work::jobs::Jobs;
 
@@ -45,6 +46,8 @@ pub struct Ctx {
     pub auth: Auth,
     /// Paired devices.
     pub pairing: Pairing,
+    /// Connected nodes and what they were asked for.
+    pub nodes: Registry,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.

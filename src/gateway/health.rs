@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::ctx::Ctx;
-use super::events;
 use super::ticket::Ticket;
+use super::{events, nodes};
 use crate::agent::{listing, session};
 use crate::base::clock::UnixMs;
 
@@ -111,7 +111,7 @@ fn refresh(cx: &Arc<Ctx>, ticket: Option<Ticket>) {
         std::mem::forget(guard);
         let (version, waiting) = job_cx.health.complete(snapshot.clone(), job_cx.clock.now_ms());
         let presence_version = job_cx.presence.version();
-        events::broadcast(&job_cx.net, events::HEALTH, &*snapshot, Some((presence_version, version)));
+        nodes::broadcast(&job_cx, events::HEALTH, &*snapshot, Some((presence_version, version)), None);
         for ticket in waiting {
             ticket.finish(Ok((*snapshot).clone()));
         }

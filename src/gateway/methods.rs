@@ -21,6 +21,8 @@ mod wizard;
 
 use std::sync::{Arc, LazyLock};
 
+use serde_json::Value;
+
 use super::ctx::Ctx;
 use super::dispatch::{Call, Reply};
 use crate::protocol::error::ErrorShape;
@@ -59,6 +61,8 @@ pub struct Method {
     pub access: Access,
     /// Schema definition of its parameters; `None` takes any object.
     pub definition: Option<&'static str>,
+    /// Puts parameters in order before they are judged, for what clients are known to send.
+    pub prepare: Option<fn(&mut Value)>,
     /// Where it runs.
     pub place: Place,
     /// Handled but not advertised; the order below must not list it.
@@ -68,13 +72,15 @@ pub struct Method {
     pub handler: fn(&Arc<Ctx>, Call) -> Result<Reply, ErrorShape>,
 }
 
-/// Declares rows: `"name" Access Params handler [on lane] [hidden]`; `Any` takes unvalidated parameters.
+/// Declares rows: `"name" Access Params handler [on lane] [via prepare] [, hidden]`; `Any` takes unvalidated
+/// parameters.
 macro_rules! methods {
-    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(, $hidden:ident)?;)*) => {
+    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(via $prepare:ident)? $(, $hidden:ident)?;)*) => {
         &[$($crate::gateway::methods::Method {
             name: $name,
             access: $crate::gateway::methods::Access::$access,
             definition: $crate::gateway::methods::definition_of(stringify!($params)),
+            prepare: methods!(@prepare $($prepare)?),
             place: methods!(@place $($lane)?),
             #[cfg(test)]
             is_hidden: methods!(@hidden $($hidden)?),
@@ -84,6 +90,8 @@ macro_rules! methods {
             },
         }),*]
     };
+    (@prepare) => { None };
+    (@prepare $prepare:ident) => { Some($prepare) };
     (@place) => { $crate::gateway::methods::Place::Frame };
     (@place $lane:ident) => { $crate::gateway::methods::Place::Lane(stringify!($lane)) };
     (@hidden) => { false };
@@ -92,7 +100,7 @@ macro_rules! methods {
 use methods;
 
 /// Parameters that no schema judges: the handler reads what it knows.
-type Any = serde_json::Value;
+type Any = Value;
 
 const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, Role};
 use super::ctx::Ctx;
-use super::{connect, dispatch, events, health, http};
-use crate::base::ids::RunId;
+use super::{connect, dispatch, events, health, http, nodes};
+use crate::base::ids::{ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
@@ -50,6 +50,11 @@ pub enum Due {
         /// The run it waits for.
         run: RunId,
     },
+    /// A node has had its time for a command.
+    NodeInvoke {
+        /// The request.
+        id: String,
+    },
 }
 
 impl From<NetEvent<Client>> for Work {
@@ -83,13 +88,16 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
             }
         }
         Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
-        Work::Net(NetEvent::Closed { client, .. }) => closed(cx, &client),
+        Work::Net(NetEvent::Closed { conn, client }) => closed(cx, conn, &client),
         Work::Due(due) => self::due(cx, due),
     }
 }
 
-fn closed(cx: &Ctx, client: &Client) {
+fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
+    if client.role == Role::Node {
+        nodes::disconnected(cx, conn);
+    }
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -106,7 +114,7 @@ pub fn broadcast_presence(cx: &Ctx) {
 fn due(cx: &Arc<Ctx>, due: Due) {
     match due {
         Due::Tick => {
-            events::broadcast(&cx.net, events::TICK, &json!({"ts": cx.clock.now_ms()}), None);
+            nodes::broadcast(cx, events::TICK, &json!({"ts": cx.clock.now_ms()}), None, None);
             cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
         }
         Due::Health => {
@@ -119,6 +127,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
+        Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
         Due::AgentWait { waiter, run } => {

@@ -83,6 +83,9 @@ fn clean(schema: &mut Value) {
             object.remove("title");
             object.remove("description");
             object.remove("format");
+            if object.get("default") == Some(&Value::Null) {
+                object.remove("default");
+            }
             if let Some(Value::Array(types)) = object.get("type") {
                 let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
                 if let [single] = kept.as_slice() {

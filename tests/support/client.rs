@@ -56,6 +56,15 @@ impl Client {
         client
     }
 
+    /// Connects with these parameters and the proof of a device; they must be accepted.
+    pub fn connect_device(port: u16, device: &Device, mut params: Value) -> Self {
+        let mut client = Self::open(port, &[]);
+        let nonce = client.challenge();
+        params["device"] = device.sign(&params, now_ms(), Some(&nonce));
+        client.hello = client.request("connect", params).expect("hello-ok");
+        client
+    }
+
     /// The nonce that the gateway greets with.
     pub fn challenge(&mut self) -> String {
         let event = self.event("connect.challenge", |_| true);

@@ -1,0 +1,4 @@
+//! Nodes: devices that offer commands to the gateway (a phone's camera, another machine's shell).
+
+pub mod policy;
+pub mod registry;
