@@ -23,6 +23,8 @@ pub mod validate;
 pub mod wizard;
 
 #[cfg(test)]
+mod outbound;
+#[cfg(test)]
 mod schema_gen;
 
 use serde::{Deserialize, Serialize};
