@@ -25,7 +25,7 @@ pub mod wizard;
 #[cfg(test)]
 mod outbound;
 #[cfg(test)]
-mod schema_gen;
+pub(crate) mod schema_gen;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod cli;
+mod client_models;
 mod handshake;
 mod layers;
 mod methods;

@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, nodes, outbound, sessions, skills, system, talk, wizard,
+    agent, approvals, channels, chat, config, connect, cron, devices, nodes, outbound, sessions, skills, system, talk,
+    wizard,
 };
 
 pub(super) fn constants(values: &[&str]) -> Schema {
@@ -22,7 +23,8 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
-fn generate() -> Value {
+/// Returns the whole file.
+pub(crate) fn generate() -> Value {
     let mut definitions = Map::new();
     for define in [
         outbound::define,

@@ -48,7 +48,9 @@ fn every_tab_gets_its_answers() {
                 && unanswered(frames).is_empty()
         });
         println!("== {name}: {:?}", called(&tab.frames[from..]));
-        for refusal in refusals(&tab.frames[from..]) { println!("   REFUSED {refusal}"); }
+        for refusal in refusals(&tab.frames[from..]) {
+            println!("   REFUSED {refusal}");
+        }
     }
 }
 
@@ -75,6 +77,8 @@ fn unanswered(frames: &[Sniffed]) -> Vec<&str> {
 /// `method: error` of each request that was refused.
 fn refusals(frames: &[Sniffed]) -> Vec<String> {
     let refused = frames.iter().filter(|it| !it.sent && it.frame["ok"] == false);
-    let method = |id: &serde_json::Value| frames.iter().find(|it| it.sent && it.frame["id"] == *id).map(|it| it.frame["method"].clone());
+    let method = |id: &serde_json::Value| {
+        frames.iter().find(|it| it.sent && it.frame["id"] == *id).map(|it| it.frame["method"].clone())
+    };
     refused.map(|it| format!("{:?}: {}", method(&it.frame["id"]), it.frame["error"])).collect()
 }

@@ -42,9 +42,8 @@ fn answer(mut stream: TcpStream, directory: &Path) -> Option<()> {
     };
     let body = std::fs::read(&file).ok()?;
     let length = body.len();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(&body).ok()
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::gateway::Gateway;
 use super::home::{Home, Ran};
-use super::{TOKEN, skipped};
+use super::{PATIENCE, TOKEN, skipped};
 
 /// How to start it.
 pub struct Original {
@@ -68,7 +68,7 @@ impl Original {
 
     /// Runs a command in the gateway's own home to its end.
     pub fn run(&self, gateway: &Gateway, args: &[&str]) -> Ran {
-        Ran::of(self.command(gateway, &gateway.home, args))
+        Ran::of_within(&mut self.command(gateway, &gateway.home, args), PATIENCE * 3)
     }
 }
 
