@@ -949,6 +949,162 @@ public struct SkillsBinsResult: Codable, Hashable, Sendable {
     }
 }
 
+public struct ExecApprovalsSnapshotFileSocket: Codable, Hashable, Sendable {
+    public var path: String?
+    public var token: String?
+
+    public init(
+        path: String? = nil,
+        token: String? = nil
+    ) {
+        self.path = path
+        self.token = token
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case path = "path"
+        case token = "token"
+    }
+}
+
+public struct ExecApprovalsSnapshotFileDefaults: Codable, Hashable, Sendable {
+    public var security: String?
+    public var ask: String?
+    public var askFallback: String?
+    public var autoAllowSkills: Bool?
+
+    public init(
+        security: String? = nil,
+        ask: String? = nil,
+        askFallback: String? = nil,
+        autoAllowSkills: Bool? = nil
+    ) {
+        self.security = security
+        self.ask = ask
+        self.askFallback = askFallback
+        self.autoAllowSkills = autoAllowSkills
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case security = "security"
+        case ask = "ask"
+        case askFallback = "askFallback"
+        case autoAllowSkills = "autoAllowSkills"
+    }
+}
+
+public struct ExecApprovalsSnapshotFileAgentAllowlist: Codable, Hashable, Sendable {
+    public var id: String?
+    public var pattern: String
+    public var lastUsedAt: Int?
+    public var lastUsedCommand: String?
+    public var lastResolvedPath: String?
+
+    public init(
+        id: String? = nil,
+        pattern: String,
+        lastUsedAt: Int? = nil,
+        lastUsedCommand: String? = nil,
+        lastResolvedPath: String? = nil
+    ) {
+        self.id = id
+        self.pattern = pattern
+        self.lastUsedAt = lastUsedAt
+        self.lastUsedCommand = lastUsedCommand
+        self.lastResolvedPath = lastResolvedPath
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case pattern = "pattern"
+        case lastUsedAt = "lastUsedAt"
+        case lastUsedCommand = "lastUsedCommand"
+        case lastResolvedPath = "lastResolvedPath"
+    }
+}
+
+public struct ExecApprovalsSnapshotFileAgent: Codable, Hashable, Sendable {
+    public var security: String?
+    public var ask: String?
+    public var askFallback: String?
+    public var autoAllowSkills: Bool?
+    public var allowlist: [ExecApprovalsSnapshotFileAgentAllowlist]?
+
+    public init(
+        security: String? = nil,
+        ask: String? = nil,
+        askFallback: String? = nil,
+        autoAllowSkills: Bool? = nil,
+        allowlist: [ExecApprovalsSnapshotFileAgentAllowlist]? = nil
+    ) {
+        self.security = security
+        self.ask = ask
+        self.askFallback = askFallback
+        self.autoAllowSkills = autoAllowSkills
+        self.allowlist = allowlist
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case security = "security"
+        case ask = "ask"
+        case askFallback = "askFallback"
+        case autoAllowSkills = "autoAllowSkills"
+        case allowlist = "allowlist"
+    }
+}
+
+public struct ExecApprovalsSnapshotFile: Codable, Hashable, Sendable {
+    public var version: Int
+    public var socket: ExecApprovalsSnapshotFileSocket?
+    public var defaults: ExecApprovalsSnapshotFileDefaults?
+    public var agents: [String: ExecApprovalsSnapshotFileAgent]?
+
+    public init(
+        version: Int = 1,
+        socket: ExecApprovalsSnapshotFileSocket? = nil,
+        defaults: ExecApprovalsSnapshotFileDefaults? = nil,
+        agents: [String: ExecApprovalsSnapshotFileAgent]? = nil
+    ) {
+        self.version = version
+        self.socket = socket
+        self.defaults = defaults
+        self.agents = agents
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case version = "version"
+        case socket = "socket"
+        case defaults = "defaults"
+        case agents = "agents"
+    }
+}
+
+public struct ExecApprovalsSnapshot: Codable, Hashable, Sendable {
+    public var path: String
+    public var exists: Bool
+    public var hash: String
+    public var file: ExecApprovalsSnapshotFile
+
+    public init(
+        path: String,
+        exists: Bool,
+        hash: String,
+        file: ExecApprovalsSnapshotFile
+    ) {
+        self.path = path
+        self.exists = exists
+        self.hash = hash
+        self.file = file
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case path = "path"
+        case exists = "exists"
+        case hash = "hash"
+        case file = "file"
+    }
+}
+
 public struct ConfigSchemaResponseUiHint: Codable, Hashable, Sendable {
     public var label: String?
     public var help: String?
@@ -1733,6 +1889,264 @@ public struct ModelsListParams: Codable, Hashable, Sendable {
     public init() {}
 }
 
+public struct ExecApprovalsGetParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct ExecApprovalsSetParams: Codable, Hashable, Sendable {
+    public var file: ExecApprovalsSnapshotFile
+    public var baseHash: String?
+
+    public init(
+        file: ExecApprovalsSnapshotFile,
+        baseHash: String? = nil
+    ) {
+        self.file = file
+        self.baseHash = baseHash
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case file = "file"
+        case baseHash = "baseHash"
+    }
+}
+
+public struct ExecApprovalRequestParams: Codable, Hashable, Sendable {
+    public var id: String?
+    public var command: String
+    public var cwd: Nullable<String>?
+    public var host: Nullable<String>?
+    public var security: Nullable<String>?
+    public var ask: Nullable<String>?
+    public var agentId: Nullable<String>?
+    public var resolvedPath: Nullable<String>?
+    public var sessionKey: Nullable<String>?
+    public var timeoutMs: Int?
+
+    public init(
+        id: String? = nil,
+        command: String,
+        cwd: Nullable<String>? = nil,
+        host: Nullable<String>? = nil,
+        security: Nullable<String>? = nil,
+        ask: Nullable<String>? = nil,
+        agentId: Nullable<String>? = nil,
+        resolvedPath: Nullable<String>? = nil,
+        sessionKey: Nullable<String>? = nil,
+        timeoutMs: Int? = nil
+    ) {
+        self.id = id
+        self.command = command
+        self.cwd = cwd
+        self.host = host
+        self.security = security
+        self.ask = ask
+        self.agentId = agentId
+        self.resolvedPath = resolvedPath
+        self.sessionKey = sessionKey
+        self.timeoutMs = timeoutMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case command = "command"
+        case cwd = "cwd"
+        case host = "host"
+        case security = "security"
+        case ask = "ask"
+        case agentId = "agentId"
+        case resolvedPath = "resolvedPath"
+        case sessionKey = "sessionKey"
+        case timeoutMs = "timeoutMs"
+    }
+}
+
+public struct ExecApprovalResolveParams: Codable, Hashable, Sendable {
+    public var id: String
+    public var decision: String
+
+    public init(
+        id: String,
+        decision: String
+    ) {
+        self.id = id
+        self.decision = decision
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case decision = "decision"
+    }
+}
+
+public struct ChannelsStatusParams: Codable, Hashable, Sendable {
+    public var probe: Bool?
+    public var timeoutMs: Int?
+
+    public init(
+        probe: Bool? = nil,
+        timeoutMs: Int? = nil
+    ) {
+        self.probe = probe
+        self.timeoutMs = timeoutMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case probe = "probe"
+        case timeoutMs = "timeoutMs"
+    }
+}
+
+public struct ChannelsLogoutParams: Codable, Hashable, Sendable {
+    public var channel: String
+    public var accountId: String?
+
+    public init(
+        channel: String,
+        accountId: String? = nil
+    ) {
+        self.channel = channel
+        self.accountId = accountId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case channel = "channel"
+        case accountId = "accountId"
+    }
+}
+
+public struct SendParams: Codable, Hashable, Sendable {
+    public var to: String
+    public var message: String
+    public var mediaUrl: String?
+    public var mediaUrls: [String]?
+    public var gifPlayback: Bool?
+    public var channel: String?
+    public var accountId: String?
+    public var sessionKey: String?
+    public var idempotencyKey: String
+
+    public init(
+        to: String,
+        message: String,
+        mediaUrl: String? = nil,
+        mediaUrls: [String]? = nil,
+        gifPlayback: Bool? = nil,
+        channel: String? = nil,
+        accountId: String? = nil,
+        sessionKey: String? = nil,
+        idempotencyKey: String
+    ) {
+        self.to = to
+        self.message = message
+        self.mediaUrl = mediaUrl
+        self.mediaUrls = mediaUrls
+        self.gifPlayback = gifPlayback
+        self.channel = channel
+        self.accountId = accountId
+        self.sessionKey = sessionKey
+        self.idempotencyKey = idempotencyKey
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case to = "to"
+        case message = "message"
+        case mediaUrl = "mediaUrl"
+        case mediaUrls = "mediaUrls"
+        case gifPlayback = "gifPlayback"
+        case channel = "channel"
+        case accountId = "accountId"
+        case sessionKey = "sessionKey"
+        case idempotencyKey = "idempotencyKey"
+    }
+}
+
+public struct PollParams: Codable, Hashable, Sendable {
+    public var to: String
+    public var question: String
+    public var options: [String]
+    public var maxSelections: Int?
+    public var durationHours: Int?
+    public var channel: String?
+    public var accountId: String?
+    public var idempotencyKey: String
+
+    public init(
+        to: String,
+        question: String,
+        options: [String],
+        maxSelections: Int? = nil,
+        durationHours: Int? = nil,
+        channel: String? = nil,
+        accountId: String? = nil,
+        idempotencyKey: String
+    ) {
+        self.to = to
+        self.question = question
+        self.options = options
+        self.maxSelections = maxSelections
+        self.durationHours = durationHours
+        self.channel = channel
+        self.accountId = accountId
+        self.idempotencyKey = idempotencyKey
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case to = "to"
+        case question = "question"
+        case options = "options"
+        case maxSelections = "maxSelections"
+        case durationHours = "durationHours"
+        case channel = "channel"
+        case accountId = "accountId"
+        case idempotencyKey = "idempotencyKey"
+    }
+}
+
+public struct WebLoginStartParams: Codable, Hashable, Sendable {
+    public var force: Bool?
+    public var timeoutMs: Int?
+    public var verbose: Bool?
+    public var accountId: String?
+
+    public init(
+        force: Bool? = nil,
+        timeoutMs: Int? = nil,
+        verbose: Bool? = nil,
+        accountId: String? = nil
+    ) {
+        self.force = force
+        self.timeoutMs = timeoutMs
+        self.verbose = verbose
+        self.accountId = accountId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case force = "force"
+        case timeoutMs = "timeoutMs"
+        case verbose = "verbose"
+        case accountId = "accountId"
+    }
+}
+
+public struct WebLoginWaitParams: Codable, Hashable, Sendable {
+    public var timeoutMs: Int?
+    public var accountId: String?
+
+    public init(
+        timeoutMs: Int? = nil,
+        accountId: String? = nil
+    ) {
+        self.timeoutMs = timeoutMs
+        self.accountId = accountId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case timeoutMs = "timeoutMs"
+        case accountId = "accountId"
+    }
+}
+
 public struct ChatHistoryParams: Codable, Hashable, Sendable {
     public var sessionKey: String
     public var limit: Int?
@@ -1831,6 +2245,312 @@ public struct ChatInjectParams: Codable, Hashable, Sendable {
 
 public struct ConfigGetParams: Codable, Hashable, Sendable {
     public init() {}
+}
+
+public struct ConfigSchemaParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct ConfigSetParams: Codable, Hashable, Sendable {
+    public var raw: String
+    public var baseHash: String?
+
+    public init(
+        raw: String,
+        baseHash: String? = nil
+    ) {
+        self.raw = raw
+        self.baseHash = baseHash
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case raw = "raw"
+        case baseHash = "baseHash"
+    }
+}
+
+public struct ConfigApplyParams: Codable, Hashable, Sendable {
+    public var raw: String
+    public var baseHash: String?
+    public var sessionKey: String?
+    public var note: String?
+    public var restartDelayMs: Int?
+
+    public init(
+        raw: String,
+        baseHash: String? = nil,
+        sessionKey: String? = nil,
+        note: String? = nil,
+        restartDelayMs: Int? = nil
+    ) {
+        self.raw = raw
+        self.baseHash = baseHash
+        self.sessionKey = sessionKey
+        self.note = note
+        self.restartDelayMs = restartDelayMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case raw = "raw"
+        case baseHash = "baseHash"
+        case sessionKey = "sessionKey"
+        case note = "note"
+        case restartDelayMs = "restartDelayMs"
+    }
+}
+
+public struct ConfigPatchParams: Codable, Hashable, Sendable {
+    public var raw: String
+    public var baseHash: String?
+    public var sessionKey: String?
+    public var note: String?
+    public var restartDelayMs: Int?
+
+    public init(
+        raw: String,
+        baseHash: String? = nil,
+        sessionKey: String? = nil,
+        note: String? = nil,
+        restartDelayMs: Int? = nil
+    ) {
+        self.raw = raw
+        self.baseHash = baseHash
+        self.sessionKey = sessionKey
+        self.note = note
+        self.restartDelayMs = restartDelayMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case raw = "raw"
+        case baseHash = "baseHash"
+        case sessionKey = "sessionKey"
+        case note = "note"
+        case restartDelayMs = "restartDelayMs"
+    }
+}
+
+public struct UpdateRunParams: Codable, Hashable, Sendable {
+    public var sessionKey: String?
+    public var note: String?
+    public var restartDelayMs: Int?
+    public var timeoutMs: Int?
+
+    public init(
+        sessionKey: String? = nil,
+        note: String? = nil,
+        restartDelayMs: Int? = nil,
+        timeoutMs: Int? = nil
+    ) {
+        self.sessionKey = sessionKey
+        self.note = note
+        self.restartDelayMs = restartDelayMs
+        self.timeoutMs = timeoutMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case sessionKey = "sessionKey"
+        case note = "note"
+        case restartDelayMs = "restartDelayMs"
+        case timeoutMs = "timeoutMs"
+    }
+}
+
+public struct DevicePairListParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct DevicePairApproveParams: Codable, Hashable, Sendable {
+    public var requestId: String
+
+    public init(
+        requestId: String
+    ) {
+        self.requestId = requestId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case requestId = "requestId"
+    }
+}
+
+public struct DevicePairRejectParams: Codable, Hashable, Sendable {
+    public var requestId: String
+
+    public init(
+        requestId: String
+    ) {
+        self.requestId = requestId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case requestId = "requestId"
+    }
+}
+
+public struct DeviceTokenRotateParams: Codable, Hashable, Sendable {
+    public var deviceId: String
+    public var role: String
+    public var scopes: [String]?
+
+    public init(
+        deviceId: String,
+        role: String,
+        scopes: [String]? = nil
+    ) {
+        self.deviceId = deviceId
+        self.role = role
+        self.scopes = scopes
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case deviceId = "deviceId"
+        case role = "role"
+        case scopes = "scopes"
+    }
+}
+
+public struct DeviceTokenRevokeParams: Codable, Hashable, Sendable {
+    public var deviceId: String
+    public var role: String
+
+    public init(
+        deviceId: String,
+        role: String
+    ) {
+        self.deviceId = deviceId
+        self.role = role
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case deviceId = "deviceId"
+        case role = "role"
+    }
+}
+
+public struct NodePairRequestParams: Codable, Hashable, Sendable {
+    public var nodeId: String
+    public var displayName: String?
+    public var platform: String?
+    public var version: String?
+    public var coreVersion: String?
+    public var uiVersion: String?
+    public var deviceFamily: String?
+    public var modelIdentifier: String?
+    public var caps: [String]?
+    public var commands: [String]?
+    public var remoteIp: String?
+    public var silent: Bool?
+
+    public init(
+        nodeId: String,
+        displayName: String? = nil,
+        platform: String? = nil,
+        version: String? = nil,
+        coreVersion: String? = nil,
+        uiVersion: String? = nil,
+        deviceFamily: String? = nil,
+        modelIdentifier: String? = nil,
+        caps: [String]? = nil,
+        commands: [String]? = nil,
+        remoteIp: String? = nil,
+        silent: Bool? = nil
+    ) {
+        self.nodeId = nodeId
+        self.displayName = displayName
+        self.platform = platform
+        self.version = version
+        self.coreVersion = coreVersion
+        self.uiVersion = uiVersion
+        self.deviceFamily = deviceFamily
+        self.modelIdentifier = modelIdentifier
+        self.caps = caps
+        self.commands = commands
+        self.remoteIp = remoteIp
+        self.silent = silent
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nodeId = "nodeId"
+        case displayName = "displayName"
+        case platform = "platform"
+        case version = "version"
+        case coreVersion = "coreVersion"
+        case uiVersion = "uiVersion"
+        case deviceFamily = "deviceFamily"
+        case modelIdentifier = "modelIdentifier"
+        case caps = "caps"
+        case commands = "commands"
+        case remoteIp = "remoteIp"
+        case silent = "silent"
+    }
+}
+
+public struct NodePairListParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct NodePairApproveParams: Codable, Hashable, Sendable {
+    public var requestId: String
+
+    public init(
+        requestId: String
+    ) {
+        self.requestId = requestId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case requestId = "requestId"
+    }
+}
+
+public struct NodePairRejectParams: Codable, Hashable, Sendable {
+    public var requestId: String
+
+    public init(
+        requestId: String
+    ) {
+        self.requestId = requestId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case requestId = "requestId"
+    }
+}
+
+public struct NodePairVerifyParams: Codable, Hashable, Sendable {
+    public var nodeId: String
+    public var token: String
+
+    public init(
+        nodeId: String,
+        token: String
+    ) {
+        self.nodeId = nodeId
+        self.token = token
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nodeId = "nodeId"
+        case token = "token"
+    }
+}
+
+public struct NodeRenameParams: Codable, Hashable, Sendable {
+    public var nodeId: String
+    public var displayName: String
+
+    public init(
+        nodeId: String,
+        displayName: String
+    ) {
+        self.nodeId = nodeId
+        self.displayName = displayName
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nodeId = "nodeId"
+        case displayName = "displayName"
+    }
 }
 
 public struct NodeListParams: Codable, Hashable, Sendable {
@@ -2041,6 +2761,235 @@ public struct SessionsResetParams: Codable, Hashable, Sendable {
     }
 }
 
+public struct SessionsResolveParams: Codable, Hashable, Sendable {
+    public var key: String?
+    public var sessionId: String?
+    public var label: String?
+    public var agentId: String?
+    public var spawnedBy: String?
+    public var includeGlobal: Bool?
+    public var includeUnknown: Bool?
+
+    public init(
+        key: String? = nil,
+        sessionId: String? = nil,
+        label: String? = nil,
+        agentId: String? = nil,
+        spawnedBy: String? = nil,
+        includeGlobal: Bool? = nil,
+        includeUnknown: Bool? = nil
+    ) {
+        self.key = key
+        self.sessionId = sessionId
+        self.label = label
+        self.agentId = agentId
+        self.spawnedBy = spawnedBy
+        self.includeGlobal = includeGlobal
+        self.includeUnknown = includeUnknown
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case key = "key"
+        case sessionId = "sessionId"
+        case label = "label"
+        case agentId = "agentId"
+        case spawnedBy = "spawnedBy"
+        case includeGlobal = "includeGlobal"
+        case includeUnknown = "includeUnknown"
+    }
+}
+
+public struct SessionsPatchParams: Codable, Hashable, Sendable {
+    public var key: String
+    public var label: Nullable<String>?
+    public var thinkingLevel: Nullable<String>?
+    public var verboseLevel: Nullable<String>?
+    public var reasoningLevel: Nullable<String>?
+    public var responseUsage: Nullable<JSONValue>?
+    public var elevatedLevel: Nullable<String>?
+    public var execHost: Nullable<String>?
+    public var execSecurity: Nullable<String>?
+    public var execAsk: Nullable<String>?
+    public var execNode: Nullable<String>?
+    public var model: Nullable<String>?
+    public var spawnedBy: Nullable<String>?
+    public var sendPolicy: Nullable<JSONValue>?
+    public var groupActivation: Nullable<JSONValue>?
+
+    public init(
+        key: String,
+        label: Nullable<String>? = nil,
+        thinkingLevel: Nullable<String>? = nil,
+        verboseLevel: Nullable<String>? = nil,
+        reasoningLevel: Nullable<String>? = nil,
+        responseUsage: Nullable<JSONValue>? = nil,
+        elevatedLevel: Nullable<String>? = nil,
+        execHost: Nullable<String>? = nil,
+        execSecurity: Nullable<String>? = nil,
+        execAsk: Nullable<String>? = nil,
+        execNode: Nullable<String>? = nil,
+        model: Nullable<String>? = nil,
+        spawnedBy: Nullable<String>? = nil,
+        sendPolicy: Nullable<JSONValue>? = nil,
+        groupActivation: Nullable<JSONValue>? = nil
+    ) {
+        self.key = key
+        self.label = label
+        self.thinkingLevel = thinkingLevel
+        self.verboseLevel = verboseLevel
+        self.reasoningLevel = reasoningLevel
+        self.responseUsage = responseUsage
+        self.elevatedLevel = elevatedLevel
+        self.execHost = execHost
+        self.execSecurity = execSecurity
+        self.execAsk = execAsk
+        self.execNode = execNode
+        self.model = model
+        self.spawnedBy = spawnedBy
+        self.sendPolicy = sendPolicy
+        self.groupActivation = groupActivation
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case key = "key"
+        case label = "label"
+        case thinkingLevel = "thinkingLevel"
+        case verboseLevel = "verboseLevel"
+        case reasoningLevel = "reasoningLevel"
+        case responseUsage = "responseUsage"
+        case elevatedLevel = "elevatedLevel"
+        case execHost = "execHost"
+        case execSecurity = "execSecurity"
+        case execAsk = "execAsk"
+        case execNode = "execNode"
+        case model = "model"
+        case spawnedBy = "spawnedBy"
+        case sendPolicy = "sendPolicy"
+        case groupActivation = "groupActivation"
+    }
+}
+
+public struct SessionsDeleteParams: Codable, Hashable, Sendable {
+    public var key: String
+    public var deleteTranscript: Bool?
+
+    public init(
+        key: String,
+        deleteTranscript: Bool? = nil
+    ) {
+        self.key = key
+        self.deleteTranscript = deleteTranscript
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case key = "key"
+        case deleteTranscript = "deleteTranscript"
+    }
+}
+
+public struct SessionsCompactParams: Codable, Hashable, Sendable {
+    public var key: String
+    public var maxLines: Int?
+
+    public init(
+        key: String,
+        maxLines: Int? = nil
+    ) {
+        self.key = key
+        self.maxLines = maxLines
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case key = "key"
+        case maxLines = "maxLines"
+    }
+}
+
+public struct SkillsStatusParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct SkillsBinsParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct SkillsInstallParams: Codable, Hashable, Sendable {
+    public var name: String
+    public var installId: String
+    public var timeoutMs: Int?
+
+    public init(
+        name: String,
+        installId: String,
+        timeoutMs: Int? = nil
+    ) {
+        self.name = name
+        self.installId = installId
+        self.timeoutMs = timeoutMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case name = "name"
+        case installId = "installId"
+        case timeoutMs = "timeoutMs"
+    }
+}
+
+public struct SkillsUpdateParams: Codable, Hashable, Sendable {
+    public var skillKey: String
+    public var enabled: Bool?
+    public var apiKey: String?
+    public var env: [String: String]?
+
+    public init(
+        skillKey: String,
+        enabled: Bool? = nil,
+        apiKey: String? = nil,
+        env: [String: String]? = nil
+    ) {
+        self.skillKey = skillKey
+        self.enabled = enabled
+        self.apiKey = apiKey
+        self.env = env
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case skillKey = "skillKey"
+        case enabled = "enabled"
+        case apiKey = "apiKey"
+        case env = "env"
+    }
+}
+
+public struct WakeParamsMode: RawRepresentable, Codable, Hashable, Sendable {
+    public static let now = Self(rawValue: "now")
+    public static let nextHeartbeat = Self(rawValue: "next-heartbeat")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct WakeParams: Codable, Hashable, Sendable {
+    public var mode: WakeParamsMode
+    public var text: String
+
+    public init(
+        mode: WakeParamsMode,
+        text: String
+    ) {
+        self.mode = mode
+        self.text = text
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case mode = "mode"
+        case text = "text"
+    }
+}
+
 public struct LogsTailParams: Codable, Hashable, Sendable {
     public var cursor: Int?
     public var limit: Int?
@@ -2063,19 +3012,72 @@ public struct LogsTailParams: Codable, Hashable, Sendable {
     }
 }
 
+public struct TalkModeParams: Codable, Hashable, Sendable {
+    public var enabled: Bool
+    public var phase: String?
+
+    public init(
+        enabled: Bool,
+        phase: String? = nil
+    ) {
+        self.enabled = enabled
+        self.phase = phase
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case enabled = "enabled"
+        case phase = "phase"
+    }
+}
+
 /// Names of methods.
 public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let connect = Self(rawValue: "connect")
     public static let health = Self(rawValue: "health")
     public static let logsTail = Self(rawValue: "logs.tail")
+    public static let channelsStatus = Self(rawValue: "channels.status")
+    public static let channelsLogout = Self(rawValue: "channels.logout")
     public static let status = Self(rawValue: "status")
+    public static let ttsStatus = Self(rawValue: "tts.status")
+    public static let ttsProviders = Self(rawValue: "tts.providers")
+    public static let ttsEnable = Self(rawValue: "tts.enable")
+    public static let ttsDisable = Self(rawValue: "tts.disable")
+    public static let ttsConvert = Self(rawValue: "tts.convert")
+    public static let ttsSetProvider = Self(rawValue: "tts.setProvider")
     public static let configGet = Self(rawValue: "config.get")
+    public static let configSet = Self(rawValue: "config.set")
+    public static let configApply = Self(rawValue: "config.apply")
+    public static let configPatch = Self(rawValue: "config.patch")
+    public static let configSchema = Self(rawValue: "config.schema")
+    public static let talkMode = Self(rawValue: "talk.mode")
     public static let modelsList = Self(rawValue: "models.list")
     public static let agentsList = Self(rawValue: "agents.list")
+    public static let skillsStatus = Self(rawValue: "skills.status")
+    public static let skillsBins = Self(rawValue: "skills.bins")
+    public static let skillsInstall = Self(rawValue: "skills.install")
+    public static let skillsUpdate = Self(rawValue: "skills.update")
+    public static let voicewakeGet = Self(rawValue: "voicewake.get")
+    public static let voicewakeSet = Self(rawValue: "voicewake.set")
     public static let sessionsList = Self(rawValue: "sessions.list")
     public static let sessionsPreview = Self(rawValue: "sessions.preview")
+    public static let sessionsPatch = Self(rawValue: "sessions.patch")
     public static let sessionsReset = Self(rawValue: "sessions.reset")
+    public static let sessionsDelete = Self(rawValue: "sessions.delete")
+    public static let sessionsCompact = Self(rawValue: "sessions.compact")
     public static let lastHeartbeat = Self(rawValue: "last-heartbeat")
+    public static let setHeartbeats = Self(rawValue: "set-heartbeats")
+    public static let wake = Self(rawValue: "wake")
+    public static let nodePairRequest = Self(rawValue: "node.pair.request")
+    public static let nodePairList = Self(rawValue: "node.pair.list")
+    public static let nodePairApprove = Self(rawValue: "node.pair.approve")
+    public static let nodePairReject = Self(rawValue: "node.pair.reject")
+    public static let nodePairVerify = Self(rawValue: "node.pair.verify")
+    public static let devicePairList = Self(rawValue: "device.pair.list")
+    public static let devicePairApprove = Self(rawValue: "device.pair.approve")
+    public static let devicePairReject = Self(rawValue: "device.pair.reject")
+    public static let deviceTokenRotate = Self(rawValue: "device.token.rotate")
+    public static let deviceTokenRevoke = Self(rawValue: "device.token.revoke")
+    public static let nodeRename = Self(rawValue: "node.rename")
     public static let nodeList = Self(rawValue: "node.list")
     public static let nodeDescribe = Self(rawValue: "node.describe")
     public static let nodeInvoke = Self(rawValue: "node.invoke")
@@ -2083,13 +3085,18 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let nodeEvent = Self(rawValue: "node.event")
     public static let systemPresence = Self(rawValue: "system-presence")
     public static let systemEvent = Self(rawValue: "system-event")
+    public static let send = Self(rawValue: "send")
     public static let agent = Self(rawValue: "agent")
     public static let agentIdentityGet = Self(rawValue: "agent.identity.get")
     public static let agentWait = Self(rawValue: "agent.wait")
     public static let chatHistory = Self(rawValue: "chat.history")
     public static let chatAbort = Self(rawValue: "chat.abort")
     public static let chatSend = Self(rawValue: "chat.send")
+    public static let webLoginStart = Self(rawValue: "web.login.start")
+    public static let webLoginWait = Self(rawValue: "web.login.wait")
+    public static let poll = Self(rawValue: "poll")
     public static let chatInject = Self(rawValue: "chat.inject")
+    public static let sessionsResolve = Self(rawValue: "sessions.resolve")
 
     public var rawValue: String
 

@@ -230,6 +230,48 @@ export interface SkillsBinsResult {
   bins: string[];
 }
 
+export interface ExecApprovalsSnapshotFileSocket {
+  path?: string;
+  token?: string;
+}
+
+export interface ExecApprovalsSnapshotFileDefaults {
+  security?: string;
+  ask?: string;
+  askFallback?: string;
+  autoAllowSkills?: boolean;
+}
+
+export interface ExecApprovalsSnapshotFileAgentAllowlist {
+  id?: string;
+  pattern: string;
+  lastUsedAt?: number;
+  lastUsedCommand?: string;
+  lastResolvedPath?: string;
+}
+
+export interface ExecApprovalsSnapshotFileAgent {
+  security?: string;
+  ask?: string;
+  askFallback?: string;
+  autoAllowSkills?: boolean;
+  allowlist?: ExecApprovalsSnapshotFileAgentAllowlist[];
+}
+
+export interface ExecApprovalsSnapshotFile {
+  version: 1;
+  socket?: ExecApprovalsSnapshotFileSocket;
+  defaults?: ExecApprovalsSnapshotFileDefaults;
+  agents?: { [key: string]: ExecApprovalsSnapshotFileAgent };
+}
+
+export interface ExecApprovalsSnapshot {
+  path: string;
+  exists: boolean;
+  hash: string;
+  file: ExecApprovalsSnapshotFile;
+}
+
 export interface ConfigSchemaResponseUiHint {
   label?: string;
   help?: string;
@@ -440,6 +482,76 @@ export type AgentsListParams = { [key: string]: never };
 
 export type ModelsListParams = { [key: string]: never };
 
+export type ExecApprovalsGetParams = { [key: string]: never };
+
+export interface ExecApprovalsSetParams {
+  file: ExecApprovalsSnapshotFile;
+  baseHash?: string;
+}
+
+export interface ExecApprovalRequestParams {
+  id?: string;
+  command: string;
+  cwd?: string | null;
+  host?: string | null;
+  security?: string | null;
+  ask?: string | null;
+  agentId?: string | null;
+  resolvedPath?: string | null;
+  sessionKey?: string | null;
+  timeoutMs?: number;
+}
+
+export interface ExecApprovalResolveParams {
+  id: string;
+  decision: string;
+}
+
+export interface ChannelsStatusParams {
+  probe?: boolean;
+  timeoutMs?: number;
+}
+
+export interface ChannelsLogoutParams {
+  channel: string;
+  accountId?: string;
+}
+
+export interface SendParams {
+  to: string;
+  message: string;
+  mediaUrl?: string;
+  mediaUrls?: string[];
+  gifPlayback?: boolean;
+  channel?: string;
+  accountId?: string;
+  sessionKey?: string;
+  idempotencyKey: string;
+}
+
+export interface PollParams {
+  to: string;
+  question: string;
+  options: string[];
+  maxSelections?: number;
+  durationHours?: number;
+  channel?: string;
+  accountId?: string;
+  idempotencyKey: string;
+}
+
+export interface WebLoginStartParams {
+  force?: boolean;
+  timeoutMs?: number;
+  verbose?: boolean;
+  accountId?: string;
+}
+
+export interface WebLoginWaitParams {
+  timeoutMs?: number;
+  accountId?: string;
+}
+
 export interface ChatHistoryParams {
   sessionKey: string;
   limit?: number;
@@ -467,6 +579,92 @@ export interface ChatInjectParams {
 }
 
 export type ConfigGetParams = { [key: string]: never };
+
+export type ConfigSchemaParams = { [key: string]: never };
+
+export interface ConfigSetParams {
+  raw: string;
+  baseHash?: string;
+}
+
+export interface ConfigApplyParams {
+  raw: string;
+  baseHash?: string;
+  sessionKey?: string;
+  note?: string;
+  restartDelayMs?: number;
+}
+
+export interface ConfigPatchParams {
+  raw: string;
+  baseHash?: string;
+  sessionKey?: string;
+  note?: string;
+  restartDelayMs?: number;
+}
+
+export interface UpdateRunParams {
+  sessionKey?: string;
+  note?: string;
+  restartDelayMs?: number;
+  timeoutMs?: number;
+}
+
+export type DevicePairListParams = { [key: string]: never };
+
+export interface DevicePairApproveParams {
+  requestId: string;
+}
+
+export interface DevicePairRejectParams {
+  requestId: string;
+}
+
+export interface DeviceTokenRotateParams {
+  deviceId: string;
+  role: string;
+  scopes?: string[];
+}
+
+export interface DeviceTokenRevokeParams {
+  deviceId: string;
+  role: string;
+}
+
+export interface NodePairRequestParams {
+  nodeId: string;
+  displayName?: string;
+  platform?: string;
+  version?: string;
+  coreVersion?: string;
+  uiVersion?: string;
+  deviceFamily?: string;
+  modelIdentifier?: string;
+  caps?: string[];
+  commands?: string[];
+  remoteIp?: string;
+  silent?: boolean;
+}
+
+export type NodePairListParams = { [key: string]: never };
+
+export interface NodePairApproveParams {
+  requestId: string;
+}
+
+export interface NodePairRejectParams {
+  requestId: string;
+}
+
+export interface NodePairVerifyParams {
+  nodeId: string;
+  token: string;
+}
+
+export interface NodeRenameParams {
+  nodeId: string;
+  displayName: string;
+}
 
 export type NodeListParams = { [key: string]: never };
 
@@ -525,10 +723,77 @@ export interface SessionsResetParams {
   key: string;
 }
 
+export interface SessionsResolveParams {
+  key?: string;
+  sessionId?: string;
+  label?: string;
+  agentId?: string;
+  spawnedBy?: string;
+  includeGlobal?: boolean;
+  includeUnknown?: boolean;
+}
+
+export interface SessionsPatchParams {
+  key: string;
+  label?: string | null;
+  thinkingLevel?: string | null;
+  verboseLevel?: string | null;
+  reasoningLevel?: string | null;
+  responseUsage?: unknown | null;
+  elevatedLevel?: string | null;
+  execHost?: string | null;
+  execSecurity?: string | null;
+  execAsk?: string | null;
+  execNode?: string | null;
+  model?: string | null;
+  spawnedBy?: string | null;
+  sendPolicy?: unknown | null;
+  groupActivation?: unknown | null;
+}
+
+export interface SessionsDeleteParams {
+  key: string;
+  deleteTranscript?: boolean;
+}
+
+export interface SessionsCompactParams {
+  key: string;
+  maxLines?: number;
+}
+
+export type SkillsStatusParams = { [key: string]: never };
+
+export type SkillsBinsParams = { [key: string]: never };
+
+export interface SkillsInstallParams {
+  name: string;
+  installId: string;
+  timeoutMs?: number;
+}
+
+export interface SkillsUpdateParams {
+  skillKey: string;
+  enabled?: boolean;
+  apiKey?: string;
+  env?: { [key: string]: string };
+}
+
+export type WakeParamsMode = "now" | "next-heartbeat";
+
+export interface WakeParams {
+  mode: WakeParamsMode;
+  text: string;
+}
+
 export interface LogsTailParams {
   cursor?: number;
   limit?: number;
   maxBytes?: number;
+}
+
+export interface TalkModeParams {
+  enabled: boolean;
+  phase?: string;
 }
 
 /** What each method takes and answers. */
@@ -536,14 +801,49 @@ export interface Methods {
   "connect": { params: ConnectParams; result: HelloOk };
   "health": { params: { [key: string]: unknown }; result: unknown };
   "logs.tail": { params: LogsTailParams; result: LogsTailResult };
+  "channels.status": { params: ChannelsStatusParams; result: ChannelsStatusResult };
+  "channels.logout": { params: ChannelsLogoutParams; result: unknown };
   "status": { params: { [key: string]: unknown }; result: unknown };
+  "tts.status": { params: { [key: string]: unknown }; result: unknown };
+  "tts.providers": { params: { [key: string]: unknown }; result: unknown };
+  "tts.enable": { params: { [key: string]: unknown }; result: unknown };
+  "tts.disable": { params: { [key: string]: unknown }; result: unknown };
+  "tts.convert": { params: { [key: string]: unknown }; result: unknown };
+  "tts.setProvider": { params: { [key: string]: unknown }; result: unknown };
   "config.get": { params: ConfigGetParams; result: unknown };
+  "config.set": { params: ConfigSetParams; result: unknown };
+  "config.apply": { params: ConfigApplyParams; result: unknown };
+  "config.patch": { params: ConfigPatchParams; result: unknown };
+  "config.schema": { params: ConfigSchemaParams; result: ConfigSchemaResponse };
+  "talk.mode": { params: { [key: string]: unknown }; result: unknown };
   "models.list": { params: ModelsListParams; result: ModelsListResult };
   "agents.list": { params: AgentsListParams; result: AgentsListResult };
+  "skills.status": { params: SkillsStatusParams; result: unknown };
+  "skills.bins": { params: SkillsBinsParams; result: SkillsBinsResult };
+  "skills.install": { params: SkillsInstallParams; result: unknown };
+  "skills.update": { params: SkillsUpdateParams; result: unknown };
+  "voicewake.get": { params: { [key: string]: unknown }; result: unknown };
+  "voicewake.set": { params: { [key: string]: unknown }; result: unknown };
   "sessions.list": { params: SessionsListParams; result: unknown };
   "sessions.preview": { params: SessionsPreviewParams; result: unknown };
+  "sessions.patch": { params: SessionsPatchParams; result: unknown };
   "sessions.reset": { params: SessionsResetParams; result: unknown };
+  "sessions.delete": { params: SessionsDeleteParams; result: unknown };
+  "sessions.compact": { params: SessionsCompactParams; result: unknown };
   "last-heartbeat": { params: { [key: string]: unknown }; result: unknown };
+  "set-heartbeats": { params: { [key: string]: unknown }; result: unknown };
+  "wake": { params: WakeParams; result: unknown };
+  "node.pair.request": { params: NodePairRequestParams; result: unknown };
+  "node.pair.list": { params: NodePairListParams; result: unknown };
+  "node.pair.approve": { params: NodePairApproveParams; result: unknown };
+  "node.pair.reject": { params: NodePairRejectParams; result: unknown };
+  "node.pair.verify": { params: NodePairVerifyParams; result: unknown };
+  "device.pair.list": { params: DevicePairListParams; result: unknown };
+  "device.pair.approve": { params: DevicePairApproveParams; result: unknown };
+  "device.pair.reject": { params: DevicePairRejectParams; result: unknown };
+  "device.token.rotate": { params: DeviceTokenRotateParams; result: unknown };
+  "device.token.revoke": { params: DeviceTokenRevokeParams; result: unknown };
+  "node.rename": { params: NodeRenameParams; result: unknown };
   "node.list": { params: NodeListParams; result: unknown };
   "node.describe": { params: NodeDescribeParams; result: unknown };
   "node.invoke": { params: NodeInvokeParams; result: unknown };
@@ -551,13 +851,18 @@ export interface Methods {
   "node.event": { params: NodeEventParams; result: unknown };
   "system-presence": { params: { [key: string]: unknown }; result: unknown };
   "system-event": { params: { [key: string]: unknown }; result: unknown };
+  "send": { params: SendParams; result: unknown };
   "agent": { params: AgentParams; result: unknown };
   "agent.identity.get": { params: AgentIdentityParams; result: AgentIdentityResult };
   "agent.wait": { params: AgentWaitParams; result: unknown };
   "chat.history": { params: ChatHistoryParams; result: unknown };
   "chat.abort": { params: ChatAbortParams; result: unknown };
   "chat.send": { params: ChatSendParams; result: unknown };
+  "web.login.start": { params: WebLoginStartParams; result: unknown };
+  "web.login.wait": { params: WebLoginWaitParams; result: unknown };
+  "poll": { params: PollParams; result: unknown };
   "chat.inject": { params: ChatInjectParams; result: unknown };
+  "sessions.resolve": { params: SessionsResolveParams; result: unknown };
 }
 
 /** What each event carries. */

@@ -2,14 +2,20 @@
 
 pub mod agent;
 pub mod base;
+pub mod channels;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod devices;
 pub mod gateway;
+pub mod heartbeat;
 pub mod logging;
 pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod skills;
+pub mod tts;
+pub mod voicewake;
+pub mod wizard;
 pub mod work;

@@ -4,9 +4,11 @@
 //! condition and a deadline.
 
 mod abuse;
+mod channels;
 mod cli;
 mod client_models;
 mod handshake;
+mod heartbeat;
 mod layers;
 mod methods;
 mod nodes;
@@ -15,3 +17,4 @@ mod page;
 mod process;
 mod runs;
 mod support;
+mod talk;

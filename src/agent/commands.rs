@@ -222,7 +222,7 @@ impl Cx<'_> {
     }
 
     fn think(&mut self, word: &str) -> anyhow::Result<String> {
-        let has_xhigh = self.model.as_ref().is_ok_and(levels::has_xhigh);
+        let has_xhigh = self.model.as_ref().is_ok_and(|model| levels::has_xhigh(&model.name_ref()));
         let options = format!("{}{}", levels::THINKING.join(", "), if has_xhigh { ", xhigh" } else { "" });
         if word.is_empty() {
             return Ok(format!("Current thinking level: {}.\nOptions: {options}.", self.thinking_level()));

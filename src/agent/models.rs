@@ -12,6 +12,7 @@ use crate::agent::session;
 use crate::agent::sessions::Entry;
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
+use crate::config::env;
 use crate::config::types::{Config, ModelCompat, ModelCost, ModelDef, ModelProvider, ModelRef, StringMap};
 
 /// Wire format of the built-in agent that answers without a model.
@@ -115,6 +116,12 @@ pub fn catalog(config: &Config) -> Vec<Value> {
     Resolver::of_process(config).catalog()
 }
 
+/// Returns the variable of a hosted provider's key and its default model, without the provider; `None` for others.
+pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'static str)> {
+    let found = BUILTIN.iter().find(|builtin| builtin.id == provider)?;
+    Some((found.env.first()?, found.model_default))
+}
+
 /// Returns what a reference or an alias means; `None` for a blank one.
 pub fn parse_name(config: &Config, text: &str) -> Option<Name> {
     let text = text.trim();
@@ -148,6 +155,11 @@ pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
     parse_name(config, chosen?)
 }
 
+/// Returns the name of the model of a session's next turn, whether or not it can be used.
+pub fn chosen_name(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Name {
+    Resolver::of_process(config).chosen(agent, entry)
+}
+
 /// Returns whether a session may choose the model: everything goes unless `agents.defaults.models` lists some.
 pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
     let listed = &config.agents.defaults.models;
@@ -169,7 +181,7 @@ struct Resolver<'a> {
 }
 
 fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    std::env::var(name).ok()
 }
 
 impl<'a> Resolver<'a> {
@@ -328,7 +340,7 @@ impl<'a> Resolver<'a> {
     /// Returns the key that is written as itself, or as the name of an environment variable.
     fn written_key(&self, text: &str) -> Option<String> {
         match env_name(text) {
-            Some(name) => (self.env)(name).or_else(|| {
+            Some(name) => self.var(name).or_else(|| {
                 // Capitals alone may be a key; a name says what it names.
                 let is_name =
                     text.starts_with("${") || ["_KEY", "_TOKEN", "_SECRET"].iter().any(|end| name.ends_with(end));
@@ -339,7 +351,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn env_key(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| (self.env)(name))
+        names.iter().find_map(|name| self.var(name))
+    }
+
+    fn var(&self, name: &str) -> Option<String> {
+        env::lookup(self.config, self.env, name)
     }
 
     fn configured_provider(&self, id: &str) -> Option<&'a ModelProvider> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::agent::session;
 use crate::base::cancel::CancelToken;
-use crate::base::fs::{MODE_PUBLIC, create_if_missing, read_text_capped};
+use crate::base::fs::{MODE_PUBLIC, create_dir_private, create_if_missing, read_text_capped};
 use crate::base::ids::AgentId;
 use crate::base::process;
 use crate::config::paths::Paths;
@@ -70,9 +70,18 @@ pub fn dir(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
 /// Any I/O error but a failing git.
 pub fn ensure(config: &Config, paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
     let dir = dir(config, paths, agent);
-    std::fs::create_dir_all(&dir)?;
-    if config.agents.defaults.skip_bootstrap == Some(true) {
-        return Ok(dir);
+    ensure_at(&dir, config.agents.defaults.skip_bootstrap != Some(true))?;
+    Ok(dir)
+}
+
+/// As [`ensure`], in a directory that is known, with or without the files.
+///
+/// # Errors
+/// Any I/O error but a failing git.
+pub fn ensure_at(dir: &Path, has_files: bool) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    if !has_files {
+        return Ok(());
     }
     let is_first_run = |file: &&WorkspaceFile| file.name == BOOTSTRAP;
     let is_new = !FILES.iter().any(|file| !is_first_run(&file) && dir.join(file.name).exists());
@@ -80,8 +89,18 @@ pub fn ensure(config: &Config, paths: &Paths, agent: &AgentId) -> io::Result<Pat
         create_if_missing(&dir.join(file.name), file.template.as_bytes(), MODE_PUBLIC)?;
     }
     if is_new && !dir.join(".git").exists() {
-        git_init(&dir);
+        git_init(dir);
     }
+    Ok(())
+}
+
+/// Makes the directory of an agent's sessions and returns it.
+///
+/// # Errors
+/// Any I/O error.
+pub fn ensure_sessions(paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
+    let dir = paths.agent_dir(agent.as_str()).join("sessions");
+    create_dir_private(&dir)?;
     Ok(dir)
 }
 

@@ -85,6 +85,13 @@ pub fn http_date(ms: UnixMs) -> String {
     timestamp(ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+/// Returns the minute of the day (0–1439) in an IANA zone; in the host's when none is given or the name is unknown.
+pub fn minute_of_day(ms: UnixMs, zone: Option<&str>) -> u16 {
+    let named = zone.and_then(|zone| jiff::tz::TimeZone::get(zone).ok());
+    let zoned = timestamp(ms).to_zoned_datetime(named.unwrap_or_else(jiff::tz::TimeZone::system));
+    u16::from(zoned.hour().unsigned_abs()) * 60 + u16::from(zoned.minute().unsigned_abs())
+}
+
 /// Returns the host's IANA zone name, `UTC` when it has none.
 pub fn local_zone_name() -> String {
     jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()

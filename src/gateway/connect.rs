@@ -14,6 +14,7 @@ use super::{events, methods};
 use crate::base::ids::ConnId;
 use crate::base::rng::uuid;
 use crate::base::text::cut_bytes;
+use crate::channels;
 use crate::devices::identity;
 use crate::devices::pairing::{Admission, DeviceInfo, Token};
 use crate::net::ws::text_frame;
@@ -230,7 +231,7 @@ fn pair(
         client_id: Some(params.client.id.clone()),
         client_mode: Some(params.client.mode.clone()),
         role: Some(role.as_str().to_owned()),
-        remote_ip: place.ip.filter(|_| !place.is_local).map(|ip| ip.to_string()),
+        remote_ip: place.ip.map(|ip| ip.to_string()),
         ..DeviceInfo::default()
     };
     let now_ms = cx.clock.now_ms();
@@ -316,6 +317,9 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
     };
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
     cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
+    if role == Role::Node {
+        super::nodes::greet(cx, conn);
+    }
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.
     super::health::refresh_soon(cx);
 }
@@ -330,11 +334,14 @@ fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Val
     }
     server["host"] = cx.host.name.as_str().into();
     server["connId"] = conn_id.into();
+    let config = cx.config.get();
+    let has_web_login = channels::active(&cx.channels_at(&config)).iter().any(|channel| channel.has_web_login());
+    let methods = methods::advertised(has_web_login);
     let mut hello = json!({
         "type": "hello-ok",
         "protocol": PROTOCOL_VERSION,
         "server": server,
-        "features": {"methods": methods::advertised(), "events": events::ADVERTISED},
+        "features": {"methods": methods.collect::<Vec<_>>(), "events": events::ADVERTISED},
         "snapshot": {
             "presence": presence,
             "health": health.map_or_else(|| json!({}), |health| (*health).clone()),

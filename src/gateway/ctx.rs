@@ -9,6 +9,8 @@ use super::auth::Auth;
 use super::client::Client;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
+use super::heartbeat::Heartbeats;
+use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::work::Due;
@@ -18,12 +20,18 @@ use crate::agent::sessions::Sessions;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
+use crate::channels::channel::Setting;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
+use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::Presence;
+use crate::skills::Skills;
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 
 /// See the module.
@@ -48,6 +56,8 @@ pub struct Ctx {
     pub pairing: Pairing,
     /// Connected nodes and what they were asked for.
     pub nodes: Registry,
+    /// Paired nodes of the older kind.
+    pub node_pairing: NodePairing,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.
@@ -62,6 +72,16 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Heartbeats that are wished for, and the last one.
+    pub heartbeats: Arc<Heartbeats>,
+    /// Restarts that clients ask for.
+    pub lifecycle: Lifecycle,
+    /// Speech.
+    pub tts: Tts,
+    /// Wake words.
+    pub voicewake: VoiceWake,
+    /// What is known of the skills' directories.
+    pub skills: Skills,
     /// This machine.
     pub host: Host,
     /// When this process started.
@@ -84,6 +104,19 @@ pub struct Host {
 }
 
 impl Ctx {
+    /// Returns the circumstances in which channels are asked.
+    pub fn channels_at<'a>(&'a self, config: &'a Config) -> Setting<'a> {
+        let is_set =
+            |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != "0");
+        Setting {
+            config,
+            paths: &self.paths,
+            env: &|name| std::env::var(name).ok(),
+            now_ms: self.clock.now_ms(),
+            is_skipped: is_set("CLAWDBOT_SKIP_CHANNELS") || is_set("CLAWDBOT_SKIP_PROVIDERS"),
+        }
+    }
+
     /// Returns `snapshot.sessionDefaults`.
     pub fn session_defaults(&self) -> Value {
         let config = self.config.get();

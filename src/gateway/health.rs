@@ -5,13 +5,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::ctx::Ctx;
 use super::ticket::Ticket;
 use super::{events, nodes};
 use crate::agent::{listing, session};
 use crate::base::clock::UnixMs;
+use crate::channels;
+use crate::channels::channel::Channel;
+use crate::config::types::Config;
 
 /// A cached snapshot older than this is not answered.
 pub const CACHE_MS: UnixMs = 60_000;
@@ -130,7 +133,18 @@ impl Drop for GiveUp<'_> {
     }
 }
 
-/// Makes a snapshot. Channels come with their own work; none is configured in this version.
+/// Returns the health of a channel: that of its preferred account, and each account's.
+fn channel_health(cx: &Ctx, config: &Config, channel: &dyn Channel) -> Value {
+    let at = cx.channels_at(config);
+    let accounts = channel.accounts(&at);
+    let by_id: Map<String, Value> =
+        accounts.iter().map(|account| (account.id.clone(), channel.health(&at, account))).collect();
+    let mut health = channel.health(&at, &channel.default_account(&at));
+    health["accounts"] = by_id.into();
+    health
+}
+
+/// Makes a snapshot.
 fn make(cx: &Ctx) -> Value {
     let started = cx.clock.now();
     let config = cx.config.get();
@@ -156,14 +170,15 @@ fn make(cx: &Ctx) -> Value {
         }
         agents.push(row);
     }
+    let channels = channels::active(&cx.channels_at(&config));
     let took = cx.clock.now().saturating_duration_since(started);
     json!({
         "ok": true,
         "ts": now_ms,
         "durationMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "channels": {},
-        "channelOrder": [],
-        "channelLabels": {},
+        "channels": channels.iter().map(|it| (it.info().id.to_owned(), channel_health(cx, &config, *it))).collect::<Map<_, _>>(),
+        "channelOrder": channels.iter().map(|it| it.info().id).collect::<Vec<_>>(),
+        "channelLabels": channels.iter().map(|it| (it.info().id.to_owned(), it.info().label.into())).collect::<Map<_, _>>(),
         "heartbeatSeconds": heartbeat_seconds,
         "defaultAgentId": default_agent.as_str(),
         "agents": agents,

@@ -12,6 +12,7 @@ mod chat;
 mod config;
 mod cron;
 mod devices;
+mod node_pair;
 mod nodes;
 mod sessions;
 mod skills;
@@ -108,7 +109,7 @@ const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
 }
 
-const FAMILIES: [&[Method]; 15] = [
+const FAMILIES: [&[Method]; 16] = [
     agent::METHODS,
     approvals::METHODS,
     channels::METHODS,
@@ -116,6 +117,7 @@ const FAMILIES: [&[Method]; 15] = [
     config::METHODS,
     cron::METHODS,
     devices::METHODS,
+    node_pair::METHODS,
     nodes::METHODS,
     sessions::METHODS,
     skills::METHODS,
@@ -217,10 +219,10 @@ pub fn find(name: &str) -> Option<&'static Method> {
 }
 
 /// Returns the names for `hello-ok.features.methods`.
-pub fn advertised() -> &'static [&'static str] {
+pub fn advertised(has_web_login: bool) -> impl Iterator<Item = &'static str> {
     static ADVERTISED: LazyLock<Vec<&str>> =
         LazyLock::new(|| ORDER.into_iter().filter(|name| find(name).is_some()).collect());
-    &ADVERTISED
+    ADVERTISED.iter().copied().filter(move |name| has_web_login || !name.starts_with("web.login."))
 }
 
 #[cfg(test)]
@@ -232,7 +234,7 @@ mod tests {
     fn the_order_lists_every_advertised_row_once() {
         let mut rows: Vec<&str> =
             FAMILIES.iter().flat_map(|family| family.iter()).filter(|row| !row.is_hidden).map(|row| row.name).collect();
-        let mut order = advertised().to_vec();
+        let mut order: Vec<&str> = advertised(true).collect();
         rows.sort_unstable();
         order.sort_unstable();
         assert_eq!(rows, order);

@@ -64,6 +64,11 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
     answer(cx.nodes.register(conn, node));
 }
 
+/// Tells a node that was just admitted what it listens for.
+pub fn greet(cx: &Ctx, conn: ConnId) {
+    events::send(&cx.net, vec![conn], events::VOICEWAKE_CHANGED, &json!({"triggers": cx.voicewake.triggers()}));
+}
+
 /// Forgets a node whose connection is gone; whoever waits for it is told.
 pub fn disconnected(cx: &Ctx, conn: ConnId) {
     answer(cx.nodes.disconnected(conn));

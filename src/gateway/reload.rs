@@ -63,6 +63,7 @@ pub fn apply(cx: &Ctx, change: Change) -> Applied {
             for (lane, width) in lane_caps(&config) {
                 cx.jobs.set_cap(&lane, width);
             }
+            super::heartbeat::schedule(cx);
             log::info!(target: "gateway/reload", "config change applied (dynamic reads: {})", list(&plan.changed));
         }
     }

@@ -16,6 +16,7 @@ use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::iso_utc;
 use crate::base::ids::SessionKey;
+use crate::work::lanes::LaneName;
 
 /// A run to be started.
 pub struct Start {
@@ -43,7 +44,7 @@ pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
     if !cx.runs.begin(&run, active) {
         return settled(cx, Err(RunError::new(format!("a run with id {run} is active already"))));
     }
-    let lanes = vec![format!("session:{}", request.session_key), "main".to_owned()];
+    let lanes = vec![lane_of(&request.session_key), "main".to_owned()];
     let (job_cx, job_run, job_echo) = (cx.clone(), run.clone(), echo.clone());
     // If the job panics or is dropped by a stop, this still settles the run.
     let guard = Unsettled { cx: cx.clone(), run: run.clone(), echo, settled: Some(settled) };
@@ -59,6 +60,11 @@ pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
     if let Err(error) = submitted {
         log::warn!(target: "gateway", "run {run} was not started: {error}");
     }
+}
+
+/// Returns the lane in which everything happens that must not meet a run of the session.
+pub fn lane_of(session: &SessionKey) -> LaneName {
+    format!("session:{session}")
 }
 
 fn waiting_lines(cx: &Ctx, session: &SessionKey) -> Vec<String> {

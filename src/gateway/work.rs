@@ -2,6 +2,7 @@
 //!
 //! Runs on frame workers. Timer entries that repeat arm themselves again here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use serde_json::json;
 
 use super::client::{Client, Role};
 use super::ctx::Ctx;
-use super::{connect, dispatch, events, health, http, nodes};
-use crate::base::ids::{ConnId, RunId};
+use super::ticket::SharedTicket;
+use super::{connect, dispatch, events, health, heartbeat, http, nodes};
+use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
 use crate::protocol::TICK_INTERVAL_MS;
+use crate::protocol::error::ErrorShape;
 
 /// Interval of the periodic health refresh.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
@@ -43,12 +46,35 @@ pub enum Due {
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// A client asked for a restart.
+    Restart,
+    /// What somebody asked for has not begun in time.
+    Overdue {
+        /// Who waits, if nobody took it up meanwhile.
+        ticket: SharedTicket,
+        /// What to answer.
+        error: ErrorShape,
+    },
+    /// An audio file has been there long enough.
+    SpeechExpired(PathBuf),
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
         waiter: PendingId<RunId>,
         /// The run it waits for.
         run: RunId,
+    },
+    /// Somebody wished for a heartbeat a moment ago.
+    Heartbeat {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// An agent's heartbeat interval is over.
+    HeartbeatInterval {
+        /// Whose.
+        agent: AgentId,
+        /// Which schedule planned it.
+        schedule: u64,
     },
     /// A node has had its time for a command.
     NodeInvoke {
@@ -68,6 +94,7 @@ pub fn arm(cx: &Ctx) {
     cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
     cx.timer.arm(HEALTH_INTERVAL, Due::Health);
     cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    heartbeat::schedule(cx);
     arm_settled(cx);
 }
 
@@ -127,9 +154,18 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
+        Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
+        Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::Restart => cx.lifecycle.fire(),
+        Due::Overdue { ticket, error } => {
+            if let Some(ticket) = ticket.take() {
+                ticket.finish(Err(error));
+            }
+        }
+        Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));

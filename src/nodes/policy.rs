@@ -47,8 +47,9 @@ pub enum Platform {
 impl Platform {
     /// Reads what a client says of itself: the platform's beginning, else the device family.
     pub fn of(platform: Option<&str>, device_family: Option<&str>) -> Self {
-        const PREFIXES: [(&str, Platform); 6] = [
+        const PREFIXES: [(&str, Platform); 7] = [
             ("ios", Platform::Ios),
+            ("ipados", Platform::Ios),
             ("android", Platform::Android),
             ("mac", Platform::MacOs),
             ("darwin", Platform::MacOs),

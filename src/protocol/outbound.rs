@@ -13,11 +13,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::NonEmpty;
-use super::schema_gen::{KEEPS_NULL, add, constants};
+use super::approvals::file::ExecApprovalsFile;
+use super::schema_gen::{KEEPS_NULL, add, words};
 
 /// Puts the definitions into the schema file.
 pub(super) fn define(definitions: &mut Map<String, Value>) {
-    let kinds: [fn(&mut Map<String, Value>); 29] = [
+    let kinds: [fn(&mut Map<String, Value>); 30] = [
         add::<RequestFrame>,
         add::<ResponseFrame>,
         add::<EventFrame>,
@@ -41,6 +42,7 @@ pub(super) fn define(definitions: &mut Map<String, Value>) {
         add::<ModelsListResult>,
         add::<LogsTailResult>,
         add::<SkillsBinsResult>,
+        add::<ExecApprovalsSnapshot>,
         add::<ConfigSchemaResponse>,
         add::<ChannelsStatusResult>,
         add::<WizardStep>,
@@ -206,7 +208,7 @@ objects! {
 }
 
 fn chat_states(_: &mut SchemaGenerator) -> Schema {
-    constants(&["delta", "final", "aborted", "error"])
+    words(&["delta", "final", "aborted", "error"])
 }
 
 // Answers.
@@ -244,6 +246,7 @@ objects! {
         truncated: Option<bool>,
         reset: Option<bool>,
     }
+    ExecApprovalsSnapshot { path: NonEmpty, exists: bool, hash: NonEmpty, file: ExecApprovalsFile, }
     SkillsBinsResult { bins: Vec<NonEmpty>, }
     ConfigSchemaResponse {
         schema: Value,
@@ -352,19 +355,19 @@ objects! {
 }
 
 fn session_scopes(_: &mut SchemaGenerator) -> Schema {
-    constants(&["per-sender", "global"])
+    words(&["per-sender", "global"])
 }
 
 fn wizard_step_types(_: &mut SchemaGenerator) -> Schema {
-    constants(&["note", "select", "text", "confirm", "multiselect", "progress", "action"])
+    words(&["note", "select", "text", "confirm", "multiselect", "progress", "action"])
 }
 
 fn wizard_executors(_: &mut SchemaGenerator) -> Schema {
-    constants(&["gateway", "client"])
+    words(&["gateway", "client"])
 }
 
 fn wizard_statuses(_: &mut SchemaGenerator) -> Schema {
-    constants(&["running", "done", "cancelled", "error"])
+    words(&["running", "done", "cancelled", "error"])
 }
 
 /// A value whose `null` differs from its absence.

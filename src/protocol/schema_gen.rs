@@ -6,13 +6,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, nodes, outbound, sessions, skills, system, talk,
-    wizard,
+    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, outbound, sessions, skills,
+    system, talk, wizard,
 };
 
-pub(super) fn constants(values: &[&str]) -> Schema {
+fn constants(values: &[&str]) -> Schema {
     let branches: Vec<Value> = values.iter().map(|value| json!({"const": value, "type": "string"})).collect();
     json_schema!({"anyOf": branches})
+}
+
+/// The schema of a text that is one of these words.
+pub(super) fn words(values: &[&str]) -> Schema {
+    constants(values)
 }
 
 pub(super) fn client_ids(_: &mut SchemaGenerator) -> Schema {
@@ -21,6 +26,35 @@ pub(super) fn client_ids(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
+}
+
+pub(super) fn wake_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["now", "next-heartbeat"])
+}
+
+/// The constant 1 of a versioned file.
+pub(super) fn one(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"const": 1, "type": "number"})
+}
+
+/// Marks a schema whose `null` is the wire's and not that of an `Option`.
+pub(super) const KEEPS_NULL: &str = "nullable";
+
+/// A text that may be `null`: stands in for `String` where the original's schema names both.
+pub(super) struct NullableText;
+
+impl JsonSchema for NullableText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NullableText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "null"}], KEEPS_NULL: true})
+    }
 }
 
 /// Returns the whole file.
@@ -36,6 +70,7 @@ pub(crate) fn generate() -> Value {
         config::define,
         cron::define,
         devices::define,
+        node_pair::define,
         nodes::define,
         sessions::define,
         skills::define,
@@ -63,9 +98,6 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
-/// Marks a schema whose `null` is the wire's and not that of an `Option`.
-pub(super) const KEEPS_NULL: &str = "nullable";
-
 /// Makes of a derived schema the one the original writes: without what is Rust's (titles, docs, number formats, the `null`
 /// of what may be absent), and with its spelling of maps, unions and anything.
 fn clean(schema: &mut Value) {
@@ -82,9 +114,11 @@ fn clean(schema: &mut Value) {
     if let Some(branches) = object.remove("oneOf") {
         object.insert("anyOf".into(), branches);
     }
-    if object.remove(KEEPS_NULL).is_none() {
+    if !object.contains_key(KEEPS_NULL) {
         remove_null(object);
     }
+    // Taking an `Option` away may have uncovered the mark.
+    object.remove(KEEPS_NULL);
     let is_object = object.get("type") == Some(&json!("object"));
     if is_object && !object.contains_key("properties") {
         match object.remove("additionalProperties") {

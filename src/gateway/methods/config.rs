@@ -1,27 +1,38 @@
-//! config.get.
+//! config.get, config.set, config.patch, config.apply, config.schema.
+//!
+//! Whoever writes names the version they have seen. `set` leaves the rest to the watcher of the file; `patch` and `apply`
+//! restart. Not here: what is written (`config::rewrite`, `config::write`).
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Method, methods};
+use crate::base::clock::iso_utc;
 use crate::config::issue::Issue;
-use crate::config::load;
+use crate::config::load::{self, Snapshot};
+use crate::config::write::{self, EditError, Replaced};
+use crate::config::{json5, keys, migrate, tree};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
-use crate::protocol::config::ConfigGetParams;
+use crate::gateway::lifecycle::Planned;
+use crate::gateway::sentinel;
+use crate::protocol::config::{
+    ConfigApplyParams, ConfigGetParams, ConfigPatchParams, ConfigSchemaParams, ConfigSetParams,
+};
 use crate::protocol::error::ErrorShape;
 
 pub(super) const METHODS: &[Method] = methods! {
     "config.get" Admin ConfigGetParams get on disk;
+    "config.set" Admin ConfigSetParams set on disk;
+    "config.apply" Admin ConfigApplyParams apply on disk;
+    "config.patch" Admin ConfigPatchParams patch on disk;
+    "config.schema" Admin ConfigSchemaParams schema on disk;
 };
 
 /// The file as it is on disk now, valid or not; the configuration in force stays the last good one.
 fn get(cx: &Arc<Ctx>, _call: &Call, _params: ConfigGetParams) -> Result<Reply, ErrorShape> {
     let snapshot = load::load(&cx.paths);
-    let issues = |issues: &[Issue]| -> Vec<serde_json::Value> {
-        issues.iter().map(|issue| json!({"path": issue.path, "message": issue.message})).collect()
-    };
     Ok(Reply::Now(json!({
         "path": snapshot.path,
         "exists": snapshot.exists,
@@ -30,8 +41,95 @@ fn get(cx: &Arc<Ctx>, _call: &Call, _params: ConfigGetParams) -> Result<Reply, E
         "valid": snapshot.valid,
         "config": snapshot.config,
         "hash": snapshot.hash,
-        "issues": issues(&snapshot.issues),
-        "warnings": issues(&snapshot.warnings),
-        "legacyIssues": issues(&snapshot.legacy_issues),
+        "issues": wire(&snapshot.issues),
+        "warnings": wire(&snapshot.warnings),
+        "legacyIssues": wire(&snapshot.legacy_issues),
     })))
+}
+
+fn set(cx: &Arc<Ctx>, _call: &Call, params: ConfigSetParams) -> Result<Reply, ErrorShape> {
+    let replaced = replace(cx, params.base_hash.as_deref(), |_| parse(&params.raw))?;
+    Ok(Reply::Now(json!({"ok": true, "path": replaced.snapshot.path, "config": replaced.config})))
+}
+
+fn apply(cx: &Arc<Ctx>, call: &Call, params: ConfigApplyParams) -> Result<Reply, ErrorShape> {
+    let ConfigApplyParams { raw, base_hash, session_key, note, restart_delay_ms } = params;
+    let replaced = replace(cx, base_hash.as_deref(), |_| parse(&raw))?;
+    Ok(restart_with(cx, call, replaced, "config.apply", Wish { session_key, note, restart_delay_ms }))
+}
+
+fn patch(cx: &Arc<Ctx>, call: &Call, params: ConfigPatchParams) -> Result<Reply, ErrorShape> {
+    let ConfigPatchParams { raw, base_hash, session_key, note, restart_delay_ms } = params;
+    let merge = |present: &Snapshot| {
+        if !present.valid {
+            return Err("invalid config; fix before patching".to_owned());
+        }
+        let patch = parse(&raw)?;
+        if !patch.is_object() {
+            return Err("config.patch raw must be an object".to_owned());
+        }
+        let mut wanted = present.config.clone();
+        tree::merge_patch(&mut wanted, patch);
+        for change in migrate::migrate(&mut wanted) {
+            log::info!(target: "gateway", "config.patch: {change}");
+        }
+        Ok(wanted)
+    };
+    let replaced = replace(cx, base_hash.as_deref(), merge)?;
+    Ok(restart_with(cx, call, replaced, "config.patch", Wish { session_key, note, restart_delay_ms }))
+}
+
+fn schema(cx: &Arc<Ctx>, _call: &Call, _params: ConfigSchemaParams) -> Result<Reply, ErrorShape> {
+    Ok(Reply::Now(json!({
+        "schema": keys::schema::schema(),
+        "uiHints": keys::hints::hints(),
+        "version": crate::gateway::version(),
+        "generatedAt": iso_utc(cx.clock.now_ms()),
+    })))
+}
+
+fn parse(raw: &str) -> Result<Value, String> {
+    json5::parse(raw).map_err(|error| error.message)
+}
+
+fn replace(
+    cx: &Ctx,
+    base_hash: Option<&str>,
+    wanted: impl FnOnce(&Snapshot) -> Result<Value, String>,
+) -> Result<Replaced, ErrorShape> {
+    write::replace(&cx.paths, base_hash, wanted).map_err(|error| match error {
+        EditError::Change(text) => ErrorShape::invalid(text),
+        EditError::Invalid(issues) => {
+            ErrorShape::invalid("invalid config").with_details(json!({"issues": wire(&issues)}))
+        }
+        EditError::Io(error) => {
+            ErrorShape::exception(format!("cannot write {}: {error}", cx.paths.config_file.display()))
+        }
+    })
+}
+
+/// What a client says about the restart.
+struct Wish {
+    session_key: Option<String>,
+    note: Option<String>,
+    restart_delay_ms: Option<u64>,
+}
+
+/// Leaves a note for the next start, answers, and only then restarts.
+fn restart_with(cx: &Ctx, call: &Call, replaced: Replaced, reason: &'static str, wish: Wish) -> Reply {
+    let path = &replaced.snapshot.path;
+    let stats = json!({"mode": reason, "root": path});
+    let payload = sentinel::payload(cx, "config-apply", "ok", wish.session_key.as_deref(), wish.note.as_deref(), stats);
+    let sentinel = sentinel::leave(&cx.paths, payload);
+    let restart = Planned::new(wish.restart_delay_ms, reason, None);
+    let answer = json!({
+        "ok": true, "path": path, "config": replaced.config, "restart": restart.answer(), "sentinel": sentinel,
+    });
+    call.ticket(cx).finish(Ok(answer));
+    cx.lifecycle.restart(restart);
+    Reply::Later
+}
+
+fn wire(issues: &[Issue]) -> Vec<Value> {
+    issues.iter().map(|issue| json!({"path": issue.path, "message": issue.message})).collect()
 }
