@@ -7,6 +7,7 @@ mod abuse;
 mod channels;
 mod cli;
 mod client_models;
+mod fairness;
 mod handshake;
 mod heartbeat;
 mod layers;

@@ -54,7 +54,12 @@ pub fn write_atomic_with(
         if durability == Durability::Power {
             file.sync_all()?;
         }
-        std::fs::rename(&temp, path)
+        std::fs::rename(&temp, path)?;
+        // Without this a power cut may bring the old file back: what somebody was told would be gone.
+        if let (Durability::Power, Some(parent)) = (durability, parent) {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     })();
     if result.is_err() {
         // Best effort: the error below is what the caller must see.

@@ -42,6 +42,8 @@ pub enum Due {
     Tick,
     /// Periodic health refresh.
     Health,
+    /// A health refresh that was asked for right after another one.
+    HealthSoon,
     /// Caches are swept.
     Sweep,
     /// The start, or a run, has been over for a moment.
@@ -148,6 +150,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             health::refresh_soon(cx);
             cx.timer.arm(HEALTH_INTERVAL, Due::Health);
         }
+        Due::HealthSoon => health::refresh_armed(cx),
         Due::Sweep => {
             let now_ms = cx.clock.now_ms();
             cx.dedupe.sweep(now_ms);

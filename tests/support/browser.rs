@@ -132,15 +132,20 @@ impl Tab {
     }
 
     fn command(&mut self, method: &str, params: Value) -> Value {
-        let id = self.next_id;
-        self.next_id += 1;
-        let call = json!({ "id": id, "method": method, "params": params });
-        self.socket.send(tungstenite::Message::text(call.to_string())).expect("sent");
+        let id = self.post(method, params);
         loop {
             if let Some(answer) = self.listen().filter(|it| it["id"] == id) {
                 return answer;
             }
         }
+    }
+
+    fn post(&mut self, method: &str, params: Value) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let call = json!({ "id": id, "method": method, "params": params });
+        self.socket.send(tungstenite::Message::text(call.to_string())).expect("sent");
+        id
     }
 
     /// Reads one message: keeps what the page said, returns answers.
@@ -150,6 +155,11 @@ impl Tab {
         let sent = match message["method"].as_str() {
             Some("Network.webSocketFrameSent") => true,
             Some("Network.webSocketFrameReceived") => false,
+            // Nobody else would close it, and the page waits.
+            Some("Page.javascriptDialogOpening") => {
+                self.post("Page.handleJavaScriptDialog", json!({ "accept": true }));
+                return None;
+            }
             Some("Runtime.exceptionThrown") => {
                 self.errors.push(message["params"]["exceptionDetails"].to_string());
                 return None;
