@@ -6,6 +6,7 @@
 mod abuse;
 mod channels;
 mod cli;
+mod client_models;
 mod config;
 mod cron;
 mod fairness;

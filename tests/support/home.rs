@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -111,16 +112,21 @@ pub struct Ran {
 impl Ran {
     /// Runs a command that has to end by itself.
     pub fn of(mut command: Command) -> Self {
+        Self::of_within(&mut command, PATIENCE)
+    }
+
+    /// The same for other programs, which may take their time.
+    pub fn of_within(command: &mut Command, patience: Duration) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stdout = Lines::collect(child.stdout.take().expect("piped"));
         let stderr = Lines::collect(child.stderr.take().expect("piped"));
-        let ended = stdout.wait_end(PATIENCE) && stderr.wait_end(PATIENCE);
+        let ended = stdout.wait_end(patience) && stderr.wait_end(patience);
         if !ended {
             let _ = child.kill();
         }
         let status = child.wait().expect("a child can be waited for");
         let ran = Self { code: status.code(), stdout: stdout.text(), stderr: stderr.text() };
-        assert!(ended, "still running after {PATIENCE:?}: {ran:?}");
+        assert!(ended, "still running after {patience:?}: {ran:?}");
         ran
     }
 
