@@ -142,7 +142,9 @@ fn load(path: &Path) -> io::Result<Contents> {
         Some(Ok(contents)) => return Ok(contents),
         Some(Err(error)) => error,
     };
-    let aside = PathBuf::from(format!("{}.corrupt-{}", path.display(), SystemClock.now_ms()));
+    // Never over another one that was kept.
+    let names = (SystemClock.now_ms()..).map(|ms| PathBuf::from(format!("{}.corrupt-{ms}", path.display())));
+    let aside = names.into_iter().find(|aside| !aside.exists()).unwrap_or_else(|| path.with_extension("corrupt"));
     std::fs::rename(path, &aside)?;
     let copy = backup(path);
     let (contents, rest) = match read(&copy) {
