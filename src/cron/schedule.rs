@@ -1,6 +1,6 @@
 //! When a schedule comes up next: pure arithmetic over wall-clock milliseconds.
 //!
-//! Cron patterns are `croner`'s; [`Local`] shows it our calendar. When clocks are set forward, a fixed time that does not
+//! Cron patterns are `croner`'s; `Local` shows it our calendar. When clocks are set forward, a fixed time that does not
 //! exist comes up at the first moment after the gap; when they are set back, a fixed time comes up once, in the first
 //! pass, and a repeated one (`*/15 * * * *`) in both.
 
