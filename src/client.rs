@@ -89,6 +89,8 @@ pub enum ClientError {
         code: String,
         /// Its message.
         message: String,
+        /// What mends it, where the gateway knows.
+        hint: Option<String>,
     },
     /// The request could not be made at all.
     Unusable(String),
@@ -194,11 +196,12 @@ impl Client {
         let id = client.send("connect", params)?;
         match client.await_response(&id, deadline, false, &mut |_, _| {}) {
             Ok(hello) => client.hello = hello,
-            Err(ClientError::Rpc { message, .. }) => {
+            Err(ClientError::Rpc { message, hint, .. }) => {
                 if stored.is_some() && target.token.is_some() {
                     tokens::forget(&paths.state_dir, identity.device_id(), profile.role);
                 }
-                return Err(client.socket.refused(message));
+                let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));
+                return Err(client.socket.refused(message, text));
             }
             Err(error) => return Err(error),
         }
@@ -408,17 +411,16 @@ impl Socket {
     }
 
     /// Reads on until the close frame, which says why.
-    fn refused(&mut self, message: String) -> ClientError {
+    fn refused(&mut self, message: String, text: String) -> ClientError {
         let deadline = Deadline::after(CLOSE_WAIT);
         loop {
             match self.next(deadline) {
                 Ok(_) => {}
                 Err(ClientError::Closed { code, reason, .. }) if code != CLOSE_ABNORMAL => {
-                    return ClientError::Closed { code, reason, refusal: Some(message) };
+                    return ClientError::Closed { code, reason, refusal: Some(text) };
                 }
                 Err(_) => {
-                    let reason = message.clone();
-                    return ClientError::Closed { code: CLOSE_POLICY, reason, refusal: Some(message) };
+                    return ClientError::Closed { code: CLOSE_POLICY, reason: message, refusal: Some(text) };
                 }
             }
         }
@@ -436,7 +438,11 @@ fn parse(text: &str) -> Option<Incoming> {
                 Ok(frame["payload"].take())
             } else {
                 let text = |key: &str, default: &str| frame["error"][key].as_str().unwrap_or(default).to_owned();
-                Err(ClientError::Rpc { code: text("code", "UNAVAILABLE"), message: text("message", "unknown error") })
+                Err(ClientError::Rpc {
+                    code: text("code", "UNAVAILABLE"),
+                    message: text("message", "unknown error"),
+                    hint: frame["error"]["details"]["hint"].as_str().map(str::to_owned),
+                })
             };
             Some(Incoming::Response { id: frame["id"].as_str()?.to_owned(), result })
         }

@@ -12,6 +12,7 @@ pub mod live;
 pub mod load;
 pub mod migrate;
 pub mod paths;
+pub mod rewrite;
 pub mod tree;
 pub mod types;
 pub mod watch;

@@ -14,6 +14,7 @@ pub mod cron;
 pub mod devices;
 pub mod error;
 pub mod frame;
+pub mod node_pair;
 pub mod nodes;
 pub mod sessions;
 pub mod skills;
@@ -54,6 +55,11 @@ impl std::ops::Deref for NonEmpty {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 pub struct SessionLabel(#[cfg_attr(test, schemars(length(min = 1, max = 64)))] pub String);
 
+/// Reads a value that may be `null`: present and `null` is `Some(Null)`, absent is `None`.
+pub(crate) fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(from).map(Some)
+}
+
 /// Declares a module's closed parameter objects: every field in camel case, unknown fields refused by the schema. The
 /// module's `define` puts them into the schema file.
 macro_rules! params {
@@ -75,3 +81,53 @@ macro_rules! params {
     };
 }
 pub(crate) use params;
+
+/// A field of a patch: absent leaves what is there, `null` clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Patched<T> {
+    /// Absent.
+    #[default]
+    Keep,
+    /// `null`.
+    Clear,
+    /// A new value.
+    Set(T),
+}
+
+impl<T> Patched<T> {
+    /// Applies a function to the new value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patched<U> {
+        match self {
+            Self::Keep => Patched::Keep,
+            Self::Clear => Patched::Clear,
+            Self::Set(value) => Patched::Set(change(value)),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patched<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+#[cfg(test)]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Patched<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Patched{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut branches = match generator.subschema_for::<T>().to_value().get_mut("anyOf") {
+            Some(serde_json::Value::Array(branches)) => std::mem::take(branches),
+            _ => vec![generator.subschema_for::<T>().to_value()],
+        };
+        // A list of one type marks a null that is meant, where `Option` adds one that is not.
+        branches.push(serde_json::json!({"type": ["null"]}));
+        schemars::json_schema!({"anyOf": branches})
+    }
+}

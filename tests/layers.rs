@@ -42,6 +42,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("agent", "media"),
     ("agent", "memory"),
     ("channels", "media"),
+    // The wizard makes the workspace and offers the models that can be spoken to.
+    ("wizard", "agent"),
     // The client signs the challenge with the device's key.
     ("client", "devices"),
 ];

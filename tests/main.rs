@@ -4,13 +4,23 @@
 //! condition and a deadline.
 
 mod abuse;
+mod channels;
 mod cli;
+mod config;
 mod cron;
+mod fairness;
 mod handshake;
+mod heartbeat;
 mod layers;
 mod methods;
+mod nodes;
+mod onboard;
 mod original;
 mod page;
 mod process;
 mod runs;
+mod sessions;
 mod support;
+mod talk;
+mod update;
+mod wizard;

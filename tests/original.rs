@@ -58,6 +58,15 @@ fn its_commands_work_here() {
     let sessions = original.json(&["sessions", "--json"]);
     assert_eq!(sessions["sessions"][0]["sessionId"], "s1", "{sessions}");
 
+    let entry = original.json(&["gateway", "call", "sessions.patch", "--params", r#"{"key":"k","label":"L"}"#]);
+    assert_eq!(entry["entry"]["label"], "L");
+    let hash = original.json(&["gateway", "call", "config.get"])["hash"].clone();
+    let params = json!({ "raw": "{ui:{assistant:{name:'Sam'}}}", "baseHash": hash, "restartDelayMs": 0 }).to_string();
+    let patched = original.json(&["gateway", "call", "config.patch", "--params", &params]);
+    assert_eq!(patched["restart"]["signal"], "SIGUSR1");
+    gateway.wait_lines("listening on ws://127.0.0.1", 2);
+    assert_eq!(original.run(&["config", "get", "ui.assistant.name"]).trim().lines().last(), Some("Sam"));
+
     let logs = original.run(&["logs", "--limit", "50"]);
     assert!(logs.contains("listening on ws://"), "{logs}");
 }

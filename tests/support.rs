@@ -7,6 +7,8 @@ pub mod http;
 pub mod lines;
 pub mod provider;
 pub mod replay;
+pub mod speech;
+pub mod terminal;
 pub mod wire;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The levels a session can be set to, and the words people use for them (agent.md §10).
 
-use crate::agent::models::Model;
+use crate::agent::models::{Model, Name};
 use crate::config::types::Config;
 
 /// Levels of thinking that every model takes.
@@ -23,8 +23,14 @@ pub fn thinking(word: &str) -> Option<&'static str> {
 }
 
 /// Returns whether the model takes level `xhigh`.
-pub fn has_xhigh(model: &Model) -> bool {
-    XHIGH_MODELS.contains(&model.label().as_str())
+pub fn has_xhigh(model: &Name) -> bool {
+    XHIGH_MODELS.contains(&model.to_string().to_lowercase().as_str())
+}
+
+/// Returns the models that take level `xhigh`, as a text.
+pub fn xhigh_models() -> String {
+    let [others @ .., last] = XHIGH_MODELS;
+    format!("{} or {last}", others.join(", "))
 }
 
 /// Returns the level of thinking of sessions that set none: the configured one, else `low` for models that reason.
@@ -39,6 +45,17 @@ pub fn verbose(word: &str) -> Option<&'static str> {
         "off" | "false" | "no" | "0" => "off",
         "on" | "minimal" | "true" | "yes" | "1" => "on",
         "full" | "all" | "everything" => "full",
+        _ => return None,
+    })
+}
+
+/// Returns what a session's commands may do beyond their sandbox.
+pub fn elevated(word: &str) -> Option<&'static str> {
+    Some(match word.trim().to_lowercase().as_str() {
+        "off" | "false" | "no" | "0" => "off",
+        "on" | "true" | "yes" | "1" => "on",
+        "ask" | "prompt" | "approval" | "approve" => "ask",
+        "full" | "auto" | "auto-approve" | "autoapprove" => "full",
         _ => return None,
     })
 }

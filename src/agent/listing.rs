@@ -132,8 +132,7 @@ struct Row {
 
 /// Returns the result of `sessions.list`.
 pub fn list(config: &Config, sessions: &Sessions, filter: &Filter, now_ms: UnixMs) -> impl Serialize + use<> {
-    let mut found = collect(config, sessions, filter);
-    newest_first(&mut found);
+    let found = collect(config, sessions, filter);
     let search = filter.search.as_deref().map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
     let since = filter.active_minutes.map(|minutes| now_ms.saturating_sub(minutes.max(1).saturating_mul(60_000)));
     let limit = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
@@ -258,8 +257,8 @@ fn status_row(
     row
 }
 
-/// Returns the sessions that pass the filters which need nothing but the entry.
-fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> Vec<(SessionKey, Entry)> {
+/// Returns the sessions that pass the filters which need nothing but the entry, newest first.
+pub(super) fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> Vec<(SessionKey, Entry)> {
     let agents = session::agent_ids(config);
     let all = agents.iter().filter(|agent| filter.agent.as_ref().is_none_or(|wanted| wanted == *agent));
     let mut found: Vec<(SessionKey, Entry)> = all.flat_map(|agent| sessions.entries(agent)).collect();
@@ -276,6 +275,7 @@ fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> Vec<(Sessio
         };
         is_shown && same(&filter.spawned_by, &entry.spawned_by) && same(&filter.label, &entry.label)
     });
+    newest_first(&mut found);
     found
 }
 

@@ -4,14 +4,17 @@
 //! (`agent::providers`), what to do when one fails (`agent::failover`).
 
 mod builtin;
+mod describe;
 
 use serde_json::{Map, Value, json};
 
 use self::builtin::{BUILTIN, Builtin, OTHER_FORMATS, SPOKEN};
+pub use self::describe::{Described, Keys, default_name, describe, keys, needs_no_key, price, providers_of_env};
 use crate::agent::session;
 use crate::agent::sessions::Entry;
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
+use crate::config::env;
 use crate::config::types::{Config, ModelCompat, ModelCost, ModelDef, ModelProvider, ModelRef, StringMap};
 
 /// Wire format of the built-in agent that answers without a model.
@@ -115,6 +118,12 @@ pub fn catalog(config: &Config) -> Vec<Value> {
     Resolver::of_process(config).catalog()
 }
 
+/// Returns the variable of a hosted provider's key and its default model, without the provider; `None` for others.
+pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'static str)> {
+    let found = BUILTIN.iter().find(|builtin| builtin.id == provider)?;
+    Some((found.env.first()?, found.model_default))
+}
+
 /// Returns what a reference or an alias means; `None` for a blank one.
 pub fn parse_name(config: &Config, text: &str) -> Option<Name> {
     let text = text.trim();
@@ -148,6 +157,11 @@ pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
     parse_name(config, chosen?)
 }
 
+/// Returns the name of the model of a session's next turn, whether or not it can be used.
+pub fn chosen_name(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Name {
+    Resolver::of_process(config).chosen(agent, entry)
+}
+
 /// Returns whether a session may choose the model: everything goes unless `agents.defaults.models` lists some.
 pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
     let listed = &config.agents.defaults.models;
@@ -169,7 +183,7 @@ struct Resolver<'a> {
 }
 
 fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    std::env::var(name).ok()
 }
 
 impl<'a> Resolver<'a> {
@@ -236,10 +250,7 @@ impl<'a> Resolver<'a> {
         let configured = self.configured_provider(&name.provider);
         let builtin = BUILTIN.iter().find(|provider| provider.id == name.provider);
         let definition = configured.and_then(|provider| provider.models.iter().find(|model| model.id == name.id));
-        let api = definition
-            .and_then(|model| model.api.as_deref())
-            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
-            .or_else(|| (configured.is_some() || builtin.is_some()).then_some(SPOKEN));
+        let api = self.api(name, configured, definition);
         if api != Some(SPOKEN) {
             return Err(self.unsupported(name, api));
         }
@@ -250,6 +261,20 @@ impl<'a> Resolver<'a> {
             .ok_or_else(|| format!("model {name} has no server: set models.providers.{}.baseUrl", name.provider))?;
         let api_key = self.key(&name.provider, configured, builtin)?;
         self.assemble(name, configured, definition, base_url, api_key)
+    }
+
+    /// Returns the wire format of a model; `None` when nothing is known of its provider.
+    fn api<'b>(
+        &self,
+        name: &Name,
+        configured: Option<&'b ModelProvider>,
+        definition: Option<&'b ModelDef>,
+    ) -> Option<&'b str> {
+        let is_builtin = BUILTIN.iter().any(|provider| provider.id == name.provider);
+        definition
+            .and_then(|model| model.api.as_deref())
+            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
+            .or_else(|| (configured.is_some() || is_builtin).then_some(SPOKEN))
     }
 
     fn assemble(
@@ -328,7 +353,7 @@ impl<'a> Resolver<'a> {
     /// Returns the key that is written as itself, or as the name of an environment variable.
     fn written_key(&self, text: &str) -> Option<String> {
         match env_name(text) {
-            Some(name) => (self.env)(name).or_else(|| {
+            Some(name) => self.var(name).or_else(|| {
                 // Capitals alone may be a key; a name says what it names.
                 let is_name =
                     text.starts_with("${") || ["_KEY", "_TOKEN", "_SECRET"].iter().any(|end| name.ends_with(end));
@@ -339,7 +364,11 @@ impl<'a> Resolver<'a> {
     }
 
     fn env_key(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| (self.env)(name))
+        names.iter().find_map(|name| self.var(name))
+    }
+
+    fn var(&self, name: &str) -> Option<String> {
+        env::lookup(self.config, self.env, name)
     }
 
     fn configured_provider(&self, id: &str) -> Option<&'a ModelProvider> {

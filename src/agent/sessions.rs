@@ -5,6 +5,8 @@
 //! (`agent::session`).
 
 mod entry;
+mod find;
+mod patch;
 mod reset;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use entry::{DeliveryContext, Entry, Origin};
+pub use find::{Query, find};
 
 use crate::agent::session;
 use crate::agent::transcript::Transcript;
@@ -26,6 +29,7 @@ use crate::base::rng::{Rng, uuid};
 use crate::base::store::JsonStore;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::protocol::sessions::SessionsPatchParams;
 
 /// Characters of a session id that a client names.
 const SESSION_ID_LEN_MAX: usize = 128;
@@ -106,6 +110,50 @@ impl Sessions {
             }
             index.insert(key.as_str().to_owned(), Slot::Entry(Box::new(entry.clone())));
             entry
+        })
+    }
+
+    /// Changes a session as a client asks, all of it or nothing; the session is made when there is none.
+    ///
+    /// # Errors
+    /// As [`Sessions::update`]; within, why the patch is refused.
+    pub fn patch(&self, key: &SessionKey, patch: SessionsPatchParams) -> io::Result<Result<Entry, String>> {
+        let config = self.config.get();
+        let agent = session::agent_of_key(&config, key);
+        let now_ms = self.clock.now_ms();
+        self.store(&agent)?.try_update(|index| {
+            let mut entry = match index.get(key.as_str()) {
+                Some(Slot::Entry(entry)) => Entry::clone(entry).migrated(),
+                Some(Slot::Other(_)) | None => Entry::default(),
+            };
+            let is_taken = |label: &str| {
+                let has = |slot: &Slot| matches!(slot, Slot::Entry(entry) if entry.label.as_deref() == Some(label));
+                index.iter().any(|(other, slot)| other != key.as_str() && has(slot))
+            };
+            let session = patch::Session { config: &config, agent: &agent, key, is_taken: &is_taken };
+            patch::apply(&session, &mut entry, patch)?;
+            if entry.session_id.is_empty() {
+                entry.session_id = uuid(&*self.rng);
+            }
+            entry.updated_at = entry.updated_at.max(now_ms);
+            index.insert(key.as_str().to_owned(), Slot::Entry(Box::new(entry.clone())));
+            Ok(entry)
+        })
+    }
+
+    /// Forgets a session; returns what was known of it, and whether anything was.
+    ///
+    /// # Errors
+    /// As [`Sessions::update`].
+    pub fn remove(&self, key: &SessionKey) -> io::Result<(Option<Entry>, bool)> {
+        let agent = session::agent_of_key(&self.config.get(), key);
+        if !self.index(&agent).contains_key(key.as_str()) {
+            return Ok((None, false));
+        }
+        self.store(&agent)?.update(|index| match index.remove(key.as_str()) {
+            Some(Slot::Entry(entry)) => (Some(entry.migrated()), true),
+            Some(Slot::Other(_)) => (None, true),
+            None => (None, false),
         })
     }
 

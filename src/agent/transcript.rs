@@ -5,17 +5,19 @@
 //! Every append is on the disk when it returns. Not here: what of it a model gets to see (`context`).
 
 mod backwards;
+mod compact;
 mod context;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use self::backwards::Backwards;
+pub use self::compact::{Compacted, archive_path, keep_last};
 pub use self::context::load_messages;
 use crate::agent::message::Message;
 use crate::base::clock::{Clock, iso_utc};
@@ -54,9 +56,8 @@ impl Transcript {
         if let Some(parent) = path.parent() {
             create_dir_private(parent)?;
         }
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE_PUBLIC).open(&path)?;
+        let file = open_locked(&path)?;
         let mut transcript = Self { path, file, len: 0, leaf: None, clock, rng };
-        transcript.file.lock()?;
         let result = transcript.prepare(session_id, cwd);
         transcript.file.unlock()?;
         result.map(|()| transcript)
@@ -77,6 +78,11 @@ impl Transcript {
     /// As [`Transcript::append_message`].
     pub fn append_entry(&mut self, kind: &str, fields: Map<String, Value>) -> io::Result<String> {
         self.file.lock()?;
+        if is_replaced(&self.file, &self.path)? {
+            // It was compacted meanwhile; closing the old file gives its lock back.
+            self.file = open_locked(&self.path)?;
+            self.len = u64::MAX;
+        }
         let result = self.append_locked(kind, fields);
         self.file.unlock()?;
         result
@@ -170,6 +176,28 @@ impl Transcript {
         self.file.sync_data()?;
         self.len += line.len() as u64;
         Ok(())
+    }
+}
+
+/// Opens a transcript, made when there is none, and takes its lock.
+fn open_locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE_PUBLIC).open(path)?;
+        file.lock()?;
+        if !is_replaced(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Returns whether another file stands in this one's place. One that was moved away is still the session's: nothing may
+/// come back under the name of what was deleted.
+fn is_replaced(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) != (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

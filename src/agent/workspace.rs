@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::agent::session;
 use crate::base::cancel::CancelToken;
-use crate::base::fs::{MODE_PUBLIC, create_if_missing, read_text_capped};
+use crate::base::fs::{MODE_PUBLIC, create_dir_private, create_if_missing, read_text_capped};
 use crate::base::ids::AgentId;
 use crate::base::process;
 use crate::config::paths::Paths;
@@ -70,9 +70,18 @@ pub fn dir(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
 /// Any I/O error but a failing git.
 pub fn ensure(config: &Config, paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
     let dir = dir(config, paths, agent);
-    std::fs::create_dir_all(&dir)?;
-    if config.agents.defaults.skip_bootstrap == Some(true) {
-        return Ok(dir);
+    ensure_at(&dir, config.agents.defaults.skip_bootstrap != Some(true))?;
+    Ok(dir)
+}
+
+/// As [`ensure`], in a directory that is known, with or without the files.
+///
+/// # Errors
+/// Any I/O error but a failing git.
+pub fn ensure_at(dir: &Path, has_files: bool) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    if !has_files {
+        return Ok(());
     }
     let is_first_run = |file: &&WorkspaceFile| file.name == BOOTSTRAP;
     let is_new = !FILES.iter().any(|file| !is_first_run(&file) && dir.join(file.name).exists());
@@ -80,8 +89,18 @@ pub fn ensure(config: &Config, paths: &Paths, agent: &AgentId) -> io::Result<Pat
         create_if_missing(&dir.join(file.name), file.template.as_bytes(), MODE_PUBLIC)?;
     }
     if is_new && !dir.join(".git").exists() {
-        git_init(&dir);
+        git_init(dir);
     }
+    Ok(())
+}
+
+/// Makes the directory of an agent's sessions and returns it.
+///
+/// # Errors
+/// Any I/O error.
+pub fn ensure_sessions(paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
+    let dir = paths.agent_dir(agent.as_str()).join("sessions");
+    create_dir_private(&dir)?;
     Ok(dir)
 }
 
@@ -107,7 +126,7 @@ pub struct Identity {
 
 /// Returns how an agent shows itself: `ui.assistant`, then its configuration, then its `IDENTITY.md`, then a default.
 pub fn identity(config: &Config, paths: &Paths, agent: &AgentId) -> Identity {
-    let file = file_identity(&dir(config, paths, agent));
+    let file = file_identity(&dir(config, paths, agent).join("IDENTITY.md"));
     let own = session::agent_entry(config, agent).and_then(|entry| entry.identity.clone()).unwrap_or_default();
     let ui = &config.ui.assistant;
     let names = [&ui.name, &own.name, &file.name];
@@ -138,10 +157,12 @@ fn is_avatar(text: &str) -> bool {
     is_url || text.contains(['/', '\\']) || is_image || is_sign
 }
 
-/// Reads `- Name: …` lines of the workspace's `IDENTITY.md`.
-fn file_identity(dir: &Path) -> crate::config::types::Identity {
+/// Reads the `- Name: …` lines of an `IDENTITY.md`; a missing or unreadable file says nothing.
+pub fn file_identity(file: &Path) -> crate::config::types::Identity {
     let mut identity = crate::config::types::Identity::default();
-    let Ok(Some(text)) = read_text_capped(&dir.join("IDENTITY.md"), FILE_BYTES_MAX) else { return identity };
+    // What a theme is made of when none is named.
+    let (mut creature, mut vibe) = (None, None);
+    let Ok(Some(text)) = read_text_capped(file, FILE_BYTES_MAX) else { return identity };
     for line in text.lines() {
         let line = line.trim().trim_start_matches('-').trim();
         let Some((label, value)) = line.split_once(':') else { continue };
@@ -155,10 +176,13 @@ fn file_identity(dir: &Path) -> crate::config::types::Identity {
             "emoji" => &mut identity.emoji,
             "theme" => &mut identity.theme,
             "avatar" => &mut identity.avatar,
+            "creature" => &mut creature,
+            "vibe" => &mut vibe,
             _ => continue,
         };
         *slot = Some(value.to_owned());
     }
+    identity.theme = identity.theme.or(creature).or(vibe);
     identity
 }
 

@@ -30,6 +30,19 @@ pub enum Durability {
 /// # Errors
 /// Any I/O error; the old file is then still whole and the temporary one is gone.
 pub fn write_atomic(path: &Path, data: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    write_atomic_with(path, mode, durability, |file| file.write_all(data))
+}
+
+/// As [`write_atomic`], with data that `fill` writes into the new file, so that they need not be in memory.
+///
+/// # Errors
+/// As [`write_atomic`], and whatever `fill` fails with.
+pub fn write_atomic_with(
+    path: &Path,
+    mode: u32,
+    durability: Durability,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         create_dir_private(parent)?;
@@ -37,17 +50,30 @@ pub fn write_atomic(path: &Path, data: &[u8], mode: u32, durability: Durability)
     let temp = temp_beside(path);
     let result = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
-        file.write_all(data)?;
+        fill(&mut file)?;
         if durability == Durability::Power {
             file.sync_all()?;
         }
-        std::fs::rename(&temp, path)
+        std::fs::rename(&temp, path)?;
+        // Without this a power cut may bring the old file back: what somebody was told would be gone.
+        if let (Durability::Power, Some(parent)) = (durability, parent) {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     })();
     if result.is_err() {
         // Best effort: the error below is what the caller must see.
         let _ = std::fs::remove_file(&temp);
     }
     result
+}
+
+/// Gives a file that will be replaced, never written to, a second name; copies it where the file system has no links.
+///
+/// # Errors
+/// Any I/O error of the copy.
+pub fn keep_as(path: &Path, second: &Path) -> io::Result<()> {
+    std::fs::hard_link(path, second).or_else(|_| std::fs::copy(path, second).map(|_| ()))
 }
 
 /// Makes a directory and its parents with mode 0700; an existing one is left as it is.

@@ -11,8 +11,16 @@ use std::time::Instant;
 /// The table of waiters of one kind; several may wait under one key.
 #[derive(Debug)]
 pub struct Pending<K, W> {
-    entries: Mutex<HashMap<K, Vec<Entry<W>>>>,
+    table: Mutex<Table<K, W>>,
     count_max: usize,
+}
+
+#[derive(Debug)]
+struct Table<K, W> {
+    entries: HashMap<K, Vec<Entry<W>>>,
+    /// Counts over all keys: a late timer of a key that is used again must not name its new waiter.
+    next_serial: u64,
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -20,6 +28,15 @@ struct Entry<W> {
     serial: u64,
     deadline: Instant,
     waiter: W,
+}
+
+/// Why a waiter was not put in; it is given back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused<W> {
+    /// Somebody waits under this key already.
+    Taken(W),
+    /// The table is full, or closed.
+    Full(W),
 }
 
 /// Names one waiter, to take exactly that one out at its deadline.
@@ -32,7 +49,8 @@ pub struct PendingId<K> {
 impl<K: Eq + Hash + Clone, W> Pending<K, W> {
     /// Returns an empty table that holds at most `count_max` waiters.
     pub fn new(count_max: usize) -> Self {
-        Self { entries: Mutex::new(HashMap::new()), count_max }
+        let table = Table { entries: HashMap::new(), next_serial: 0, is_closed: false };
+        Self { table: Mutex::new(table), count_max }
     }
 
     /// Puts a waiter in.
@@ -40,53 +58,78 @@ impl<K: Eq + Hash + Clone, W> Pending<K, W> {
     /// # Errors
     /// Gives the waiter back when the table is full.
     pub fn insert(&self, key: K, deadline: Instant, waiter: W) -> Result<PendingId<K>, W> {
-        let mut entries = self.lock();
-        let count: usize = entries.values().map(Vec::len).sum();
-        if count >= self.count_max {
-            return Err(waiter);
+        self.lock().insert(self.count_max, key, deadline, waiter)
+    }
+
+    /// Puts a waiter in unless one waits under its key.
+    ///
+    /// # Errors
+    /// [`Refused`] says why not.
+    pub fn insert_only(&self, key: K, deadline: Instant, waiter: W) -> Result<PendingId<K>, Refused<W>> {
+        let mut table = self.lock();
+        if table.entries.contains_key(&key) {
+            return Err(Refused::Taken(waiter));
         }
-        let list = entries.entry(key.clone()).or_default();
-        let serial = list.last().map_or(0, |entry| entry.serial + 1);
-        list.push(Entry { serial, deadline, waiter });
-        Ok(PendingId { key, serial })
+        table.insert(self.count_max, key, deadline, waiter).map_err(Refused::Full)
     }
 
     /// Takes every waiter of `key` out.
     pub fn take(&self, key: &K) -> Vec<W> {
-        self.lock().remove(key).unwrap_or_default().into_iter().map(|entry| entry.waiter).collect()
+        self.lock().entries.remove(key).unwrap_or_default().into_iter().map(|entry| entry.waiter).collect()
     }
 
     /// Takes one waiter out; `None` when it was already answered.
     pub fn take_one(&self, id: &PendingId<K>) -> Option<W> {
-        let mut entries = self.lock();
-        let list = entries.get_mut(&id.key)?;
+        let mut table = self.lock();
+        let list = table.entries.get_mut(&id.key)?;
         let index = list.iter().position(|entry| entry.serial == id.serial)?;
         let waiter = list.remove(index).waiter;
         if list.is_empty() {
-            entries.remove(&id.key);
+            table.entries.remove(&id.key);
         }
         Some(waiter)
     }
 
     /// Takes out everything whose deadline is at or before `now`.
     pub fn take_due(&self, now: Instant) -> Vec<(K, W)> {
-        let mut due = Vec::new();
-        self.lock().retain(|key, list| {
-            let mut index = 0;
-            while index < list.len() {
-                if list[index].deadline <= now {
-                    due.push((key.clone(), list.remove(index).waiter));
-                } else {
-                    index += 1;
-                }
-            }
-            !list.is_empty()
-        });
-        due
+        self.take_entries(|entry| entry.deadline <= now)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Vec<Entry<W>>>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes out every waiter that `is_wanted` names.
+    pub fn take_where(&self, is_wanted: impl Fn(&W) -> bool) -> Vec<(K, W)> {
+        self.take_entries(|entry| is_wanted(&entry.waiter))
+    }
+
+    /// Takes everything out and refuses what comes later.
+    pub fn close(&self) -> Vec<(K, W)> {
+        self.lock().is_closed = true;
+        self.take_entries(|_| true)
+    }
+
+    fn take_entries(&self, is_wanted: impl Fn(&Entry<W>) -> bool) -> Vec<(K, W)> {
+        let mut taken = Vec::new();
+        self.lock().entries.retain(|key, list| {
+            taken.extend(list.extract_if(.., |entry| is_wanted(entry)).map(|entry| (key.clone(), entry.waiter)));
+            !list.is_empty()
+        });
+        taken
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table<K, W>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone, W> Table<K, W> {
+    fn insert(&mut self, count_max: usize, key: K, deadline: Instant, waiter: W) -> Result<PendingId<K>, W> {
+        let count: usize = self.entries.values().map(Vec::len).sum();
+        if self.is_closed || count >= count_max {
+            return Err(waiter);
+        }
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.entries.entry(key.clone()).or_default().push(Entry { serial, deadline, waiter });
+        Ok(PendingId { key, serial })
     }
 }
 
@@ -107,5 +150,21 @@ mod tests {
         assert_eq!(pending.take_one(&first), None);
         assert_eq!(pending.take(&"a"), [2]);
         assert_eq!(pending.take(&"a"), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn a_late_timer_does_not_name_the_next_waiter_of_its_key() {
+        let at = Instant::now();
+        let pending = Pending::new(2);
+        let first = pending.insert_only("a", at, 1).expect("room");
+        assert_eq!(pending.insert_only("a", at, 2), Err(Refused::Taken(2)));
+        assert_eq!(pending.take(&"a"), [1]);
+        pending.insert_only("a", at, 3).expect("free again");
+        assert_eq!(pending.take_one(&first), None);
+        pending.insert_only("b", at, 4).expect("room");
+        assert_eq!(pending.insert_only("c", at, 5), Err(Refused::Full(5)));
+        assert_eq!(pending.take_where(|waiter| *waiter == 4), [("b", 4)]);
+        assert_eq!(pending.close(), [("a", 3)]);
+        assert_eq!(pending.insert("a", at, 6), Err(6));
     }
 }

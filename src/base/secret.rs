@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 /// A secret; `Debug` and `Display` print a mask, [`Secret::expose`] hands out the text.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {

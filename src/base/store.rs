@@ -4,6 +4,7 @@
 //! copy, writes the file atomically, then swaps the snapshot: a failed write changes nothing. The write lock is the
 //! only lock of the project held across I/O, and only writers wait for it. May be used from any thread.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -57,19 +58,31 @@ impl<T: Clone + Default + Serialize + DeserializeOwned> JsonStore<T> {
     /// # Errors
     /// The write's error, or `Other` once the store is closed; the value is then unchanged.
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> io::Result<R> {
+        let result = self.try_update(|value| Ok::<R, Infallible>(change(value)))?;
+        Ok(result.unwrap_or_else(|never| match never {}))
+    }
+
+    /// As [`JsonStore::update`], for a change that may be refused: then nothing is written.
+    ///
+    /// # Errors
+    /// As [`JsonStore::update`]; within, what `change` refused with.
+    pub fn try_update<R, E>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> io::Result<Result<R, E>> {
         let writer = self.write.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.closed {
             return Err(io::Error::other("store is closed"));
         }
         let mut value = T::clone(&self.get());
-        let result = change(&mut value);
+        let result = match change(&mut value) {
+            Ok(result) => result,
+            Err(refused) => return Ok(Err(refused)),
+        };
         if let Some(path) = &self.path {
             let mut text = serde_json::to_vec_pretty(&value)?;
             text.push(b'\n');
             fs::write_atomic(path, &text, fs::MODE_PRIVATE, self.durability)?;
         }
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-        Ok(result)
+        Ok(Ok(result))
     }
 
     /// Refuses every later update, so that a job abandoned at a restart cannot write behind the new start's back.
@@ -117,6 +130,8 @@ mod tests {
         let path = dir.path().join("s/map.json");
         let store = JsonStore::<Map>::open(path.clone(), Durability::Process).expect("open");
         store.update(|map| map.insert("a".into(), 1)).expect("update");
+        let refused = store.try_update(|map| map.insert("a".into(), 2).map_or(Ok(()), Err)).expect("no write");
+        assert_eq!((refused, store.get()["a"]), (Err(1), 1));
         assert_eq!(JsonStore::<Map>::open(path, Durability::Process).expect("open").get()["a"], 1);
         store.close();
         assert!(store.update(|map| map.insert("b".into(), 2)).is_err());

@@ -80,6 +80,19 @@ fn reference(text: &str) -> Option<(&str, &str)> {
     (name.bytes().all(allowed) && !start.is_ascii_digit()).then_some((name, after))
 }
 
+/// Reads a variable of the process.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Returns a variable of the process, else what the file would set it to; blank ones count as unset.
+///
+/// The file's variables are exported when the process starts. What was added since is seen here, so that a key that a
+/// client stores works without a new process.
+pub fn lookup(config: &Config, env: Lookup<'_>, name: &str) -> Option<String> {
+    let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let inline = || config.env.inline.get(name).and_then(Value::as_str).map(str::to_owned);
+    given(env(name)).or_else(|| given(inline())).or_else(|| given(config.env.vars.get(name).cloned()))
+}
+
 /// Returns the variables of `env` in the file that are unset or blank in the process; direct keys win over `env.vars`.
 pub fn export(config: &Config, env: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
     let mut wanted = config.env.vars.clone();
@@ -136,6 +149,9 @@ mod tests {
     fn exports_what_is_not_set() {
         let tree = json!({"env": {"vars": {"X": "1", "Y": "1", "A": "1"}, "Y": "2", "EMPTY": "3", "shellEnv": {"enabled": true}}});
         let config: Config = serde_json::from_value(tree).expect("config");
+        for (name, value) in [("A", Some("<A>")), ("Y", Some("2")), ("X", Some("1")), ("NO", None)] {
+            assert_eq!(lookup(&config, &env, name).as_deref(), value, "{name}");
+        }
         let pairs: Vec<_> = export(&config, env);
         let expect = [("EMPTY", "3"), ("X", "1"), ("Y", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pairs, expect);

@@ -1,12 +1,14 @@
 //! Which keys the configuration accepts, with which values (config.md §6, §12).
 //!
 //! The keys stand in `keys/table.txt`; `notation` reads that table once, `check` walks a tree along it, `rules`
-//! are the few conditions over several keys. [`check`](fn@check) is the way in. Not here: conditions that need the
-//! file system or other agents (`load`).
+//! are the few conditions over several keys. [`check`](fn@check) is the way in. `schema` and `hints` describe the keys to
+//! clients that show a form. Not here: conditions that need the file system or other agents (`load`).
 
 pub mod check;
+pub mod hints;
 pub mod notation;
 pub mod rules;
+pub mod schema;
 
 use std::sync::{Arc, OnceLock};
 

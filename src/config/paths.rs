@@ -68,6 +68,23 @@ impl Paths {
         self.state_dir.join("devices")
     }
 
+    /// Returns the directory of the older node pairing files.
+    pub fn nodes_dir(&self) -> PathBuf {
+        self.state_dir.join("nodes")
+    }
+
+    /// Returns the policy file of exec approvals.
+    ///
+    /// compat: always under `~/.clawdbot`, even with another state directory, because companion apps share it.
+    pub fn exec_approvals_file(&self) -> PathBuf {
+        self.home.join(".clawdbot/exec-approvals.json")
+    }
+
+    /// Returns the directory of small settings that clients change: wake words, speech.
+    pub fn settings_dir(&self) -> PathBuf {
+        self.state_dir.join("settings")
+    }
+
     /// Returns the directory of this machine's device identity.
     ///
     /// compat: always under `~/.clawdbot`, even with another state directory, because the original's clients share it.

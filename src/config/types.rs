@@ -4,10 +4,15 @@
 //! means that the key is absent and that the consumer's own default applies (named at the field). Sections that no
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
+mod skills;
+pub mod tts;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
 pub type StringMap = BTreeMap<String, String>;
@@ -36,6 +41,8 @@ pub struct Config {
     pub session: Session,
     /// `gateway`.
     pub gateway: Gateway,
+    /// `skills`.
+    pub skills: Skills,
     /// `cron`.
     pub cron: Cron,
     /// The effective tree as it would be written, every section included.
@@ -279,6 +286,20 @@ pub struct Heartbeat {
     pub prompt: Option<String>,
     /// Longest acknowledgement, default 300.
     pub ack_max_chars: Option<u64>,
+    /// When heartbeats are allowed, default always.
+    pub active_hours: Option<HeartbeatHours>,
+}
+
+/// `activeHours` of a heartbeat.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HeartbeatHours {
+    /// `HH:MM`.
+    pub start: Option<String>,
+    /// `HH:MM`, or `24:00`.
+    pub end: Option<String>,
+    /// user (default), local, or an IANA zone.
+    pub timezone: Option<String>,
 }
 
 /// One entry of `agents.list`.
@@ -355,6 +376,8 @@ pub struct ToolExec {
 pub struct Messages {
     /// Prefix of outbound texts.
     pub response_prefix: Option<String>,
+    /// `messages.tts`.
+    pub tts: tts::Tts,
 }
 
 /// `commands`.
@@ -456,6 +479,30 @@ pub struct Gateway {
     pub reload: GatewayReload,
     /// `gateway.tls`.
     pub tls: GatewayTls,
+    /// `gateway.nodes`.
+    pub nodes: GatewayNodes,
+}
+
+/// `gateway.nodes`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayNodes {
+    /// Which node's browser serves `browser.request`.
+    pub browser: GatewayNodesBrowser,
+    /// Commands allowed beside those of the platform.
+    pub allow_commands: Vec<String>,
+    /// Commands forbidden on every node.
+    pub deny_commands: Vec<String>,
+}
+
+/// `gateway.nodes.browser`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayNodesBrowser {
+    /// auto (default), manual, off.
+    pub mode: Option<String>,
+    /// Node id or name.
+    pub node: Option<String>,
 }
 
 /// `gateway.controlUi`.

@@ -1,26 +1,47 @@
 //! Writing the configuration file (config.md §8).
 //!
 //! Every write is checked as the reader would check it before it replaces the file, and leaves five older versions
-//! beside it. Blocking, on whichever thread asks; edits of one process wait for each other, and the last of several
-//! processes wins. Not here: comments and formatting of the old text, which are lost.
+//! beside it. Blocking, on whichever thread asks; edits wait for each other, those of other processes too. Not here:
+//! comments and formatting of the old text, which are lost.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::issue::Issue;
 use super::load::{self, Snapshot};
 use super::paths::Paths;
+use super::rewrite::{Includes, express, has_includes};
 use super::{include, json5, tree};
 use crate::base::clock::{Clock as _, SystemClock, iso_utc};
-use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use crate::base::fs::{Durability, MODE_PRIVATE, create_dir_private, keep_as, read_text_capped, write_atomic};
 
 /// Highest number of an older version; with the unnumbered one they are five.
 const BACKUPS_MAX: usize = 4;
 
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// The right to write. The system's lock on the directory needs no file of its own and ends with the process.
+struct Turn {
+    _threads: MutexGuard<'static, ()>,
+    _processes: Option<File>,
+}
+
+impl Turn {
+    fn wait(paths: &Paths) -> Self {
+        let threads = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        // Best effort: some file systems have no locks, and one process alone is safe without.
+        let processes = paths.config_file.parent().and_then(|dir| {
+            create_dir_private(dir).ok()?;
+            let dir = File::open(dir).ok()?;
+            dir.lock().ok().map(|()| dir)
+        });
+        Self { _threads: threads, _processes: processes }
+    }
+}
 
 /// Why nothing was written.
 #[derive(Debug)]
@@ -59,7 +80,7 @@ impl From<io::Error> for EditError {
 /// # Errors
 /// Any I/O error; `InvalidData` with the first issue when the result would be invalid.
 pub fn write(paths: &Paths, tree: &Value) -> io::Result<String> {
-    let _guard = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = Turn::wait(paths);
     match store(paths, tree.clone()) {
         Ok(snapshot) => Ok(snapshot.hash),
         Err(EditError::Io(error)) => Err(error),
@@ -72,7 +93,7 @@ pub fn write(paths: &Paths, tree: &Value) -> io::Result<String> {
 /// # Errors
 /// What `change` returns; the issues of a result that would be invalid; any I/O error. The file is then as before.
 pub fn edit(paths: &Paths, change: impl FnOnce(&mut Value) -> Result<(), String>) -> Result<Snapshot, EditError> {
-    let _guard = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = Turn::wait(paths);
     let mut tree = match read_text_capped(&paths.config_file, include::FILE_BYTES_MAX)? {
         Some(text) => json5::parse(&text).map_err(|error| {
             let issue = Issue::new("", format!("JSON5 parse failed: {}", error.message));
@@ -82,6 +103,57 @@ pub fn edit(paths: &Paths, change: impl FnOnce(&mut Value) -> Result<(), String>
     };
     change(&mut tree).map_err(EditError::Change)?;
     store(paths, tree)
+}
+
+/// What a client's edit came to.
+#[derive(Debug)]
+pub struct Replaced {
+    /// What the file now means.
+    pub snapshot: Snapshot,
+    /// What the client wanted, with the defaults that the original would have written.
+    pub config: Value,
+}
+
+/// Replaces the configuration by the tree that `wanted` makes of the present one, if that is still the one with
+/// `base_hash`. The file keeps its own words where their meaning is wanted.
+///
+/// # Errors
+/// A text of the base hash, or of `wanted`, as [`EditError::Change`]; else as [`edit`]. The file is then as before.
+pub fn replace(
+    paths: &Paths,
+    base_hash: Option<&str>,
+    wanted: impl FnOnce(&Snapshot) -> Result<Value, String>,
+) -> Result<Replaced, EditError> {
+    let _turn = Turn::wait(paths);
+    let present = load::load(paths);
+    check_base(&present, base_hash).map_err(|text| EditError::Change(text.to_owned()))?;
+    let wanted = wanted(&present).map_err(EditError::Change)?;
+    let snapshot = store(paths, best_words(paths, &present, &wanted))?;
+    let config = load::check_payload(paths, &wanted).unwrap_or_else(|_| snapshot.config.clone());
+    Ok(Replaced { snapshot, config })
+}
+
+/// Nobody may overwrite a version that they have not seen.
+fn check_base(present: &Snapshot, base_hash: Option<&str>) -> Result<(), &'static str> {
+    match base_hash.map(str::trim).filter(|hash| !hash.is_empty()) {
+        _ if !present.exists => Ok(()),
+        _ if present.raw.is_none() => Err("config base hash unavailable; re-run config.get and retry"),
+        None => Err("config base hash required; re-run config.get and retry"),
+        Some(hash) if hash != present.hash => Err("config changed since last load; re-run config.get and retry"),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Returns the file's words for what is wanted. An include is kept when the reader then reads the same as without it.
+fn best_words(paths: &Paths, present: &Snapshot, wanted: &Value) -> Value {
+    let plain = express(&present.parsed, &present.config, wanted, Includes::Dissolve);
+    if !has_includes(&present.parsed) {
+        return plain;
+    }
+    let kept = express(&present.parsed, &present.config, wanted, Includes::Keep);
+    let read = |tree: &Value| load::from_text(paths, tree.to_string(), &|name| std::env::var(name).ok());
+    let (with, without) = (read(&kept), read(&plain));
+    if with.valid && with.config == without.config { kept } else { plain }
 }
 
 /// Stamps, checks and writes; the caller holds the lock.
@@ -109,7 +181,7 @@ fn stamp(tree: &mut Value) {
     }
 }
 
-/// Copies the file to `.bak` after moving the older versions up by one. Best effort: a write must not fail for its past.
+/// Keeps the file as `.bak` after moving the older versions up by one. Best effort: a write must not fail for its past.
 fn rotate(file: &Path) {
     if !file.exists() {
         return;
@@ -117,7 +189,7 @@ fn rotate(file: &Path) {
     for number in (1..=BACKUPS_MAX).rev() {
         let _ = std::fs::rename(backup(file, number - 1), backup(file, number));
     }
-    let _ = std::fs::copy(file, backup(file, 0));
+    let _ = keep_as(file, &backup(file, 0));
 }
 
 /// `.bak`, `.bak.1` … beside the file.
@@ -183,5 +255,51 @@ mod tests {
         assert_eq!(snapshot.parsed["$include"], "more.json");
         assert_eq!(load::load(&paths).hash, snapshot.hash);
         assert!(matches!(edit(&paths, |_| Err("no".to_owned())), Err(EditError::Change(_))));
+    }
+
+    #[test]
+    fn clients_replace_only_what_they_have_seen() {
+        let dir = TempDir::new("replace");
+        let paths = paths_in(&dir);
+        let wanted = |_: &Snapshot| Ok(json!({"gateway": {"port": 1}}));
+        let first = replace(&paths, None, wanted).expect("there is no file yet");
+        assert_eq!(first.config["commands"], json!({"native": "auto", "nativeSkills": "auto"}));
+        assert_eq!(first.snapshot.parsed.as_object().map(serde_json::Map::len), Some(2), "gateway and meta");
+        for (hash, text) in [(None, "required"), (Some(" "), "required"), (Some("x"), "changed since last load")] {
+            let error = replace(&paths, hash, wanted).expect_err("refused").to_string();
+            assert!(error.contains(text), "{error}");
+        }
+        replace(&paths, Some(&first.snapshot.hash), |_| Ok(json!([]))).expect_err("not an object");
+        replace(&paths, Some(&first.snapshot.hash), wanted).expect("nothing was written meanwhile");
+    }
+
+    #[test]
+    fn includes_and_references_outlive_an_edit_of_the_effective_configuration() {
+        let dir = TempDir::new("replace-words");
+        let paths = paths_in(&dir);
+        std::fs::create_dir_all(&paths.state_dir).expect("dir");
+        std::fs::write(paths.state_dir.join("more.json"), "{ messages: { responsePrefix: 'p' } }").expect("write");
+        let edit = |path: &[&str], value: Option<Value>| {
+            let text = "{ $include: 'more.json', logging: { file: '${HOME}/x' } }";
+            std::fs::write(&paths.config_file, text).expect("write");
+            let replaced = replace(&paths, Some(&load::hash(text)), |present| {
+                let mut wanted = present.config.clone();
+                match &value {
+                    Some(value) => tree::set(&mut wanted, path, value.clone())?,
+                    None => assert!(tree::unset(&mut wanted, path)),
+                }
+                Ok(wanted)
+            });
+            let snapshot = replaced.expect("replace").snapshot;
+            assert_eq!(tree::get(&snapshot.config, path), value.as_ref());
+            snapshot.parsed
+        };
+        let beside = edit(&["gateway", "port"], Some(json!(5)));
+        assert_eq!((&beside["$include"], &beside["logging"]["file"]), (&json!("more.json"), &json!("${HOME}/x")));
+        assert!(beside.get("messages").is_none());
+        let over = edit(&["messages", "responsePrefix"], Some(json!("q")));
+        assert_eq!((&over["$include"], &over["messages"]), (&json!("more.json"), &json!({"responsePrefix": "q"})));
+        let without = edit(&["messages", "responsePrefix"], None);
+        assert!(without.get("$include").is_none(), "what it brings cannot be taken away beside it");
     }
 }

@@ -16,15 +16,21 @@ use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
+use super::heartbeat::Heartbeats;
+use super::lifecycle::{Ask, AskMain, Lifecycle};
 use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
+use super::wizards::Wizards;
 use super::work::{self, Due, Work};
-use super::{RunOptions, events, host, version};
+use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
@@ -38,7 +44,12 @@ use crate::config::watch::ConfigWatch;
 use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg};
+use crate::nodes::pairing::NodePairing;
+use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
+use crate::skills::Skills;
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 use crate::work::pool::{Pool, work_queue, worker_count};
 
@@ -56,6 +67,8 @@ pub struct Carried {
     pub presence: Arc<Presence>,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// The switch of heartbeats, and the last one.
+    pub heartbeats: Arc<Heartbeats>,
     /// When the process started.
     pub started_at: Instant,
 }
@@ -77,7 +90,12 @@ impl Carried {
             text,
             ..PresenceEntry::default()
         };
-        Self { presence: Arc::new(Presence::new(entry)), system_events: Arc::default(), started_at: Instant::now() }
+        Self {
+            presence: Arc::new(Presence::new(entry)),
+            system_events: Arc::default(),
+            heartbeats: Arc::default(),
+            started_at: Instant::now(),
+        }
     }
 }
 
@@ -112,16 +130,12 @@ pub struct Address {
 }
 
 impl Gateway {
-    /// Starts a gateway on the configuration in `snapshot`. `on_change` hears of every valid edit of the file.
+    /// Starts a gateway on the configuration in `snapshot`. `ask` hears of every valid edit of the file, and of restarts
+    /// that clients want.
     ///
     /// # Errors
     /// Whatever keeps it from starting; nothing of it runs then.
-    pub fn start(
-        options: &RunOptions,
-        snapshot: Snapshot,
-        carried: &Carried,
-        on_change: impl Fn(Change) + Send + 'static,
-    ) -> anyhow::Result<Self> {
+    pub fn start(options: &RunOptions, snapshot: Snapshot, carried: &Carried, ask: AskMain) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let paths = options.paths.clone();
@@ -133,6 +147,9 @@ impl Gateway {
 
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
+        let node_pairing = NodePairing::open(&paths.nodes_dir()).context("open the node pairing files")?;
+        let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
+        let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
@@ -163,6 +180,10 @@ impl Gateway {
             rng,
             auth,
             pairing,
+            nodes: Registry::default(),
+            node_pairing,
+            exec_policy: PolicyStore::new(paths.exec_approvals_file()),
+            exec_requests: Requests::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,
@@ -170,7 +191,14 @@ impl Gateway {
             runs: Runs::default(),
             dedupe: Dedupe::default(),
             system_events: carried.system_events.clone(),
+            heartbeats: carried.heartbeats.clone(),
+            lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
+            tts,
+            voicewake,
+            skills: Skills::default(),
+            wizards: Wizards::default(),
             cron,
+            usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -189,18 +217,24 @@ impl Gateway {
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
             .context("start the event loop's thread")?;
         work::arm(&cx);
+        sentinel::announce(&cx);
         cron::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
         // Watch the configuration.
-        let watch = start_watch(&cx, on_change);
+        let watch = start_watch(&cx, ask);
         Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool) })
     }
 
     /// Applies a changed configuration.
     pub fn reload(&self, change: Change) -> super::reload::Applied {
         super::reload::apply(&self.cx, change)
+    }
+
+    /// Returns whether a client's restart is coming.
+    pub fn is_restarting(&self) -> bool {
+        self.cx.lifecycle.is_restarting()
     }
 
     /// Returns whether SIGUSR1 by hand restarts the gateway.
@@ -222,12 +256,19 @@ impl Gateway {
         self.cx.jobs.close();
         self.cx.cron.cancel();
         self.cx.runs.cancel_all();
+        self.cx.lifecycle.stop();
+        self.cx.tts.close();
+        self.cx.skills.close();
+        // Dropped requests answer that the gateway is stopping.
+        self.cx.exec_requests.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
         self.cx.cron.close();
         self.cx.pairing.close();
+        self.cx.node_pairing.close();
+        self.cx.voicewake.close();
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
         self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });
@@ -329,9 +370,14 @@ fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
     }
 }
 
-fn start_watch(cx: &Arc<Ctx>, on_change: impl Fn(Change) + Send + 'static) -> Option<ConfigWatch> {
+fn start_watch(cx: &Arc<Ctx>, ask: AskMain) -> Option<ConfigWatch> {
     let debounce = Duration::from_millis(cx.config.get().gateway.reload.debounce_ms.unwrap_or(300));
-    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| on_change(Change(Box::new(snapshot))));
+    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| {
+        // Main takes what is queued within milliseconds; if it cannot, it is stopping.
+        if !ask(Ask::Reload(Change(Box::new(snapshot)))) {
+            log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
+        }
+    });
     match watch {
         Ok(watch) => Some(watch),
         Err(error) => {

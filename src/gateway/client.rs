@@ -56,6 +56,24 @@ pub struct Client {
     pub role: Role,
     /// Scope bits; 0 for nodes.
     pub scopes: u32,
+    /// Client mode (`cli`, `webchat`, `node` …).
+    pub mode: String,
+    /// Shown name, if it gave one.
+    pub display_name: Option<String>,
+    /// Its device, if it proved one.
+    pub device_id: Option<String>,
     /// Key of its presence row; `None` when it is not tracked (mode `cli`).
     pub presence_key: Option<String>,
+}
+
+impl Client {
+    /// Returns the id under which a node is known.
+    pub fn node_id(&self) -> &str {
+        self.device_id.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Returns whether it is a page that chats.
+    pub fn is_webchat(&self) -> bool {
+        self.mode == "webchat" || self.id == "webchat-ui"
+    }
 }

@@ -10,20 +10,33 @@ use super::client::Client;
 use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
+use super::heartbeat::Heartbeats;
+use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
+use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
 use crate::agent::sessions::Sessions;
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
+use crate::channels::channel::Setting;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 use crate::devices::pairing::Pairing;
 use crate::net::LoopHandle;
+use crate::nodes::pairing::NodePairing;
+use crate::nodes::registry::Registry;
 use crate::presence::Presence;
+use crate::skills::Skills;
+use crate::tts::Tts;
+use crate::voicewake::VoiceWake;
 use crate::work::jobs::Jobs;
 
 /// See the module.
@@ -46,6 +59,14 @@ pub struct Ctx {
     pub auth: Auth,
     /// Paired devices.
     pub pairing: Pairing,
+    /// Connected nodes and what they were asked for.
+    pub nodes: Registry,
+    /// Paired nodes of the older kind.
+    pub node_pairing: NodePairing,
+    /// The policy about commands.
+    pub exec_policy: PolicyStore,
+    /// Commands that wait for a person.
+    pub exec_requests: Requests,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.
@@ -60,8 +81,22 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
+    /// Heartbeats that are wished for, and the last one.
+    pub heartbeats: Arc<Heartbeats>,
+    /// Restarts that clients ask for.
+    pub lifecycle: Lifecycle,
+    /// Speech.
+    pub tts: Tts,
+    /// Wake words.
+    pub voicewake: VoiceWake,
+    /// What is known of the skills' directories.
+    pub skills: Skills,
+    /// The wizard that clients drive.
+    pub wizards: Wizards,
     /// Cron jobs.
     pub cron: Cron,
+    /// What recent days cost.
+    pub usage_costs: UsageCosts,
     /// This machine.
     pub host: Host,
     /// When this process started.
@@ -84,6 +119,19 @@ pub struct Host {
 }
 
 impl Ctx {
+    /// Returns the circumstances in which channels are asked.
+    pub fn channels_at<'a>(&'a self, config: &'a Config) -> Setting<'a> {
+        let is_set =
+            |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != "0");
+        Setting {
+            config,
+            paths: &self.paths,
+            env: &|name| std::env::var(name).ok(),
+            now_ms: self.clock.now_ms(),
+            is_skipped: is_set("CLAWDBOT_SKIP_CHANNELS") || is_set("CLAWDBOT_SKIP_PROVIDERS"),
+        }
+    }
+
     /// Returns `snapshot.sessionDefaults`.
     pub fn session_defaults(&self) -> Value {
         let config = self.config.get();

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::agent::workspace;
 use crate::base::clock::Clock;
-use crate::base::fs::{MODE_PUBLIC, create_dir_private, create_if_missing};
+use crate::base::fs::{MODE_PUBLIC, create_if_missing};
+use crate::base::trash;
 use crate::config::paths::Paths;
 use crate::config::write;
 
@@ -60,12 +61,8 @@ fn put_away(path: &Path, paths: &Paths, clock: &dyn Clock) {
     if !path.exists() {
         return;
     }
-    let trash = paths.home.join(".local/share/Trash/files");
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let target = trash.join(format!("{name}-{}", clock.now_ms()));
-    let moved = create_dir_private(&trash).and_then(|()| std::fs::rename(path, &target));
-    match moved {
-        Ok(()) => println!("Moved to Trash: {}", paths.shorten(path)),
+    match trash::put_away(path, &paths.home, clock.now_ms()) {
+        Ok(_) => println!("Moved to Trash: {}", paths.shorten(path)),
         Err(error) => eprintln!("Failed to move to Trash (manual delete): {} ({error})", paths.shorten(path)),
     }
 }

@@ -107,7 +107,7 @@ fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Optio
     Some(outcome.text(&id))
 }
 
-fn run(cx: &Arc<Ctx>, name: &str, call: Call) -> Result<Reply, ErrorShape> {
+fn run(cx: &Arc<Ctx>, name: &str, mut call: Call) -> Result<Reply, ErrorShape> {
     // Authorisation before lookup, as the original: an under-privileged caller learns nothing about method names.
     let method = methods::find(name);
     authorise(&call.client, name, method.map_or(Access::Admin, |method| method.access))?;
@@ -117,6 +117,9 @@ fn run(cx: &Arc<Ctx>, name: &str, call: Call) -> Result<Reply, ErrorShape> {
             _ => ErrorShape::invalid(format!("unknown method: {name}")),
         });
     };
+    if let Some(prepare) = method.prepare {
+        prepare(&mut call.params);
+    }
     if let Some(definition) = method.definition {
         validate::check(definition, &call.params)
             .map_err(|issues| ErrorShape::invalid(format!("invalid {name} params: {issues}")))?;

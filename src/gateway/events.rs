@@ -91,10 +91,9 @@ pub fn broadcast(handle: &LoopHandle<Client>, event: Event, payload: &impl Seria
     handle.send(LoopMsg::Broadcast(message(event, payload, version)));
 }
 
-/// Sends an event to one connection alone, without `seq` (protocol.md §2.4).
-pub fn send(handle: &LoopHandle<Client>, conn: ConnId, event: Event, payload: &impl Serialize) {
-    let payload = serde_json::to_string(payload).expect("event payloads hold only JSON values");
-    handle.send_text(conn, &format!(r#"{{"type":"event","event":"{}","payload":{payload}}}"#, event.name));
+/// Sends an event to these connections alone, without `seq` (protocol.md §2.4).
+pub fn send(handle: &LoopHandle<Client>, conns: Vec<ConnId>, event: Event, payload: &impl Serialize) {
+    handle.send(LoopMsg::Event { conns, event: message(event, payload, None) });
 }
 
 /// Returns the broadcast without sending it.

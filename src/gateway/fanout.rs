@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::ctx::Ctx;
-use super::events;
+use super::{events, nodes};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::base::ids::RunId;
 use crate::base::text::ellipsize;
@@ -44,7 +44,10 @@ impl Fanout {
         }
         payload["seq"] = seq.into();
         payload["ts"] = self.cx.clock.now_ms().into();
-        events::broadcast(&self.cx.net, events::AGENT, &payload, None);
+        match &self.echo {
+            Some(echo) => nodes::broadcast(&self.cx, events::AGENT, &payload, None, Some(echo)),
+            None => events::broadcast(&self.cx.net, events::AGENT, &payload, None),
+        }
     }
 
     fn chat_event(&self, seq: u64, state: &str, more: impl FnOnce(&mut Value)) {
@@ -143,7 +146,7 @@ pub fn chat_event(
 ) {
     let mut payload = json!({"runId": run.as_str(), "sessionKey": echo, "seq": seq, "state": state});
     more(&mut payload);
-    events::broadcast(&cx.net, event, &payload, None);
+    nodes::broadcast(cx, event, &payload, None, Some(echo));
 }
 
 fn assistant_message(text: &str, now_ms: u64) -> Value {

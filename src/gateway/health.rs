@@ -1,20 +1,28 @@
 //! The health snapshot: made at most once at a time, kept, broadcast when it is new (protocol.md §8.1).
 //!
-//! Owns the last snapshot and its version. A refresh is a job of lane `disk` (it reads session indexes); callers that
-//! come while one is under way wait for that one, so N clients cause one refresh and one event, not N of each.
+//! Owns the last snapshot and its version. A refresh is a job of lane `disk` (it reads session indexes). Callers that
+//! come while one is under way wait for that one, and connects within a second of each other share one: N clients cause
+//! one refresh and one event, not N of each.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::ctx::Ctx;
-use super::events;
 use super::ticket::Ticket;
+use super::work::Due;
+use super::{events, nodes};
 use crate::agent::{listing, session};
 use crate::base::clock::UnixMs;
+use crate::channels;
+use crate::channels::channel::Channel;
+use crate::config::types::Config;
 
 /// A cached snapshot older than this is not answered.
 pub const CACHE_MS: UnixMs = 60_000;
+/// Least time between two refreshes that nobody waits for.
+const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct State {
@@ -22,6 +30,10 @@ struct State {
     made_at_ms: UnixMs,
     version: u64,
     is_refreshing: bool,
+    /// When the last refresh was started.
+    started_at: Option<Instant>,
+    /// Whether one is armed for the end of the spacing.
+    is_armed: bool,
     /// Callers that wait for the refresh under way.
     waiting: Vec<Ticket>,
 }
@@ -35,7 +47,15 @@ pub struct HealthStore {
 impl HealthStore {
     /// Returns a store without a snapshot.
     pub fn new() -> Self {
-        let state = State { latest: None, made_at_ms: 0, version: 1, is_refreshing: false, waiting: Vec::new() };
+        let state = State {
+            latest: None,
+            made_at_ms: 0,
+            version: 1,
+            is_refreshing: false,
+            started_at: None,
+            is_armed: false,
+            waiting: Vec::new(),
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -57,10 +77,25 @@ impl HealthStore {
     }
 
     /// Joins the refresh under way or claims the next one; returns whether the caller must start it.
-    fn join(&self, ticket: Option<Ticket>) -> bool {
+    fn join(&self, ticket: Option<Ticket>, now: Instant) -> bool {
         let mut state = self.lock();
         state.waiting.extend(ticket);
-        !std::mem::replace(&mut state.is_refreshing, true)
+        let must_start = !std::mem::replace(&mut state.is_refreshing, true);
+        if must_start {
+            state.started_at = Some(now);
+        }
+        must_start
+    }
+
+    /// Returns how long a refresh that nobody waits for has to wait; `None` when one is armed already.
+    fn spacing(&self, now: Instant) -> Option<Duration> {
+        let mut state = self.lock();
+        let since = state.started_at.map_or(REFRESH_SPACING, |at| now.saturating_duration_since(at));
+        let left = REFRESH_SPACING.saturating_sub(since);
+        if left.is_zero() {
+            return Some(left);
+        }
+        (!std::mem::replace(&mut state.is_armed, true)).then_some(left)
     }
 
     fn complete(&self, snapshot: Arc<Value>, now_ms: UnixMs) -> (u64, Vec<Ticket>) {
@@ -89,8 +124,18 @@ impl Default for HealthStore {
     }
 }
 
-/// Starts a refresh unless one is under way.
+/// Starts a refresh, at once or when the last one is a second old.
 pub fn refresh_soon(cx: &Arc<Ctx>) {
+    match cx.health.spacing(cx.clock.now()) {
+        Some(Duration::ZERO) => refresh(cx, None),
+        Some(left) => drop(cx.timer.arm(left, Due::HealthSoon)),
+        None => {}
+    }
+}
+
+/// Starts the refresh that was armed.
+pub fn refresh_armed(cx: &Arc<Ctx>) {
+    cx.health.lock().is_armed = false;
     refresh(cx, None);
 }
 
@@ -100,7 +145,7 @@ pub fn refresh_then(cx: &Arc<Ctx>, ticket: Ticket) {
 }
 
 fn refresh(cx: &Arc<Ctx>, ticket: Option<Ticket>) {
-    if !cx.health.join(ticket) {
+    if !cx.health.join(ticket, cx.clock.now()) {
         return;
     }
     let job_cx = cx.clone();
@@ -111,7 +156,7 @@ fn refresh(cx: &Arc<Ctx>, ticket: Option<Ticket>) {
         std::mem::forget(guard);
         let (version, waiting) = job_cx.health.complete(snapshot.clone(), job_cx.clock.now_ms());
         let presence_version = job_cx.presence.version();
-        events::broadcast(&job_cx.net, events::HEALTH, &*snapshot, Some((presence_version, version)));
+        nodes::broadcast(&job_cx, events::HEALTH, &*snapshot, Some((presence_version, version)), None);
         for ticket in waiting {
             ticket.finish(Ok((*snapshot).clone()));
         }
@@ -130,7 +175,18 @@ impl Drop for GiveUp<'_> {
     }
 }
 
-/// Makes a snapshot. Channels come with their own work; none is configured in this version.
+/// Returns the health of a channel: that of its preferred account, and each account's.
+fn channel_health(cx: &Ctx, config: &Config, channel: &dyn Channel) -> Value {
+    let at = cx.channels_at(config);
+    let accounts = channel.accounts(&at);
+    let by_id: Map<String, Value> =
+        accounts.iter().map(|account| (account.id.clone(), channel.health(&at, account))).collect();
+    let mut health = channel.health(&at, &channel.default_account(&at));
+    health["accounts"] = by_id.into();
+    health
+}
+
+/// Makes a snapshot.
 fn make(cx: &Ctx) -> Value {
     let started = cx.clock.now();
     let config = cx.config.get();
@@ -156,14 +212,15 @@ fn make(cx: &Ctx) -> Value {
         }
         agents.push(row);
     }
+    let channels = channels::active(&cx.channels_at(&config));
     let took = cx.clock.now().saturating_duration_since(started);
     json!({
         "ok": true,
         "ts": now_ms,
         "durationMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "channels": {},
-        "channelOrder": [],
-        "channelLabels": {},
+        "channels": channels.iter().map(|it| (it.info().id.to_owned(), channel_health(cx, &config, *it))).collect::<Map<_, _>>(),
+        "channelOrder": channels.iter().map(|it| it.info().id).collect::<Vec<_>>(),
+        "channelLabels": channels.iter().map(|it| (it.info().id.to_owned(), it.info().label.into())).collect::<Map<_, _>>(),
         "heartbeatSeconds": heartbeat_seconds,
         "defaultAgentId": default_agent.as_str(),
         "agents": agents,

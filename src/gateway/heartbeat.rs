@@ -1,17 +1,42 @@
-//! What the configuration says about heartbeats, as `health` and `status` show it. Running them is not here.
+//! Heartbeats: what the configuration says of them, who asks for one, and the run (agent.md §17).
+//!
+//! Owns the wishes under way, the switch of `set-heartbeats` and the last heartbeat. Runs on frame workers; the run itself
+//! is a job like any other. Not here: the rules (`heartbeat`), delivery to chats (no channel is connected yet).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::ctx::Ctx;
-use crate::agent::session::normalize_agent_id;
-use crate::base::ids::AgentId;
+use super::events;
+use super::start_run::{self, Start};
+use super::work::Due;
+use crate::agent::run::{RunError, RunOutcome, RunRequest};
+use crate::agent::session::{self, normalize_agent_id};
+use crate::agent::workspace;
+use crate::base::clock::UnixMs;
+use crate::base::fs::read_text_capped;
+use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::rng::uuid;
+use crate::base::text::ellipsize;
 use crate::config::types::{Config, Heartbeat};
+use crate::heartbeat::{self, ActiveHours, Report};
 
 /// The prompt when none is configured.
 const PROMPT: &str = "Read HEARTBEAT.md if it exists in the workspace and follow it. Do not repeat tasks of earlier \
                       conversations. If nothing needs attention, reply HEARTBEAT_OK.";
+/// How long a wish waits for others.
+const COALESCE: Duration = Duration::from_millis(250);
+/// Wishes that may join; one more is told that it was skipped.
+const WISHES_MAX: usize = 1000;
+/// Longest preview of an answer, in characters.
+const PREVIEW_CHARS_MAX: usize = 200;
+/// Why the clock asks.
+const INTERVAL: &str = "interval";
+const EMPTY_FILE: &str = "empty-heartbeat-file";
 
 /// One agent's heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +51,7 @@ pub struct Settings {
     target: String,
     model: Option<String>,
     ack_max_chars: u64,
+    hours: Option<ActiveHours>,
 }
 
 impl Settings {
@@ -48,10 +74,9 @@ impl Settings {
 
 /// Returns an agent's settings. Only the default agent has a heartbeat unless some entry of the list names its own.
 pub fn settings(config: &Config, agent: &AgentId) -> Settings {
-    let own = |id: &AgentId| config.agents.list.iter().find(|entry| normalize_agent_id(&entry.id) == *id);
     let has_own = config.agents.list.iter().any(|entry| entry.heartbeat.is_some());
-    let entry = own(agent).and_then(|entry| entry.heartbeat.as_ref());
-    let is_enabled = if has_own { entry.is_some() } else { *agent == crate::agent::session::default_agent(config) };
+    let entry = agent_heartbeat(config, agent);
+    let is_enabled = if has_own { entry.is_some() } else { *agent == session::default_agent(config) };
     let defaults = Heartbeat::default();
     let base = config.agents.defaults.heartbeat.as_ref().unwrap_or(&defaults);
     let entry = entry.unwrap_or(&defaults);
@@ -66,7 +91,20 @@ pub fn settings(config: &Config, agent: &AgentId) -> Settings {
         target: text(&entry.target, &base.target).unwrap_or_else(|| "last".to_owned()),
         model: text(&entry.model, &base.model),
         ack_max_chars: entry.ack_max_chars.or(base.ack_max_chars).unwrap_or(300),
+        hours: entry.active_hours.as_ref().or(base.active_hours.as_ref()).and_then(|hours| {
+            let zone = match hours.timezone.as_deref().map(str::trim) {
+                None | Some("" | "user") => config.agents.defaults.user_timezone.as_deref(),
+                Some("local") => None,
+                zone => zone,
+            };
+            ActiveHours::parse(hours.start.as_deref(), hours.end.as_deref(), zone)
+        }),
     }
+}
+
+fn agent_heartbeat<'a>(config: &'a Config, agent: &AgentId) -> Option<&'a Heartbeat> {
+    let entry = config.agents.list.iter().find(|entry| normalize_agent_id(&entry.id) == *agent);
+    entry.and_then(|entry| entry.heartbeat.as_ref())
 }
 
 /// Parses `<number>(ms|s|m|h|d)`, no unit = minutes, in any case.
@@ -96,16 +134,232 @@ pub enum HeartbeatOutcome {
     Failed(String),
 }
 
+type Done = Box<dyn FnOnce(&Arc<Ctx>, HeartbeatOutcome) + Send>;
+
+/// A wish that waits for others to join it.
+#[derive(Default)]
+struct Wish {
+    /// The first one's.
+    reason: String,
+    done: Vec<Done>,
+}
+
+#[derive(Default)]
+struct State {
+    wishes: HashMap<AgentId, Wish>,
+    /// The event of the last heartbeat.
+    last: Option<Value>,
+    /// Counts schedules; timers of an older one do nothing.
+    schedule: u64,
+}
+
+/// The switch, the wishes and the last heartbeat. Any thread; one leaf lock.
+#[derive(Default)]
+pub struct Heartbeats {
+    is_off: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl Heartbeats {
+    /// Switches all heartbeats on or off, until the process ends.
+    pub fn switch(&self, is_on: bool) {
+        self.is_off.store(!is_on, Ordering::Relaxed);
+    }
+
+    /// Returns the event of the last heartbeat.
+    pub fn last(&self) -> Option<Value> {
+        self.lock().last.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Asks for a heartbeat of an agent, soon; wishes that come together are one heartbeat. `done` hears what came of it, on
-/// any thread.
+/// any thread; it is dropped uncalled when the gateway stops first.
 pub fn request(
     cx: &Arc<Ctx>,
     agent: &AgentId,
     reason: &str,
     done: impl FnOnce(&Arc<Ctx>, HeartbeatOutcome) + Send + 'static,
 ) {
-    log::debug!(target: "gateway/heartbeat", "heartbeat asked for agent={agent} reason={reason}");
-    done(cx, HeartbeatOutcome::Skipped("disabled".to_owned()));
+    let mut state = cx.heartbeats.lock();
+    let is_first = !state.wishes.contains_key(agent);
+    let wish = state.wishes.entry(agent.clone()).or_default();
+    if is_first {
+        wish.reason = reason.to_owned();
+    }
+    if wish.done.len() >= WISHES_MAX {
+        drop(state);
+        return done(cx, HeartbeatOutcome::Skipped("requests-in-flight".to_owned()));
+    }
+    wish.done.push(Box::new(done));
+    drop(state);
+    if is_first {
+        cx.timer.arm(COALESCE, Due::Heartbeat { agent: agent.clone() });
+    }
+}
+
+/// Plans the heartbeats of all agents anew: at the start, and when the configuration changed.
+pub fn schedule(cx: &Ctx) {
+    let schedule = {
+        let mut state = cx.heartbeats.lock();
+        state.schedule += 1;
+        state.schedule
+    };
+    let config = cx.config.get();
+    for agent in session::agent_ids(&config) {
+        if let Some(every_ms) = settings(&config, &agent).every_ms {
+            cx.timer.arm(Duration::from_millis(every_ms), Due::HeartbeatInterval { agent, schedule });
+        }
+    }
+}
+
+/// An agent's interval is over.
+pub fn interval(cx: &Arc<Ctx>, agent: AgentId, schedule: u64) {
+    if cx.heartbeats.lock().schedule != schedule {
+        return;
+    }
+    let Some(every_ms) = settings(&cx.config.get(), &agent).every_ms else { return };
+    cx.timer.arm(Duration::from_millis(every_ms), Due::HeartbeatInterval { agent: agent.clone(), schedule });
+    request(cx, &agent, INTERVAL, |_, _| ());
+}
+
+/// Grants what was wished for.
+pub fn due(cx: &Arc<Ctx>, agent: &AgentId) {
+    let Some(Wish { reason, done }) = cx.heartbeats.lock().wishes.remove(agent) else { return };
+    let config = cx.config.get();
+    let settings = settings(&config, agent);
+    let key = heartbeat_session(&config, agent);
+    let is_interval = reason == INTERVAL;
+    if let Some(why) = refusal(cx, &config, agent, &settings, &key, is_interval) {
+        log::debug!(target: "gateway/heartbeat", "heartbeat skipped agent={agent} reason={reason}: {why}");
+        if why == EMPTY_FILE {
+            let event = json!({"status": "skipped", "reason": why, "durationMs": 0});
+            publish(cx, event);
+        }
+        return settle(cx, done, &HeartbeatOutcome::Skipped(why.to_owned()));
+    }
+    run(cx, agent, &key, settings, reason, done);
+}
+
+fn settle(cx: &Arc<Ctx>, done: Vec<Done>, outcome: &HeartbeatOutcome) {
+    for done in done {
+        done(cx, outcome.clone());
+    }
+}
+
+/// Returns where an agent's heartbeats take place; another agent's session is not it.
+fn heartbeat_session(config: &Config, agent: &AgentId) -> SessionKey {
+    let own = agent_heartbeat(config, agent).and_then(|heartbeat| heartbeat.session.as_deref());
+    let named = own.or(config.agents.defaults.heartbeat.as_ref().and_then(|heartbeat| heartbeat.session.as_deref()));
+    let key = named.map(|named| session::canonical_key(config, named, Some(agent)));
+    key.filter(|key| session::agent_of_key(config, key) == *agent).unwrap_or_else(|| session::main_key(config, agent))
+}
+
+/// Says why an agent is left alone, if it is.
+fn refusal(
+    cx: &Ctx,
+    config: &Config,
+    agent: &AgentId,
+    settings: &Settings,
+    key: &SessionKey,
+    is_interval: bool,
+) -> Option<&'static str> {
+    if cx.heartbeats.is_off.load(Ordering::Relaxed) || settings.every_ms.is_none() {
+        return Some("disabled");
+    }
+    if settings.hours.as_ref().is_some_and(|hours| !hours.contains(cx.clock.now_ms())) {
+        return Some("quiet-hours");
+    }
+    // Whoever asks for one by name waits in the lane; the clock does not pile up work behind a busy agent.
+    if is_interval && cx.jobs.depth("main") > 0 {
+        return Some("requests-in-flight");
+    }
+    // The original leaves the agent alone here also when it was called, so that nothing that waits for it is ever read
+    // in a fresh workspace.
+    let file = workspace::dir(config, &cx.paths, agent).join("HEARTBEAT.md");
+    let text = read_text_capped(&file, workspace::FILE_BYTES_MAX).ok().flatten();
+    let asks_for_nothing = text.is_some_and(|text| heartbeat::is_empty_file(&text));
+    (is_interval && asks_for_nothing && cx.system_events.peek(key).is_empty()).then_some(EMPTY_FILE)
+}
+
+fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, reason: String, done: Vec<Done>) {
+    let before = cx.sessions.entry(key).map(|entry| entry.updated_at);
+    let started_ms = cx.clock.now_ms();
+    let request = RunRequest {
+        run_id: RunId::new(format!("heartbeat-{}", uuid(&*cx.rng))),
+        session_key: key.clone(),
+        agent_id: agent.clone(),
+        session_id: None,
+        message: settings.prompt.clone(),
+        images: Vec::new(),
+        prefix_lines: Vec::new(),
+        thinking: None,
+        extra_system_prompt: None,
+        channel: "webchat".to_owned(),
+        timeout: None,
+    };
+    let start = Start { request, echo: Some(key.as_str().to_owned()), is_chat: false, takes_system_events: true };
+    let key = key.clone();
+    let finish = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {
+        let duration_ms = cx.clock.now_ms().saturating_sub(started_ms);
+        let outcome = match result {
+            Ok(outcome) => {
+                publish(cx, told(&outcome, &settings, &reason, duration_ms));
+                // A heartbeat alone keeps no session alive.
+                restore(cx, &key, before);
+                HeartbeatOutcome::Ran
+            }
+            Err(error) => {
+                publish(
+                    cx,
+                    json!({
+                        "status": "failed", "reason": error.message, "durationMs": duration_ms, "indicatorType": "error",
+                    }),
+                );
+                HeartbeatOutcome::Failed(error.message)
+            }
+        };
+        settle(cx, done, &outcome);
+    };
+    start_run::start(cx, start, Box::new(finish));
+}
+
+/// Words what an agent answered. There is no channel yet that could carry it further than the session itself.
+fn told(outcome: &RunOutcome, settings: &Settings, reason: &str, duration_ms: u64) -> Value {
+    // The last text that says something is the answer.
+    let answer = outcome.texts.iter().rev().find(|text| !text.trim().is_empty()).map_or("", String::as_str);
+    let ack_chars_max = usize::try_from(settings.ack_max_chars).unwrap_or(usize::MAX);
+    match heartbeat::report(answer, ack_chars_max) {
+        Report::Text(text) => {
+            let why = if settings.target == "none" { "target-none" } else { "no-target" };
+            json!({
+                "status": "skipped", "reason": why, "preview": ellipsize(&text, PREVIEW_CHARS_MAX),
+                "durationMs": duration_ms, "hasMedia": false,
+            })
+        }
+        report => {
+            let status = if report == Report::Empty { "ok-empty" } else { "ok-token" };
+            json!({"status": status, "reason": reason, "durationMs": duration_ms, "silent": true, "indicatorType": "ok"})
+        }
+    }
+}
+
+fn restore(cx: &Ctx, key: &SessionKey, before: Option<UnixMs>) {
+    let Some(before) = before.filter(|before| *before > 0) else { return };
+    if let Err(error) = cx.sessions.update(key, |entry| entry.updated_at = before) {
+        log::warn!(target: "gateway/heartbeat", "cannot restore the age of {key}: {error}");
+    }
+}
+
+fn publish(cx: &Ctx, mut event: Value) {
+    if let Value::Object(event) = &mut event {
+        event.shift_insert(0, "ts".to_owned(), cx.clock.now_ms().into());
+    }
+    events::broadcast(&cx.net, events::HEARTBEAT, &event, None);
+    cx.heartbeats.lock().last = Some(event);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod chat;
 mod config;
 mod cron;
 mod devices;
+mod node_pair;
 mod nodes;
 mod sessions;
 mod skills;
@@ -20,6 +21,8 @@ mod usage;
 mod wizard;
 
 use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
 
 use super::ctx::Ctx;
 use super::dispatch::{Call, Reply};
@@ -59,6 +62,8 @@ pub struct Method {
     pub access: Access,
     /// Schema definition of its parameters; `None` takes any object.
     pub definition: Option<&'static str>,
+    /// Puts parameters in order before they are judged, for what clients are known to send.
+    pub prepare: Option<fn(&mut Value)>,
     /// Where it runs.
     pub place: Place,
     /// Handled but not advertised; the order below must not list it.
@@ -68,13 +73,15 @@ pub struct Method {
     pub handler: fn(&Arc<Ctx>, Call) -> Result<Reply, ErrorShape>,
 }
 
-/// Declares rows: `"name" Access Params handler [on lane] [hidden]`; `Any` takes unvalidated parameters.
+/// Declares rows: `"name" Access Params handler [on lane] [via prepare] [, hidden]`; `Any` takes unvalidated
+/// parameters.
 macro_rules! methods {
-    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(, $hidden:ident)?;)*) => {
+    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(via $prepare:ident)? $(, $hidden:ident)?;)*) => {
         &[$($crate::gateway::methods::Method {
             name: $name,
             access: $crate::gateway::methods::Access::$access,
             definition: $crate::gateway::methods::definition_of(stringify!($params)),
+            prepare: methods!(@prepare $($prepare)?),
             place: methods!(@place $($lane)?),
             #[cfg(test)]
             is_hidden: methods!(@hidden $($hidden)?),
@@ -84,6 +91,8 @@ macro_rules! methods {
             },
         }),*]
     };
+    (@prepare) => { None };
+    (@prepare $prepare:ident) => { Some($prepare) };
     (@place) => { $crate::gateway::methods::Place::Frame };
     (@place $lane:ident) => { $crate::gateway::methods::Place::Lane(stringify!($lane)) };
     (@hidden) => { false };
@@ -92,13 +101,13 @@ macro_rules! methods {
 use methods;
 
 /// Parameters that no schema judges: the handler reads what it knows.
-type Any = serde_json::Value;
+type Any = Value;
 
 const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
 }
 
-const FAMILIES: [&[Method]; 15] = [
+const FAMILIES: [&[Method]; 16] = [
     agent::METHODS,
     approvals::METHODS,
     channels::METHODS,
@@ -106,6 +115,7 @@ const FAMILIES: [&[Method]; 15] = [
     config::METHODS,
     cron::METHODS,
     devices::METHODS,
+    node_pair::METHODS,
     nodes::METHODS,
     sessions::METHODS,
     skills::METHODS,
@@ -207,10 +217,10 @@ pub fn find(name: &str) -> Option<&'static Method> {
 }
 
 /// Returns the names for `hello-ok.features.methods`.
-pub fn advertised() -> &'static [&'static str] {
+pub fn advertised(has_web_login: bool) -> impl Iterator<Item = &'static str> {
     static ADVERTISED: LazyLock<Vec<&str>> =
         LazyLock::new(|| ORDER.into_iter().filter(|name| find(name).is_some()).collect());
-    &ADVERTISED
+    ADVERTISED.iter().copied().filter(move |name| has_web_login || !name.starts_with("web.login."))
 }
 
 #[cfg(test)]
@@ -222,7 +232,7 @@ mod tests {
     fn the_order_lists_every_advertised_row_once() {
         let mut rows: Vec<&str> =
             FAMILIES.iter().flat_map(|family| family.iter()).filter(|row| !row.is_hidden).map(|row| row.name).collect();
-        let mut order = advertised().to_vec();
+        let mut order: Vec<&str> = advertised(true).collect();
         rows.sort_unstable();
         order.sort_unstable();
         assert_eq!(rows, order);

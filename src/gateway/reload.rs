@@ -67,6 +67,7 @@ pub fn apply(cx: &Arc<Ctx>, change: Change) -> Applied {
             for (lane, width) in lane_caps(&config) {
                 cx.jobs.set_cap(&lane, width);
             }
+            super::heartbeat::schedule(cx);
             if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
                 cron::reload(cx);
             }

@@ -85,6 +85,11 @@ impl Runs {
         self.lock().active.get(run).cloned()
     }
 
+    /// Returns every active run.
+    pub fn all(&self) -> Vec<(RunId, Active)> {
+        self.lock().active.iter().map(|(run, active)| (run.clone(), active.clone())).collect()
+    }
+
     /// Returns the active chat runs of a session.
     pub fn chats_of(&self, session: &SessionKey) -> Vec<RunId> {
         let state = self.lock();

@@ -16,6 +16,7 @@ use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::iso_utc;
 use crate::base::ids::{RunId, SessionKey};
+use crate::work::lanes::LaneName;
 
 /// A run to be started.
 pub struct Start {
@@ -36,12 +37,17 @@ pub type Settled = Box<dyn FnOnce(&Arc<Ctx>, Result<RunOutcome, RunError>) + Sen
 ///
 /// `settled` is called exactly once, also when the run cannot be started.
 pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
-    let lanes = vec![format!("session:{}", start.request.session_key), "main".to_owned()];
+    let lanes = vec![lane_of(&start.request.session_key), "main".to_owned()];
     let Some(ready) = Ready::register(cx, start, settled) else { return };
     let run = ready.run.clone();
     if let Err(error) = cx.jobs.submit(lanes, move || ready.go()) {
         log::warn!(target: "gateway", "run {run} was not started: {error}");
     }
+}
+
+/// Returns the lane in which everything happens that must not meet a run of the session.
+pub fn lane_of(session: &SessionKey) -> LaneName {
+    format!("session:{session}")
 }
 
 /// Carries a run out on this thread, a job's that holds the session's lane.

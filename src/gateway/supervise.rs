@@ -3,6 +3,8 @@
 //! Runs on `main`. Owns the lock file, the signals thread and the inbox through which everybody asks main to act. Not
 //! here: what a gateway consists of (`boot`).
 
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +13,8 @@ use signal_hook::consts::{SIGALRM, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::boot::{self, Carried, Gateway, PortInUse, StopKind};
-use super::reload::{Applied, Change};
+use super::lifecycle::Ask;
+use super::reload::Applied;
 use super::{RunOptions, dev, force, lock};
 use crate::base::clock::SystemClock;
 use crate::base::thread::{self, Joiner};
@@ -30,8 +33,8 @@ const STOP_SECONDS_MAX: u32 = 5;
 enum Control {
     /// A signal came.
     Signal(i32),
-    /// The configuration file has a new, valid content.
-    Changed(Change),
+    /// The gateway of this start asks for something.
+    Asked(u64, Ask),
 }
 
 /// Runs a gateway until it is told to stop; returns the exit code.
@@ -65,39 +68,60 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
     }
     mode_gate(&options, &snapshot)?;
     boot::resolve_auth(&options, &snapshot.typed).map_err(|error| with_hints(&error.to_string(), &snapshot))?;
-    let _lock = take_lock(&paths)?;
+    let mut lock = take_lock(&paths)?;
     let (sender, inbox) = bounded(INBOX_MAX);
     let signals = SignalThread::start(sender.clone()).map_err(|error| start_error(&error.into(), &paths))?;
     let carried = Carried::new();
+    let mut start = 0;
     loop {
-        let changes = sender.clone();
-        let gateway = Gateway::start(&options, snapshot, &carried, move |change| {
-            // Main takes what is queued within milliseconds; if it cannot, it is stopping.
-            if changes.try_send(Control::Changed(change)).is_err() {
-                log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
-            }
-        })
-        .map_err(|error| start_error(&error, &paths))?;
-        let kind = wait(&gateway, &inbox);
+        let asks = sender.clone();
+        let ask = Arc::new(move |ask| asks.try_send(Control::Asked(start, ask)).is_ok());
+        let gateway = Gateway::start(&options, snapshot, &carried, ask).map_err(|error| start_error(&error, &paths))?;
+        let next = wait(&gateway, &inbox, start);
         signals.limit_stop(STOP_SECONDS_MAX);
-        gateway.stop(kind);
-        if kind == StopKind::Stop {
+        if matches!(next, Next::End) {
+            gateway.stop(StopKind::Stop);
             return Ok(());
         }
+        gateway.stop(StopKind::Restart);
+        // Before another program gets this process, which would inherit the alarm.
         signals.limit_stop(0);
+        if let Next::Program(program) = next {
+            drop(lock);
+            let error = exec(&program);
+            log::error!(target: "gateway", "cannot run {}: {error}; going on as before", program.display());
+            lock = take_lock(&paths)?;
+        }
         snapshot = load_valid(&paths)?;
         start_logging(&snapshot.typed, &paths, &options);
+        start += 1;
     }
 }
 
+/// Puts another program in this one's place, with its arguments and its process; returns why it cannot.
+fn exec(program: &Path) -> std::io::Error {
+    log::logger().flush();
+    std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
+}
+
+/// What follows a gateway.
+enum Next {
+    /// Nothing.
+    End,
+    /// The next start.
+    Again,
+    /// Another program.
+    Program(PathBuf),
+}
+
 /// Waits until the gateway is to stop or start anew.
-fn wait(gateway: &Gateway, inbox: &Receiver<Control>) -> StopKind {
+fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64) -> Next {
     // Main itself holds a sender, so the channel cannot close.
     while let Ok(control) = inbox.recv() {
         match control {
             Control::Signal(SIGUSR1) if gateway.may_restart_by_signal() => {
                 log::info!(target: "gateway", "received SIGUSR1; restarting");
-                return StopKind::Restart;
+                return Next::Again;
             }
             Control::Signal(SIGUSR1) => log::warn!(
                 target: "gateway",
@@ -105,16 +129,24 @@ fn wait(gateway: &Gateway, inbox: &Receiver<Control>) -> StopKind {
             ),
             Control::Signal(signal) => {
                 log::info!(target: "gateway", "received {}; shutting down", signal_name(signal));
-                return StopKind::Stop;
+                return Next::End;
             }
-            Control::Changed(change) => {
-                if let Applied::NeedsRestart(_) = gateway.reload(change) {
-                    return StopKind::Restart;
+            // Asked by a gateway that is gone: this one began with what it asked for.
+            Control::Asked(from, _) if from != start => {}
+            Control::Asked(_, Ask::Restart(program)) => {
+                log::info!(target: "gateway", "restarting as asked");
+                return program.map_or(Next::Again, Next::Program);
+            }
+            Control::Asked(_, Ask::Reload(change)) => match gateway.reload(change) {
+                Applied::NeedsRestart(_) if gateway.is_restarting() => {
+                    log::info!(target: "gateway/reload", "the change waits for the restart that is coming anyway");
                 }
-            }
+                Applied::NeedsRestart(_) => return Next::Again,
+                Applied::InPlace => {}
+            },
         }
     }
-    StopKind::Stop
+    Next::End
 }
 
 fn load_valid(paths: &Paths) -> Result<Snapshot, String> {

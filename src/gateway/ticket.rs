@@ -3,6 +3,8 @@
 //! Every request gets exactly one final response: a ticket dropped unanswered (panic, cancel, shutdown) answers
 //! UNAVAILABLE by itself.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::Value;
 
 use crate::base::ids::ConnId;
@@ -79,6 +81,22 @@ impl Ticket {
     /// Gives the duty up without an answer: somebody else's response stands for this one.
     pub fn forget(mut self) {
         self.is_answered = true;
+    }
+}
+
+/// A ticket that a job takes up when its turn comes, unless the job's deadline was there first. One of them answers.
+#[derive(Debug, Clone)]
+pub struct SharedTicket(Arc<Mutex<Option<Ticket>>>);
+
+impl SharedTicket {
+    /// Shares a ticket.
+    pub fn new(ticket: Ticket) -> Self {
+        Self(Arc::new(Mutex::new(Some(ticket))))
+    }
+
+    /// Takes the ticket; `None` when the other one has it.
+    pub fn take(&self) -> Option<Ticket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -2,19 +2,22 @@
 //!
 //! Runs on frame workers. Timer entries that repeat arm themselves again here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, Role};
 use super::ctx::Ctx;
-use super::{connect, cron, dispatch, events, health, http};
-use crate::base::ids::RunId;
+use super::ticket::SharedTicket;
+use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
+use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
 use crate::protocol::TICK_INTERVAL_MS;
+use crate::protocol::error::ErrorShape;
 
 /// Interval of the periodic health refresh.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
@@ -39,10 +42,23 @@ pub enum Due {
     Tick,
     /// Periodic health refresh.
     Health,
+    /// A health refresh that was asked for right after another one.
+    HealthSoon,
     /// Caches are swept.
     Sweep,
     /// The start, or a run, has been over for a moment.
     Settled,
+    /// A client asked for a restart.
+    Restart,
+    /// What somebody asked for has not begun in time.
+    Overdue {
+        /// Who waits, if nobody took it up meanwhile.
+        ticket: SharedTicket,
+        /// What to answer.
+        error: ErrorShape,
+    },
+    /// An audio file has been there long enough.
+    SpeechExpired(PathBuf),
     /// A cron job may be due.
     Cron {
         /// Which arming of the timer this is; older ones say nothing any more.
@@ -55,6 +71,25 @@ pub enum Due {
         /// The run it waits for.
         run: RunId,
     },
+    /// Somebody wished for a heartbeat a moment ago.
+    Heartbeat {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// An agent's heartbeat interval is over.
+    HeartbeatInterval {
+        /// Whose.
+        agent: AgentId,
+        /// Which schedule planned it.
+        schedule: u64,
+    },
+    /// A node has had its time for a command.
+    NodeInvoke {
+        /// The request.
+        id: String,
+    },
+    /// Nobody decided about a command in time.
+    ExecApproval(PendingId<String>),
 }
 
 impl From<NetEvent<Client>> for Work {
@@ -68,6 +103,7 @@ pub fn arm(cx: &Ctx) {
     cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
     cx.timer.arm(HEALTH_INTERVAL, Due::Health);
     cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    heartbeat::schedule(cx);
     arm_settled(cx);
 }
 
@@ -88,13 +124,18 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
             }
         }
         Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
-        Work::Net(NetEvent::Closed { client, .. }) => closed(cx, &client),
+        Work::Net(NetEvent::Closed { conn, client }) => closed(cx, conn, &client),
         Work::Due(due) => self::due(cx, due),
     }
 }
 
-fn closed(cx: &Ctx, client: &Client) {
+fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
+    if client.role == Role::Node {
+        nodes::disconnected(cx, conn);
+    }
+    exec_approvals::withdraw(cx, conn);
+    cx.wizards.client_gone(conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -111,26 +152,38 @@ pub fn broadcast_presence(cx: &Ctx) {
 fn due(cx: &Arc<Ctx>, due: Due) {
     match due {
         Due::Tick => {
-            events::broadcast(&cx.net, events::TICK, &json!({"ts": cx.clock.now_ms()}), None);
+            nodes::broadcast(cx, events::TICK, &json!({"ts": cx.clock.now_ms()}), None, None);
             cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
         }
         Due::Health => {
             health::refresh_soon(cx);
             cx.timer.arm(HEALTH_INTERVAL, Due::Health);
         }
+        Due::HealthSoon => health::refresh_armed(cx),
         Due::Sweep => {
             let now_ms = cx.clock.now_ms();
             cx.dedupe.sweep(now_ms);
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
+        Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
+        Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),
+        Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}
+        Due::Restart => cx.lifecycle.fire(),
+        Due::Overdue { ticket, error } => {
+            if let Some(ticket) = ticket.take() {
+                ticket.finish(Err(error));
+            }
+        }
+        Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
         Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

@@ -75,6 +75,8 @@ pub(super) struct WsConn<C> {
     pub inbox_bytes: usize,
     /// A batch is with the workers.
     pub is_out: bool,
+    /// Events that came for it while its client was being admitted.
+    pub early: Vec<Bytes>,
 }
 
 /// What a read from the socket gave.
@@ -138,6 +140,7 @@ impl<C> WsConn<C> {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             is_out: false,
+            early: Vec::new(),
         }
     }
 }

@@ -29,6 +29,8 @@ const LISTENER_TOKEN_FIRST: usize = 1;
 const CONN_TOKEN_FIRST: usize = 64;
 /// Messages taken per turn before sockets get their turn again.
 const MESSAGES_PER_TURN_MAX: usize = 256;
+/// Events that may wait for one connection while its client is admitted; admission takes microseconds.
+const EARLY_EVENTS_MAX: usize = 64;
 /// Socket reads per connection and turn.
 const READS_PER_TURN_MAX: usize = 16;
 /// Bytes of one socket read; one buffer for the whole loop.
@@ -238,6 +240,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 self.close_ws(conn, code, &reason);
             }
             LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
+            LoopMsg::Event { conns, event } => self.deliver(&conns, &event, None),
             LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
             LoopMsg::Shutdown { code, reason, within } => self.shutdown(code, &reason, within),
         }
@@ -254,37 +257,45 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         ws.audience = audience;
         ws.peer = None;
         ws.is_out = false;
+        let early = std::mem::take(&mut ws.early);
         self.unadmitted_count -= 1;
         self.send(id, frames);
+        self.send(id, early);
         self.pump(id);
     }
 
     fn broadcast(&mut self, broadcast: &Broadcast) {
         self.seq += 1;
+        let hears = |ws: &WsConn<C>| broadcast.audience == 0 || broadcast.audience & ws.audience != 0;
+        let hearers = self.conns.iter().filter_map(|(_, conn)| match &conn.phase {
+            Phase::Ws(ws) if ws.client.is_some() && hears(ws) => Some(conn.id),
+            _ => None,
+        });
+        let hearers: Vec<ConnId> = hearers.collect();
+        self.deliver(&hearers, broadcast, Some(self.seq));
+    }
+
+    /// Queues an event; who is slow misses it or is closed. For a connection whose client is just being admitted it
+    /// waits until the hello is sent.
+    fn deliver(&mut self, conns: &[ConnId], event: &Broadcast, seq: Option<u64>) {
         let mut frame = None;
-        let mut slow = Vec::new();
-        let mut touched = Vec::new();
         let over = self.limits.outbox_event_bytes_max;
-        for (_, conn) in &mut self.conns {
-            let Phase::Ws(ws) = &conn.phase else { continue };
-            if ws.client.is_none() || (broadcast.audience != 0 && broadcast.audience & ws.audience == 0) {
-                continue;
-            }
-            if conn.outbox.len_bytes() > over {
-                if !broadcast.drop_if_slow {
-                    slow.push(conn.id);
+        for &id in conns {
+            let Some(conn) = self.get(id) else { continue };
+            let Phase::Ws(ws) = &mut conn.phase else { continue };
+            if ws.client.is_none() {
+                if ws.early.len() < EARLY_EVENTS_MAX {
+                    ws.early.push(text_frame(&event_text(event, seq)));
                 }
                 continue;
             }
-            conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(broadcast, self.seq))).clone());
-            touched.push(conn.id);
-        }
-        for id in slow {
-            log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", broadcast.event);
-            self.close_ws(id, 1008, "slow consumer");
-        }
-        for id in touched {
-            self.flush(id);
+            if conn.outbox.len_bytes() <= over {
+                conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(event, seq))).clone());
+                self.flush(id);
+            } else if !event.drop_if_slow {
+                log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", event.event);
+                self.close_ws(id, 1008, "slow consumer");
+            }
         }
     }
 
@@ -850,8 +861,9 @@ fn key_of(id: ConnId) -> usize {
 }
 
 /// Splices the sequence number into an event.
-fn event_text(broadcast: &Broadcast, seq: u64) -> String {
+fn event_text(broadcast: &Broadcast, seq: Option<u64>) -> String {
     let Broadcast { event, payload, state_version, .. } = broadcast;
+    let Some(seq) = seq else { return format!(r#"{{"type":"event","event":"{event}","payload":{payload}}}"#) };
     let version = match state_version {
         Some((presence, health)) => format!(r#","stateVersion":{{"presence":{presence},"health":{health}}}"#),
         None => String::new(),

@@ -63,22 +63,32 @@ impl Fetch {
     /// # Errors
     /// See [`FetchError`]; an answer of any status is no error.
     pub fn post_json(&self, url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Answer, FetchError> {
-        if self.cancel.is_cancelled() {
-            return Err(FetchError::Cancelled);
-        }
-        let left = self.cancel.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut request =
-            self.agent.post(url).config().timeout_global(left).build().header("content-type", "application/json");
+        let mut request = self.agent.post(url).config().timeout_global(self.time_left()?).build();
+        request = request.header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = request.send(body).map_err(|error| self.failure(&error))?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let content_type = header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let content_type = content_type.to_ascii_lowercase();
-        let retry_after = retry_after(header("retry-after-ms"), header("retry-after"));
-        let status = response.status().as_u16();
-        Ok(Answer { status, content_type, retry_after, body: Box::new(response.into_body().into_reader()) })
+        request.send(body).map(answer).map_err(|error| self.failure(&error))
+    }
+
+    /// Gets a document or file; redirections are followed.
+    ///
+    /// # Errors
+    /// As [`Fetch::post_json`].
+    pub fn get(&self, url: &str, headers: &[(String, String)]) -> Result<Answer, FetchError> {
+        let mut request = self.agent.get(url).config().timeout_global(self.time_left()?).build();
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.call().map(answer).map_err(|error| self.failure(&error))
+    }
+
+    /// Returns how long a request may take; fails when none may be made any more.
+    fn time_left(&self) -> Result<Option<Duration>, FetchError> {
+        if self.cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        Ok(self.cancel.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now())))
     }
 
     /// Tells a failed read of a body apart from a stop.
@@ -104,6 +114,15 @@ impl Fetch {
             other => other.to_string(),
         })
     }
+}
+
+fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let content_type = header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let content_type = content_type.to_ascii_lowercase();
+    let retry_after = retry_after(header("retry-after-ms"), header("retry-after"));
+    let status = response.status().as_u16();
+    Answer { status, content_type, retry_after, body: Box::new(response.into_body().into_reader()) }
 }
 
 fn retry_after(milliseconds: Option<&str>, seconds: Option<&str>) -> Option<Duration> {

@@ -65,7 +65,7 @@ pub enum NetEvent<C> {
     },
 }
 
-/// An event for many clients. Serialised once; the loop splices in `seq`.
+/// An event for many clients, or for chosen ones. Serialised once; the loop splices in `seq`.
 #[derive(Debug, Clone)]
 pub struct Broadcast {
     /// Event name.
@@ -121,6 +121,13 @@ pub enum LoopMsg<C> {
     },
     /// An event for many.
     Broadcast(Broadcast),
+    /// An event for these connections alone, without `seq`; its audience is not asked.
+    Event {
+        /// To whom; connections that are gone are left out.
+        conns: Vec<ConnId>,
+        /// The event.
+        event: Broadcast,
+    },
     /// An encoded HTTP response.
     HttpReply {
         /// To whom.

@@ -14,6 +14,8 @@ pub enum ErrorCode {
     InvalidRequest,
     /// The request is right but cannot be served now.
     Unavailable,
+    /// The channel's account has no credentials.
+    NotLinked,
     /// The device is unknown or waits for approval (only at connect).
     NotPaired,
     /// A deadline ended the run.
@@ -48,6 +50,13 @@ impl ErrorShape {
     /// The request cannot be served.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Unavailable, message)
+    }
+
+    /// The channel's account must be linked first.
+    ///
+    /// The original has the code and never uses it; a client can act on it where UNAVAILABLE says nothing.
+    pub fn not_linked(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotLinked, message)
     }
 
     /// A deadline ended the run.

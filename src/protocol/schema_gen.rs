@@ -6,12 +6,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, nodes, sessions, skills, system, talk, wizard,
+    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, sessions, skills, system, talk,
+    wizard,
 };
 
 fn constants(values: &[&str]) -> Schema {
     let branches: Vec<Value> = values.iter().map(|value| json!({"const": value, "type": "string"})).collect();
     json_schema!({"anyOf": branches})
+}
+
+/// The schema of a text that is one of these words.
+pub(super) fn words(values: &[&str]) -> Schema {
+    constants(values)
 }
 
 pub(super) fn client_ids(_: &mut SchemaGenerator) -> Schema {
@@ -22,9 +28,42 @@ pub(super) fn client_modes(_: &mut SchemaGenerator) -> Schema {
     constants(&connect::CLIENT_MODES)
 }
 
+pub(super) fn wake_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["now", "next-heartbeat"])
+}
+
+/// The constant 1 of a versioned file.
+pub(super) fn one(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"const": 1, "type": "number"})
+}
+
+/// Marks a schema whose `null` is the wire's and not that of an `Option`.
+const KEEPS_NULL: &str = "nullable";
+
+/// A text that may be `null`: stands in for `String` where the original's schema names both.
+pub(super) struct NullableText;
+
+impl JsonSchema for NullableText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NullableText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "null"}], KEEPS_NULL: true})
+    }
+}
+
+pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["local", "remote"])
+}
+
 /// A text that may be null, and is then something else than absent.
 pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], NULLABLE: true})
+    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], KEEPS_NULL: true})
 }
 
 /// `last` or a channel's id.
@@ -44,6 +83,7 @@ fn generate() -> Value {
         config::define,
         cron::define,
         devices::define,
+        node_pair::define,
         nodes::define,
         sessions::define,
         skills::define,
@@ -86,14 +126,12 @@ pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
-/// Marks a schema whose `null` is the wire's and stays.
-const NULLABLE: &str = "x-nullable";
-
-/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent.
+/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent, also as its
+/// default.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
-            if object.remove(NULLABLE).is_none()
+            if object.remove(KEEPS_NULL).is_none()
                 && let Some(Value::Array(branches)) = object.get("anyOf")
                 && let [only, Value::Object(null)] = branches.as_slice()
                 && null.get("type") == Some(&json!("null"))
@@ -113,14 +151,23 @@ fn clean(schema: &mut Value) {
             }
             if let Some(Value::Array(types)) = object.get("type") {
                 let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
-                if let [single] = kept.as_slice() {
-                    object.insert("type".into(), single.clone());
+                match kept.as_slice() {
+                    [] => drop(object.insert("type".into(), "null".into())),
+                    [single] => drop(object.insert("type".into(), single.clone())),
+                    _ => {}
                 }
             }
             if object.get("items") == Some(&json!(true)) {
                 object.insert("items".into(), json!({}));
             }
-            let is_closed = object.get("additionalProperties").is_none_or(|more| *more == json!(false));
+            // A map, as the original's schemas spell it.
+            if let Some(Value::Object(_)) = object.get("additionalProperties")
+                && let Some(values) = object.remove("additionalProperties")
+            {
+                object.insert("patternProperties".into(), json!({"^(.*)$": values}));
+            }
+            let is_map = object.contains_key("patternProperties");
+            let is_closed = !is_map && object.get("additionalProperties").is_none_or(|more| *more == json!(false));
             if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") && is_closed {
                 object.insert("properties".into(), json!({}));
             }

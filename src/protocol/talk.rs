@@ -2,4 +2,12 @@
 
 use super::params;
 
-params! {}
+params! {
+    /// Parameters of `talk.mode`.
+    pub struct TalkModeParams {
+        /// Whether talk mode is on.
+        pub enabled: bool,
+        /// What it is doing (`listening`, `speaking` …).
+        pub phase: Option<String>,
+    }
+}

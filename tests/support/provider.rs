@@ -45,7 +45,7 @@ impl Gate {
         self.shared.1.notify_all();
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         let open = self.shared.0.lock().unwrap();
         let _ = self.shared.1.wait_timeout_while(open, PATIENCE * 3, |open| !*open).unwrap();
     }

@@ -76,13 +76,19 @@ impl<'a> Replay<'a> {
     }
 
     fn check(&self, gateway: &Gateway, expected: &Value, actual: &Value) {
-        let found = differences(expected, actual, gateway.home.path(), self.ignore);
-        assert!(found.is_empty(), "{}: {}\n{}\nactual: {actual}", self.recording, head_of(expected), found.join("\n"));
+        check(self.recording, gateway, expected, actual, self.ignore);
     }
 }
 
+/// Demands that a frame is as recorded.
+#[track_caller]
+pub fn check(recording: &str, gateway: &Gateway, expected: &Value, actual: &Value, ignore: &[&str]) {
+    let found = differences(expected, actual, gateway.home.path(), ignore);
+    assert!(found.is_empty(), "{recording}: {}\n{}\nactual: {actual}", head_of(expected), found.join("\n"));
+}
+
 /// Which received frame stands for which recorded one: ids for responses; name, run, stream and phase for events.
-fn same_kind(expected: &Value, actual: &Value) -> bool {
+pub fn same_kind(expected: &Value, actual: &Value) -> bool {
     let same = |pointer: &str| expected.pointer(pointer) == actual.pointer(pointer);
     if expected["type"] == "res" {
         return same("/type") && same("/id");

@@ -18,17 +18,39 @@ pub struct Recording {
     pub sent: Vec<Value>,
     pub received: Vec<Value>,
     pub close: Option<(u16, String)>,
+    /// What second connections (a node, an approver) sent and received meanwhile.
+    pub peers: Vec<(String, Recording)>,
 }
 
 pub fn load(name: &str) -> Recording {
+    load_with(name, &[])
+}
+
+/// Loads a recording with texts replaced: ids of the recording by those of the test.
+pub fn load_with(name: &str, replace: &[(&str, &str)]) -> Recording {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(format!("{name}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let all: Value = serde_json::from_str(&text).expect("a recording is JSON");
+    let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for (from, to) in replace {
+        text = text.replace(from, to);
+    }
+    read(name, &serde_json::from_str(&text).expect("a recording is JSON"))
+}
+
+fn read(name: &str, all: &Value) -> Recording {
     let list = |key: &str| all[key].as_array().cloned().unwrap_or_default();
     let close = all["close"].as_object().map(|close| {
         (u16::try_from(close["code"].as_u64().unwrap()).unwrap(), close["reason"].as_str().unwrap().to_owned())
     });
-    Recording { name: name.to_owned(), sent: list("sent"), received: list("received"), close }
+    let peers = all["peers"].as_object().into_iter().flatten();
+    let peers = peers.map(|(peer, all)| (peer.clone(), read(&format!("{name}/{peer}"), all))).collect();
+    Recording { name: name.to_owned(), sent: list("sent"), received: list("received"), close, peers }
+}
+
+impl Recording {
+    /// The only peer.
+    pub fn peer(&self) -> &Recording {
+        &self.peers.first().expect("a recording with a peer").1
+    }
 }
 
 /// What differs, one line each.

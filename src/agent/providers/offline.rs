@@ -67,6 +67,10 @@ fn to_user(said: &str, call_id: &str) -> Reply {
     if said == commands::GREETING_PROMPT {
         return Reply::Text(format!("A new session has begun. {}", connect_hint()));
     }
+    if said.contains("HEARTBEAT_OK") {
+        // A heartbeat's prompt names its answer for «nothing to report»; nobody is there to read a hint.
+        return Reply::Text("HEARTBEAT_OK".to_owned());
+    }
     // System lines may stand before what the user typed.
     let call = said.lines().find_map(|line| line.trim().strip_prefix("!tool "));
     if let Some(call) = call {

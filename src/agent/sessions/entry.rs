@@ -67,6 +67,9 @@ pub struct Entry {
     /// allow, deny.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_policy: Option<String>,
+    /// mention, always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_activation: Option<String>,
     /// Prompt tokens of the last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,

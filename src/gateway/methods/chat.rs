@@ -159,7 +159,7 @@ fn abort(cx: &Arc<Ctx>, _call: &Call, params: ChatAbortParams) -> Result<Reply, 
 }
 
 /// Stops runs; each client hears of it before the answer.
-fn abort_runs(cx: &Ctx, runs: &[RunId], stop_reason: &str) -> Value {
+pub(super) fn abort_runs(cx: &Ctx, runs: &[RunId], stop_reason: &str) -> Value {
     let mut stopped = Vec::new();
     for run in runs {
         let seq = cx.runs.next_seq(run);

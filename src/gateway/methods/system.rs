@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Any, Method, methods};
 use crate::agent::{listing, session};
+use crate::base::text::age;
+use crate::channels;
+use crate::channels::channel::{Account, Channel, Setting};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::{health, heartbeat, work};
 use crate::logging::{self, tail};
 use crate::presence::{PresenceChange, PresenceEntry, SystemPresence};
 use crate::protocol::error::ErrorShape;
-use crate::protocol::system::LogsTailParams;
+use crate::protocol::system::{LogsTailParams, WakeMode, WakeParams};
 
 pub(super) const METHODS: &[Method] = methods! {
     "health" Read Any health;
@@ -20,6 +23,8 @@ pub(super) const METHODS: &[Method] = methods! {
     "system-presence" Read Any system_presence;
     "system-event" Admin Any system_event;
     "last-heartbeat" Read Any last_heartbeat;
+    "set-heartbeats" Admin Any set_heartbeats;
+    "wake" Write WakeParams wake;
     "logs.tail" Read LogsTailParams logs_tail on disk;
 };
 
@@ -45,12 +50,62 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape
             })
         })
         .collect();
-    Ok(Reply::Now(json!({
+    let at = cx.channels_at(&config);
+    let channels = channels::active(&at);
+    let mut status = Map::new();
+    let linkable = channels.iter().find_map(|channel| {
+        let summary = channel.summary(&at, &channel.default_account(&at));
+        let linked = summary["linked"].as_bool()?;
+        let info = channel.info();
+        Some(json!({"id": info.id, "label": info.label, "linked": linked, "authAgeMs": summary["authAgeMs"]}))
+    });
+    status.extend(linkable.map(|link| ("linkChannel".to_owned(), link)));
+    let lines: Vec<String> = channels.iter().flat_map(|channel| channel_lines(&at, *channel)).collect();
+    let rest = json!({
         "heartbeat": {"defaultAgentId": session::default_agent(&config).as_str(), "agents": agents},
-        "channelSummary": [],
+        "channelSummary": lines,
         "queuedSystemEvents": cx.system_events.peek(&cx.main_session()),
         "sessions": listing::status_sessions(&config, &cx.sessions, cx.clock.now_ms()),
-    })))
+    });
+    if let Value::Object(rest) = rest {
+        status.extend(rest);
+    }
+    Ok(Reply::Now(Value::Object(status)))
+}
+
+/// Returns what people are told of a channel: a line of its own, and one for each account that could connect.
+fn channel_lines(at: &Setting<'_>, channel: &dyn Channel) -> Vec<String> {
+    let accounts = channel.accounts(at);
+    let summary = channel.summary(at, &channel.default_account(at));
+    let word = match (summary["linked"].as_bool(), summary["configured"] == true) {
+        _ if !accounts.iter().any(Account::is_enabled) => "disabled",
+        (Some(true), _) => "linked",
+        (Some(false), _) => "not linked",
+        (None, true) => "configured",
+        (None, false) => "not configured",
+    };
+    let mut line = format!("{}: {word}", channel.info().label);
+    if let Some(e164) = summary["self"]["e164"].as_str() {
+        line.push_str(&format!(" {e164}"));
+    }
+    if let Some(age_ms) = summary["authAgeMs"].as_u64() {
+        line.push_str(&format!(" auth {}", age(age_ms)));
+    }
+    let mut lines = vec![line];
+    for account in accounts.iter().filter(|account| channel.is_configured(at, account)) {
+        let row = channel.snapshot(at, account);
+        let text = |key: &str| row[key].as_str().filter(|text| *text != "none");
+        let details = [
+            (!account.is_enabled()).then(|| "disabled".to_owned()),
+            text("dmPolicy").map(|policy| format!("dm:{policy}")),
+            text("tokenSource").map(|source| format!("token:{source}")),
+        ];
+        let details: Vec<String> = details.into_iter().flatten().collect();
+        let name = account.text("name").map(|name| format!(" ({name})")).unwrap_or_default();
+        let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+        lines.push(format!("  - {}{name}{details}", account.id));
+    }
+    lines
 }
 
 fn system_presence(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
@@ -121,9 +176,31 @@ fn presence_line(change: &PresenceChange) -> Option<String> {
     Some(parts.join(" · ")).filter(|line| !line.is_empty())
 }
 
-fn last_heartbeat(_cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
-    // No heartbeat has run: this version does not run them yet, and the original answers null until one has.
-    Ok(Reply::Now(Value::Null))
+fn last_heartbeat(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
+    Ok(Reply::Now(cx.heartbeats.last().unwrap_or(Value::Null)))
+}
+
+fn set_heartbeats(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, ErrorShape> {
+    let Some(enabled) = params["enabled"].as_bool() else {
+        return Err(ErrorShape::invalid("invalid set-heartbeats params: enabled (boolean) required"));
+    };
+    cx.heartbeats.switch(enabled);
+    Ok(Reply::Now(json!({"ok": true, "enabled": enabled})))
+}
+
+/// Leaves a line for the default agent's main session, and wakes the agent if it is to be read at once.
+fn wake(cx: &Arc<Ctx>, _call: &Call, params: WakeParams) -> Result<Reply, ErrorShape> {
+    let text = params.text.trim();
+    if text.is_empty() {
+        return Ok(Reply::Now(json!({"ok": false})));
+    }
+    let key = cx.main_session();
+    cx.system_events.push(&key, text, cx.clock.now_ms());
+    if matches!(params.mode, WakeMode::Now) {
+        let config = cx.config.get();
+        heartbeat::request(cx, &session::agent_of_key(&config, &key), "wake", |_, _| ());
+    }
+    Ok(Reply::Now(json!({"ok": true})))
 }
 
 fn logs_tail(cx: &Arc<Ctx>, _call: &Call, params: LogsTailParams) -> Result<Reply, ErrorShape> {

@@ -1,0 +1,115 @@
+//! Channels: the chat networks a gateway can speak to.
+//!
+//! [`channel::Channel`] is what the gateway knows of each; the rest of the gateway never names a network. This build
+//! knows what the configuration and the credentials on disk say of Telegram and WhatsApp; connecting them is to come,
+//! and until then every attempt to send says so. Not here: methods of the protocol (`gateway`).
+
+pub mod channel;
+mod telegram;
+mod whatsapp;
+
+use channel::{Channel, Setting};
+
+/// The channels of this build, in the order in which clients show them.
+static CHANNELS: [&dyn Channel; 2] = [&telegram::Telegram, &whatsapp::WhatsApp];
+
+/// Networks of the original that this build does not have; their configuration is kept.
+const OTHERS: [&str; 15] = [
+    "discord",
+    "googlechat",
+    "slack",
+    "signal",
+    "imessage",
+    "nostr",
+    "msteams",
+    "mattermost",
+    "nextcloud-talk",
+    "matrix",
+    "bluebubbles",
+    "line",
+    "zalo",
+    "zalouser",
+    "tlon",
+];
+
+/// Other spellings of ids.
+const ALIASES: [(&str, &str); 3] = [("imsg", "imessage"), ("google-chat", "googlechat"), ("gchat", "googlechat")];
+
+/// Where a send goes that names no channel.
+pub const DEFAULT: &str = "whatsapp";
+
+/// Returns the id that a client means, in any case and by any alias; `None` for words that name no network.
+pub fn normalize(given: &str) -> Option<&'static str> {
+    let given = given.trim().to_lowercase();
+    let given = ALIASES.iter().find(|(alias, _)| *alias == given).map_or(given.as_str(), |(_, id)| id);
+    let known = CHANNELS.iter().map(|channel| channel.info().id).chain(OTHERS);
+    known.into_iter().find(|id| *id == given)
+}
+
+/// Returns the channels that are switched on, in order: configured, and not disabled as a plugin.
+pub fn active(at: &Setting<'_>) -> Vec<&'static dyn Channel> {
+    CHANNELS.iter().copied().filter(|channel| is_active(*channel, at)).collect()
+}
+
+/// Returns a channel that is switched on.
+pub fn find(at: &Setting<'_>, id: &str) -> Option<&'static dyn Channel> {
+    CHANNELS.iter().copied().find(|channel| channel.info().id == id && is_active(*channel, at))
+}
+
+fn is_active(channel: &dyn Channel, at: &Setting<'_>) -> bool {
+    let id = channel.info().id;
+    let plugins = &at.config.tree["plugins"];
+    let lists = |key: &str| plugins[key].as_array().map(|list| list.iter().any(|entry| entry == id));
+    if plugins["enabled"] == false || lists("deny") == Some(true) || plugins["entries"][id]["enabled"] == false {
+        return false;
+    }
+    if plugins["entries"][id]["enabled"] == true {
+        return true;
+    }
+    let is_named = at.config.tree["channels"][id].as_object().is_some_and(|section| !section.is_empty());
+    (is_named || channel.has_credentials(at)) && lists("allow") != Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fs::testing::TempDir;
+    use crate::config::paths::Paths;
+    use crate::config::types::Config;
+    use serde_json::{Value, json};
+
+    fn ids(tree: Value, token: Option<&str>) -> Vec<&'static str> {
+        let dir = TempDir::new("channels");
+        let home = dir.path().display().to_string();
+        let paths = Paths::resolve(|name| (name == "HOME").then(|| home.clone()));
+        let config = Config { tree, ..Config::default() };
+        let env = |name: &str| (name == "TELEGRAM_BOT_TOKEN").then(|| token.map(str::to_owned)).flatten();
+        let at = Setting { config: &config, paths: &paths, env: &env, now_ms: 0, is_skipped: true };
+        active(&at).iter().map(|channel| channel.info().id).collect()
+    }
+
+    #[test]
+    fn channels_are_on_when_configured_and_not_disabled() {
+        assert!(ids(json!({}), None).is_empty());
+        assert_eq!(ids(json!({}), Some("t")), ["telegram"]);
+        let both = json!({"channels": {"whatsapp": {"dmPolicy": "pairing"}, "telegram": {"botToken": "x"}}});
+        assert_eq!(ids(both, None), ["telegram", "whatsapp"]);
+        assert!(ids(json!({"channels": {"whatsapp": {}}}), None).is_empty());
+        for plugins in [
+            json!({"entries": {"telegram": {"enabled": false}}}),
+            json!({"enabled": false}),
+            json!({"deny": ["telegram"]}),
+            json!({"allow": ["whatsapp"]}),
+        ] {
+            let tree = json!({"channels": {"telegram": {"botToken": "x"}}, "plugins": plugins});
+            assert!(ids(tree, None).is_empty(), "{plugins}");
+        }
+        assert_eq!(ids(json!({"plugins": {"entries": {"whatsapp": {"enabled": true}}}}), None), ["whatsapp"]);
+    }
+
+    #[test]
+    fn names() {
+        let found = ["WhatsApp", " gchat ", "imsg", "nope", ""].map(normalize);
+        assert_eq!(found, [Some("whatsapp"), Some("googlechat"), Some("imessage"), None, None]);
+    }
+}

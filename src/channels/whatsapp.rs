@@ -1,0 +1,262 @@
+//! WhatsApp, as far as configuration and the credentials on disk tell (channels.md §13). Not here yet: the network.
+
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Map, Value, json};
+
+use super::channel::{
+    Account, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, Outbound, Poll, SendError, Sent, Setting,
+    idle_error,
+};
+use crate::base::fs::read_text_capped;
+
+/// Largest credentials file that is read, in bytes.
+const CREDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Options of a poll.
+const POLL_OPTIONS_MAX: usize = 12;
+
+/// See the module.
+pub struct WhatsApp;
+
+/// What the credentials of an account say.
+#[derive(Debug, Default)]
+struct Link {
+    is_linked: bool,
+    auth_age_ms: Option<u64>,
+    jid: Option<String>,
+}
+
+impl Link {
+    fn read(at: &Setting<'_>, account: &Account) -> Self {
+        let file = auth_dir(at, account).join("creds.json");
+        let Some(creds) = read_text_capped(&file, CREDS_BYTES_MAX).ok().flatten() else { return Self::default() };
+        let Ok(creds) = serde_json::from_str::<Value>(&creds) else { return Self::default() };
+        let written = std::fs::metadata(&file).and_then(|meta| meta.modified()).ok();
+        let written_ms =
+            written.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis() as u64);
+        let jid = creds["me"]["id"].as_str().map(str::to_owned);
+        Self { is_linked: true, auth_age_ms: written_ms.map(|written| at.now_ms.saturating_sub(written)), jid }
+    }
+
+    fn own(&self) -> Value {
+        json!({"e164": self.jid.as_deref().and_then(e164_of_jid), "jid": self.jid})
+    }
+}
+
+/// Returns the directory of an account's credentials; the oldest layout kept the default account's beside the others.
+fn auth_dir(at: &Setting<'_>, account: &Account) -> PathBuf {
+    if let Some(dir) = account.text("authDir") {
+        return at.paths.expand(dir);
+    }
+    let base = (at.env)("CLAWDBOT_OAUTH_DIR").filter(|dir| !dir.trim().is_empty());
+    let base = base.map_or_else(|| at.paths.state_dir.join("credentials"), |dir| at.paths.expand(&dir));
+    let own = base.join("whatsapp").join(&account.id);
+    let is_legacy =
+        account.id == DEFAULT_ACCOUNT && !own.join("creds.json").exists() && base.join("creds.json").exists();
+    if is_legacy { base } else { own }
+}
+
+fn e164_of_jid(jid: &str) -> Option<String> {
+    let (user, server) = jid.split_once('@')?;
+    let digits = user.split(':').next().unwrap_or_default();
+    let is_phone = server == "s.whatsapp.net" && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_phone.then(|| format!("+{digits}"))
+}
+
+impl Channel for WhatsApp {
+    fn info(&self) -> &'static Info {
+        &Info { id: "whatsapp", label: "WhatsApp", detail_label: "WhatsApp Web", system_image: "message" }
+    }
+
+    fn has_credentials(&self, at: &Setting<'_>) -> bool {
+        self.accounts(at).iter().any(|account| auth_dir(at, account).join("creds.json").exists())
+    }
+
+    fn is_configured(&self, at: &Setting<'_>, account: &Account) -> bool {
+        Link::read(at, account).is_linked
+    }
+
+    fn snapshot(&self, at: &Setting<'_>, account: &Account) -> Value {
+        let link = Link::read(at, account);
+        let mut row = json!({"accountId": account.id});
+        if let Some(name) = account.text("name") {
+            row["name"] = name.into();
+        }
+        let more = json!({
+            "enabled": account.is_enabled(),
+            "configured": true,
+            "linked": link.is_linked,
+            "running": false,
+            "connected": false,
+            "reconnectAttempts": 0,
+            "lastConnectedAt": null,
+            "lastDisconnect": null,
+            "lastMessageAt": null,
+            "lastEventAt": null,
+            "lastError": error(at, account, &link),
+            "dmPolicy": account.text("dmPolicy").unwrap_or("pairing"),
+            "allowFrom": account.list("allowFrom"),
+            "lastInboundAt": null,
+            "lastOutboundAt": null,
+        });
+        if let (Value::Object(row), Value::Object(more)) = (&mut row, more) {
+            row.extend(more);
+        }
+        row
+    }
+
+    fn summary(&self, at: &Setting<'_>, account: &Account) -> Value {
+        let link = Link::read(at, account);
+        json!({
+            "configured": link.is_linked,
+            "linked": link.is_linked,
+            "authAgeMs": link.auth_age_ms,
+            "self": link.own(),
+            "running": false,
+            "connected": false,
+            "lastConnectedAt": null,
+            "lastDisconnect": null,
+            "reconnectAttempts": 0,
+            "lastMessageAt": null,
+            "lastEventAt": null,
+            "lastError": error(at, account, &link),
+        })
+    }
+
+    fn health(&self, at: &Setting<'_>, account: &Account) -> Value {
+        // compat: health shows no runtime state, so no attempts.
+        let mut health = self.summary(at, account);
+        if let Value::Object(health) = &mut health {
+            health.shift_remove("reconnectAttempts");
+            health.insert("accountId".to_owned(), account.id.as_str().into());
+        }
+        health
+    }
+
+    fn target(&self, _at: &Setting<'_>, _account: &Account, given: &str) -> Result<String, String> {
+        let given = given.trim();
+        let bare = given.strip_prefix("whatsapp:").unwrap_or(given).trim();
+        if bare
+            .strip_suffix("@g.us")
+            .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+        {
+            return Ok(bare.to_owned());
+        }
+        let phone = match bare.contains('@') {
+            true => e164_of_jid(bare),
+            false => Some(bare.chars().filter(char::is_ascii_digit).collect::<String>())
+                .filter(|digits| !digits.is_empty())
+                .map(|digits| format!("+{digits}")),
+        };
+        phone.ok_or_else(|| {
+            "Delivering to WhatsApp requires target <E.164|group JID> or channels.whatsapp.allowFrom[0]".to_owned()
+        })
+    }
+
+    fn send(&self, at: &Setting<'_>, message: &Outbound) -> Result<Sent, SendError> {
+        Err(self.refusal(at, &message.account))
+    }
+
+    fn poll_options_max(&self) -> Option<usize> {
+        Some(POLL_OPTIONS_MAX)
+    }
+
+    fn poll(&self, at: &Setting<'_>, poll: &Poll) -> Result<Sent, SendError> {
+        Err(self.refusal(at, &poll.account))
+    }
+
+    fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String> {
+        let dir = auth_dir(at, account);
+        let nothing = LoggedOut { cleared: false, more: Map::new() };
+        if !dir.join("creds.json").exists() {
+            return Ok(nothing);
+        }
+        let is_shared =
+            !dir.ends_with(PathBuf::from("whatsapp").join(&account.id)) && account.text("authDir").is_none();
+        let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
+        if is_shared {
+            // The oldest layout: other credentials live in this directory too.
+            for entry in std::fs::read_dir(&dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if is_session_file(&entry.file_name().to_string_lossy()) {
+                    std::fs::remove_file(entry.path()).map_err(failed)?;
+                }
+            }
+        } else {
+            std::fs::remove_dir_all(&dir).map_err(failed)?;
+        }
+        let more = Map::from_iter([("loggedOut".to_owned(), Value::Bool(true))]);
+        Ok(LoggedOut { cleared: true, more })
+    }
+
+    fn has_web_login(&self) -> bool {
+        true
+    }
+}
+
+impl WhatsApp {
+    fn refusal(&self, at: &Setting<'_>, id: &str) -> SendError {
+        let accounts = self.accounts(at);
+        let is_linked = accounts.iter().any(|account| account.id == id && self.is_configured(at, account));
+        if is_linked {
+            return SendError::Failed(format!("WhatsApp is {NOT_BUILT_IN}"));
+        }
+        let login = at.paths.hint(&format!("channels login --channel whatsapp --account {id}"));
+        SendError::NotLinked(format!(
+            "No active WhatsApp Web listener (account: {id}). Start the gateway, then link WhatsApp with: {login}."
+        ))
+    }
+}
+
+fn error(at: &Setting<'_>, account: &Account, link: &Link) -> Value {
+    match idle_error(at, account, link.is_linked) {
+        error if error == "not configured" => json!("not linked"),
+        error => error,
+    }
+}
+
+fn is_session_file(name: &str) -> bool {
+    let is_key = ["app-state-sync-", "session-", "sender-key-", "pre-key-"].iter().any(|kind| name.starts_with(kind));
+    matches!(name, "creds.json" | "creds.json.bak") || (is_key && name.ends_with(".json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fs::testing::TempDir;
+    use crate::config::paths::Paths;
+    use crate::config::types::Config;
+
+    #[test]
+    fn targets_credentials_and_logout() {
+        let dir = TempDir::new("whatsapp");
+        let home = dir.path().display().to_string();
+        let paths = Paths::resolve(|name| (name == "HOME").then(|| home.clone()));
+        let config = Config::default();
+        let at = Setting { config: &config, paths: &paths, env: &|_| None, now_ms: u64::MAX, is_skipped: false };
+        let account = WhatsApp.default_account(&at);
+        for (given, expected) in [
+            ("+1 (555) 555-0123", Some("+15555550123")),
+            ("whatsapp:49170", Some("+49170")),
+            ("123-456@g.us", Some("123-456@g.us")),
+            ("49170:3@s.whatsapp.net", Some("+49170")),
+            ("abc", None),
+            ("x@g.us", None),
+            ("", None),
+        ] {
+            assert_eq!(WhatsApp.target(&at, &account, given).ok().as_deref(), expected, "{given}");
+        }
+        assert_eq!(WhatsApp.summary(&at, &account)["lastError"], "not linked");
+        assert!(matches!(WhatsApp.refusal(&at, "default"), SendError::NotLinked(_)));
+
+        let own = paths.state_dir.join("credentials/whatsapp/default");
+        std::fs::create_dir_all(&own).expect("dir");
+        std::fs::write(own.join("creds.json"), r#"{"me":{"id":"4917012345:2@s.whatsapp.net"}}"#).expect("write");
+        let summary = WhatsApp.summary(&at, &account);
+        assert_eq!((&summary["linked"], &summary["self"]["e164"]), (&json!(true), &json!("+4917012345")));
+        assert!(matches!(WhatsApp.refusal(&at, "default"), SendError::Failed(_)));
+        assert!(WhatsApp.log_out(&at, &account).expect("logout").cleared);
+        assert!(!own.exists() && !WhatsApp.log_out(&at, &account).expect("logout").cleared);
+    }
+}

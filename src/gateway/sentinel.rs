@@ -1,0 +1,85 @@
+//! The restart sentinel: a note to the next start, for the session that asked for the restart (cli.md §3.9).
+//!
+//! Owns `<state>/restart-sentinel.json`. Written before a planned restart, read once on the way up: its text becomes a
+//! system event of the session, else of the main one. Not here: waking the agent for it on a chat network.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::ctx::Ctx;
+use crate::agent::session;
+use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use crate::config::paths::Paths;
+
+/// Version of the file's form.
+const VERSION: u64 = 1;
+/// Largest file that is read.
+const BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Returns a payload; absent fields are left out.
+pub fn payload(
+    cx: &Ctx,
+    kind: &str,
+    status: &str,
+    session_key: Option<&str>,
+    note: Option<&str>,
+    stats: Value,
+) -> Value {
+    let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut payload = json!({"kind": kind, "status": status, "ts": cx.clock.now_ms()});
+    if let Some(key) = given(session_key) {
+        payload["sessionKey"] = key.into();
+    }
+    // compat: null when nothing was said.
+    payload["message"] = given(note).into();
+    payload["doctorHint"] = format!("Run: {}", cx.paths.hint("doctor --non-interactive")).into();
+    payload["stats"] = stats;
+    payload
+}
+
+/// Leaves the note; returns the answer's `sentinel`. A note that cannot be left does not keep the restart from happening.
+pub fn leave(paths: &Paths, payload: Value) -> Value {
+    let path = path(paths);
+    let text = format!("{:#}\n", json!({"version": VERSION, "payload": payload}));
+    let written = write_atomic(&path, text.as_bytes(), MODE_PRIVATE, Durability::Power);
+    if let Err(error) = &written {
+        log::warn!(target: "gateway", "cannot write {}: {error}", path.display());
+    }
+    json!({"path": written.is_ok().then_some(path), "payload": payload})
+}
+
+/// Passes a note on and removes it.
+pub fn announce(cx: &Ctx) {
+    let path = path(&cx.paths);
+    let text = match read_text_capped(&path, BYTES_MAX) {
+        Ok(None) => return,
+        Ok(Some(text)) => text,
+        Err(error) => {
+            log::warn!(target: "gateway", "cannot read {}: {error}", path.display());
+            String::new()
+        }
+    };
+    let note: Value = serde_json::from_str(&text).unwrap_or_default();
+    if note["version"] == VERSION && note["payload"].is_object() {
+        let payload = &note["payload"];
+        let key = payload["sessionKey"].as_str().map(str::trim).filter(|key| !key.is_empty());
+        let session = key.map_or_else(|| cx.main_session(), |key| session::canonical_key(&cx.config.get(), key, None));
+        cx.system_events.push(&session, &format!("GatewayRestart:\n{payload:#}"), cx.clock.now_ms());
+    }
+    if let Err(error) = remove(&path) {
+        log::warn!(target: "gateway", "cannot remove {}: {error}", path.display());
+    }
+}
+
+fn remove(path: &std::path::Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn path(paths: &Paths) -> PathBuf {
+    paths.state_dir.join("restart-sentinel.json")
+}

@@ -1,0 +1,5 @@
+//! Nodes: devices that offer commands to the gateway (a phone's camera, another machine's shell).
+
+pub mod pairing;
+pub mod policy;
+pub mod registry;
