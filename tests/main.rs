@@ -4,12 +4,14 @@
 //! condition and a deadline.
 
 mod abuse;
+mod approvals;
 mod cli;
 mod handshake;
 mod layers;
 mod methods;
 mod original;
 mod page;
+mod pairing;
 mod process;
 mod runs;
 mod support;
