@@ -58,6 +58,12 @@ fn its_commands_work_here() {
     let sessions = original.json(&["sessions", "--json"]);
     assert_eq!(sessions["sessions"][0]["sessionId"], "s1", "{sessions}");
 
+    let devices = original.json(&["devices", "list", "--json"]);
+    assert_eq!(devices["paired"][0]["clientId"], "cli", "its own pairing: {devices}");
+    let allowed = original.json(&["approvals", "allowlist", "add", "/usr/bin/uptime", "--gateway", "--json"]);
+    assert_eq!(allowed["file"]["agents"]["*"]["allowlist"][0]["pattern"], "/usr/bin/uptime", "{allowed}");
+    assert!(allowed["file"]["socket"].get("token").is_none(), "{allowed}");
+
     let logs = original.run(&["logs", "--limit", "50"]);
     assert!(logs.contains("listening on ws://"), "{logs}");
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Device, connect_params, now_ms};
 use crate::support::gateway::Gateway;
+use crate::support::http;
 use crate::support::replay::Replay;
 
 /// Makes a connection remote: the header comes from no trusted proxy.
@@ -115,6 +116,37 @@ fn the_gateway_without_a_secret_refuses_pages_under_names_of_their_own() {
     let refused = connect(&gateway, &Device::of(25), &page, params.clone()).unwrap_err();
     assert_eq!(refused["message"], "origin not allowed");
     connect(&gateway, &Device::of(25), &[], params).expect("programs are not pages");
+}
+
+#[test]
+fn pages_of_other_sites_are_refused_at_the_door() {
+    let gateway = Gateway::start(json!({}));
+    let upgrade = |origin: &str| {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            gateway.port
+        );
+        http::exchange(gateway.socket(), request.as_bytes()).expect("a response")
+    };
+    for origin in ["https://evil.example", "null", "http://127.0.0.1.evil.example"] {
+        let refused = upgrade(origin);
+        assert_eq!(refused.status, 403, "{origin}");
+        assert!(
+            refused.body.contains("origin not allowed") && refused.body.contains("open the Control UI"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_client_does_not_forward_itself_into_trust() {
+    let gateway = Gateway::start(json!({ "gateway": { "trustedProxies": ["127.0.0.1"] } }));
+    for (number, forwarded) in ["127.0.0.1, 203.0.113.9", "unknown", "localhost, 203.0.113.9"].into_iter().enumerate() {
+        let device = Device::of(40 + u8::try_from(number).unwrap());
+        let refused = connect(&gateway, &device, &[("X-Forwarded-For", forwarded)], connect_params()).unwrap_err();
+        assert_eq!(refused["code"], "NOT_PAIRED", "{forwarded}: {refused}");
+    }
 }
 
 #[test]
