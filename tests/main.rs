@@ -4,6 +4,7 @@
 //! condition and a deadline.
 
 mod abuse;
+mod approvals;
 mod channels;
 mod cli;
 mod client_models;
@@ -18,6 +19,7 @@ mod nodes;
 mod onboard;
 mod original;
 mod page;
+mod pairing;
 mod process;
 mod runs;
 mod sessions;

@@ -289,6 +289,10 @@ fn pair(
     match admission {
         Admission::Admitted { token, approved } => {
             for request in approved {
+                log::info!(
+                    target: "gateway",
+                    "device pairing auto-approved device={} role={}", request.info.device_id, role.as_str(),
+                );
                 let payload = json!({
                     "requestId": request.request_id, "deviceId": request.info.device_id, "decision": "approved", "ts": now_ms,
                 });
