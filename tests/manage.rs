@@ -150,7 +150,7 @@ fn models_are_chosen() {
     assert!(ok(&home, &["models", "aliases", "remove", "gpt"]).ends_with("No aliases configured."));
     assert_eq!(ok(&home, &["models", "aliases", "list"]), "Aliases (0):\n- none");
 
-    refused(&home, &["models", "set", " / "], "Invalid model reference:  / ");
+    refused(&home, &["models", "set", " / "], "Invalid model reference:  /");
     refused(&home, &["models", "aliases", "add", "a b", "mock/m1"], "Alias must use letters");
     refused(&home, &["models", "aliases", "remove", "two"], "Alias not found: two");
     refused(&home, &["models", "image-fallbacks", "remove", "mock/m1"], "Image fallback not found: mock/m1");

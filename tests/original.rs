@@ -58,6 +58,10 @@ fn its_commands_work_here() {
     let sessions = original.json(&["sessions", "--json"]);
     assert_eq!(sessions["sessions"][0]["sessionId"], "s1", "{sessions}");
 
+    assert_eq!(original.json(&["gateway", "usage-cost", "--days", "3", "--json"])["days"], 3);
+    let skills = original.json(&["gateway", "call", "skills.status"]);
+    assert_eq!(skills["managedSkillsDir"], json!(gateway.home.state_dir().join("skills")), "{skills}");
+
     let logs = original.run(&["logs", "--limit", "50"]);
     assert!(logs.contains("listening on ws://"), "{logs}");
 }
