@@ -58,6 +58,12 @@ fn its_commands_work_here() {
     let sessions = original.json(&["sessions", "--json"]);
     assert_eq!(sessions["sessions"][0]["sessionId"], "s1", "{sessions}");
 
+    let words = original.json(&["gateway", "call", "voicewake.set", "--params", r#"{"triggers":["hey"]}"#]);
+    assert_eq!(words, json!({ "triggers": ["hey"] }));
+    assert_eq!(original.json(&["gateway", "call", "tts.status"])["provider"], "edge");
+    let wizard = original.json(&["gateway", "call", "wizard.start"]);
+    assert_eq!(wizard["step"]["title"], "Clawdbot onboarding", "{wizard}");
+
     let logs = original.run(&["logs", "--limit", "50"]);
     assert!(logs.contains("listening on ws://"), "{logs}");
 }
