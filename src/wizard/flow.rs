@@ -76,8 +76,8 @@ fn onboard_local(
         _ => plan.workspace(&facts.paths, &place::default_workspace(facts, config)),
     }
     let has_model = models::configured_name(config, &session::default_agent(config)).is_some();
-    if !(keeps && has_model) {
-        model::ask(asker, facts, config, plan)?;
+    if request.model.is_some() || !(keeps && has_model) {
+        model::ask(asker, facts, config, request.model.as_deref(), plan)?;
     }
     if asks_all || (pace == Pace::Manual && !place::has_gateway(config)) {
         place::ask_gateway(asker, facts, config, plan)?;
@@ -236,7 +236,7 @@ fn configure_section(facts: &Facts, section: Section, asker: &mut Asker<'_>, pla
     let config = &facts.snapshot.typed;
     match section {
         Section::Workspace => place::ask_workspace(asker, facts, config, plan),
-        Section::Model => model::ask(asker, facts, config, plan),
+        Section::Model => model::ask(asker, facts, config, None, plan),
         Section::Web => model::ask_web(asker, config, plan),
         Section::Gateway => place::ask_gateway(asker, facts, config, plan),
         Section::Daemon => {
