@@ -15,7 +15,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-pub use model::{HOSTED, Hosted, hosted_env};
+pub use model::{HOSTED, Hosted, hosted_env, is_model_choice};
 pub use place::{current_gateway, default_workspace};
 
 use std::sync::Arc;
@@ -201,6 +201,8 @@ pub struct Request {
     pub pace: Option<Pace>,
     /// The workspace.
     pub workspace: Option<String>,
+    /// The model provider, as one of [`is_model_choice`].
+    pub model: Option<String>,
     /// Whether the risk was accepted.
     pub accepts_risk: bool,
     /// What to put away first.
