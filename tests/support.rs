@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod home;
 pub mod http;
 pub mod lines;
+pub mod node_host;
 pub mod provider;
 pub mod replay;
 pub mod speech;

@@ -52,6 +52,15 @@ impl Lines {
         }
     }
 
+    /// Whether so many lines with these words come in time.
+    pub fn wait_count(&self, patience: Duration, words: &str, times: usize) -> bool {
+        let state = self.shared.0.lock().unwrap();
+        let count = |state: &State| state.lines.iter().filter(|line| line.contains(words)).count();
+        let is_waiting = |state: &mut State| !state.ended && count(state) < times;
+        let (state, _) = self.shared.1.wait_timeout_while(state, patience, is_waiting).unwrap();
+        count(&state) >= times
+    }
+
     /// Waits for the end of the stream, which is the end of the process.
     pub fn wait_end(&self, patience: Duration) -> bool {
         let state = self.shared.0.lock().unwrap();
