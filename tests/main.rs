@@ -11,6 +11,7 @@ mod heartbeat;
 mod layers;
 mod methods;
 mod nodes;
+mod nodes_cli;
 mod nodes_host;
 mod original;
 mod page;
