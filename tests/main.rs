@@ -17,6 +17,8 @@ mod layers;
 mod manage;
 mod methods;
 mod nodes;
+mod nodes_cli;
+mod nodes_host;
 mod onboard;
 mod original;
 mod page;
