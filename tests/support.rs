@@ -10,6 +10,7 @@ pub mod lines;
 pub mod original;
 pub mod provider;
 pub mod replay;
+pub mod schema;
 pub mod speech;
 pub mod wire;
 
