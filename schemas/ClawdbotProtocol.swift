@@ -1,5 +1,5 @@
 // Models of the gateway's WebSocket protocol for Swift clients, made from schemas/ by scripts/schema-gen.sh.
-// Absent fields are nil. Do not edit.
+// Absent fields, and those that are null, are nil. Do not edit.
 
 import Foundation
 

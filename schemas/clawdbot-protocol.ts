@@ -1,5 +1,5 @@
 // Models of the gateway's WebSocket protocol for TypeScript clients, made from schemas/ by scripts/schema-gen.sh.
-// Fields with `?` may be absent; a field that may be `null` says so. Do not edit.
+// Fields with `?` may be absent, and null where a gateway has nothing to tell. Do not edit.
 
 export const PROTOCOL_VERSION = 3;
 

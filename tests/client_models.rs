@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::home::Ran;
-use crate::support::skipped;
+use crate::support::{schema, skipped, wire};
 
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -117,4 +117,25 @@ fn swift_is_well_formed() {
     let mut command = Command::new(swiftc);
     let ran = Ran::of_within(command.arg("-typecheck").arg(tree().join("schemas").join(swift::FILE)), INSTALL_PATIENCE);
     assert_eq!(ran.code, Some(0), "{ran:#?}");
+}
+
+#[test]
+fn the_original_says_what_is_defined() {
+    let directory = std::fs::read_dir(tree().join("tests/wire")).expect("recordings");
+    for path in
+        directory.map(|entry| entry.expect("an entry").path()).filter(|it| it.extension() == Some("json".as_ref()))
+    {
+        let recording = wire::load(path.file_stem().and_then(|it| it.to_str()).expect("a name"));
+        judge(&recording);
+        recording.peers.iter().for_each(|(_, peer)| judge(peer));
+    }
+}
+
+fn judge(recording: &wire::Recording) {
+    // A frame that was shortened after recording is no whole one.
+    for frame in recording.received.iter().filter(|frame| !frame.to_string().contains("_truncated")) {
+        println!("{}", recording.name);
+        let asked = recording.sent.iter().find(|sent| !sent["id"].is_null() && sent["id"] == frame["id"]);
+        schema::judge(frame, asked.and_then(|sent| sent["method"].as_str()));
+    }
 }

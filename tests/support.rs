@@ -11,6 +11,7 @@ pub mod node_host;
 pub mod original;
 pub mod provider;
 pub mod replay;
+pub mod schema;
 pub mod speech;
 pub mod terminal;
 pub mod wire;

@@ -10,7 +10,7 @@ const WIDTH: usize = 120;
 
 const HEAD: &str = "\
 // Models of the gateway's WebSocket protocol for TypeScript clients, made from schemas/ by scripts/schema-gen.sh.
-// Fields with `?` may be absent; a field that may be `null` says so. Do not edit.
+// Fields with `?` may be absent, and null where a gateway has nothing to tell. Do not edit.
 
 ";
 

@@ -1,5 +1,6 @@
 //! A small WebSocket client of its own: it shares no code with the product, so it cannot share a mistake.
 
+use std::collections::HashMap;
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -12,13 +13,15 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::protocol::{Message, WebSocket, WebSocketConfig};
 
-use super::{PATIENCE, TOKEN};
+use super::{PATIENCE, TOKEN, schema};
 
 /// A socket, the frames read but not yet asked for, and where the wait for the next one ends.
 pub struct Client {
     socket: WebSocket<TcpStream>,
     unread: Vec<Value>,
     seqs: Vec<u64>,
+    /// The method of each request by its id.
+    asked: HashMap<String, String>,
     closed: Option<(u16, String)>,
     next_id: u32,
     /// The payload of hello-ok, once connected.
@@ -40,7 +43,15 @@ impl Client {
         }
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config)).expect("upgrade");
-        Self { socket, unread: Vec::new(), seqs: Vec::new(), closed: None, next_id: 1, hello: Value::Null }
+        Self {
+            socket,
+            unread: Vec::new(),
+            seqs: Vec::new(),
+            asked: HashMap::new(),
+            closed: None,
+            next_id: 1,
+            hello: Value::Null,
+        }
     }
 
     /// An operator with every scope and no device.
@@ -77,6 +88,12 @@ impl Client {
     }
 
     pub fn send_message(&mut self, message: Message) {
+        if let Ok(text) = message.to_text()
+            && let Ok(frame) = serde_json::from_str::<Value>(text)
+            && let (Some(id), Some(method)) = (frame["id"].as_str(), frame["method"].as_str())
+        {
+            self.asked.insert(id.to_owned(), method.to_owned());
+        }
         self.socket.send(message).expect("sent");
     }
 
@@ -170,6 +187,8 @@ impl Client {
                 Ok(Message::Text(text)) => {
                     let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
                     self.seqs.extend(frame["seq"].as_u64());
+                    let method = frame["id"].as_str().and_then(|id| self.asked.get(id));
+                    schema::judge(&frame, method.map(String::as_str));
                     return Read::Frame(frame);
                 }
                 Ok(Message::Close(frame)) => {
