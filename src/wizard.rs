@@ -1,7 +1,7 @@
 //! The setup wizard: which questions come in which order, and what the answers change (protocol.md §5.12, cli.md §12).
 //!
 //! No terminal, no socket, no thread: a [`session::Session`] hands out one [`Step`] and takes its answer, whoever carries
-//! them. The questions are plain code that reads top to bottom ([`flow`]); with each answer it runs again from the start
+//! them. The questions are plain code that reads top to bottom (`flow`); with each answer it runs again from the start
 //! on all answers so far, which costs microseconds and leaves no half-way state to keep. Nothing is written before the
 //! last answer: then there is a [`plan::Plan`], and applying it is the only thing here that touches files.
 
