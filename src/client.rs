@@ -99,6 +99,8 @@ pub enum ClientError {
         code: String,
         /// Its message.
         message: String,
+        /// What mends it, where the gateway knows.
+        hint: Option<String>,
     },
     /// The request could not be made at all.
     Unusable(String),
@@ -204,11 +206,12 @@ impl Client {
         let id = client.send("connect", params)?;
         match client.await_response(&id, deadline, false, &mut |_, _| {}) {
             Ok(hello) => client.hello = hello,
-            Err(ClientError::Rpc { message, .. }) => {
+            Err(ClientError::Rpc { message, hint, .. }) => {
                 if stored.is_some() && target.token.is_some() {
                     tokens::forget(&paths.state_dir, identity.device_id(), profile.role);
                 }
-                return Err(client.socket.refused(message));
+                let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));
+                return Err(client.socket.refused(message, text));
             }
             Err(error) => return Err(error),
         }

@@ -8,6 +8,7 @@ mod boot;
 mod chat_commands;
 mod client;
 mod connect;
+mod cron;
 mod ctx;
 mod dedupe;
 mod dev;
@@ -32,6 +33,8 @@ mod supervise;
 mod surfaces;
 mod system_events;
 mod ticket;
+mod usage_costs;
+mod wizards;
 mod work;
 mod ws_log;
 

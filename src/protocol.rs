@@ -24,7 +24,9 @@ pub mod validate;
 pub mod wizard;
 
 #[cfg(test)]
-mod schema_gen;
+mod outbound;
+#[cfg(test)]
+pub(crate) mod schema_gen;
 
 use serde::{Deserialize, Serialize};
 

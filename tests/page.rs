@@ -1,15 +1,10 @@
 //! The page: how it is served, and that a browser can chat with it (only where there is a browser).
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::support::PATIENCE;
+use crate::support::browser::{Browser, Tab};
 use crate::support::gateway::Gateway;
-use crate::support::home::Home;
 use crate::support::http;
-use crate::support::lines::Lines;
 use crate::support::provider::{Answer, Gate, Provider};
 
 #[test]
@@ -64,17 +59,17 @@ fn a_browser_chats() {
     tab.wait(CONNECTED);
     tab.wait("location.search === ''");
     tab.wait("document.querySelector('[data-testid=health-version]').textContent !== ''");
-    tab.say("hi");
+    say(&mut tab, "hi");
     tab.wait(&shown("assistant", "Hello <b>you</b>"));
     tab.wait("document.querySelectorAll('[data-testid=message-user]').length === 1");
 
-    tab.say("a story");
+    say(&mut tab, "a story");
     tab.wait(&shown("assistant", "Once upon"));
     tab.click("stop");
     tab.wait(&shown("note", "Stopped."));
     tab.wait("document.querySelector('[data-testid=stop]').hidden");
     gate.open();
-    tab.say("/help");
+    say(&mut tab, "/help");
     tab.wait("document.querySelectorAll('[data-testid=message-assistant]').length >= 3");
 }
 
@@ -106,107 +101,7 @@ fn shown(kind: &str, text: &str) -> String {
     format!("[...document.querySelectorAll('[data-testid=message-{kind}]')].some(it => it.textContent === '{text}')")
 }
 
-fn chromium() -> Option<PathBuf> {
-    let chosen = std::env::var_os("CLAWDBOT_CHROMIUM").map(PathBuf::from);
-    chosen.or_else(|| Some(PathBuf::from("/usr/bin/chromium"))).filter(|path| path.exists())
-}
-
-/// A headless browser driven over its debugging socket.
-struct Browser {
-    child: Child,
-    port: u16,
-    _profile: Home,
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Browser {
-    /// `None`, with a word about it, where there is no browser.
-    fn start() -> Option<Self> {
-        let Some(path) = chromium() else {
-            eprintln!("skipped: no Chromium here (set CLAWDBOT_CHROMIUM)");
-            return None;
-        };
-        let profile = Home::empty();
-        let mut child = Command::new(path)
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg("about:blank")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("Chromium starts");
-        let lines = Lines::collect(child.stderr.take().expect("piped"));
-        let port = lines.wait(PATIENCE, |line| {
-            line.strip_prefix("DevTools listening on ws://127.0.0.1:")?.split('/').next()?.parse().ok()
-        });
-        Some(Self { child, port: port.expect("a debugging port"), _profile: profile })
-    }
-
-    fn tab(self, url: &str) -> Tab {
-        let socket = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("debugging port");
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let target: Value =
-            serde_json::from_str(&http::get(socket, "PUT", &format!("/json/new?{url}")).body).expect("a target");
-        let address = target["webSocketDebuggerUrl"].as_str().expect("an address").to_owned();
-        let stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("debugging port");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (socket, _) = tungstenite::client(address.as_str(), stream).expect("debugging socket");
-        Tab { socket, next_id: 1, _browser: self }
-    }
-}
-
-struct Tab {
-    socket: tungstenite::WebSocket<std::net::TcpStream>,
-    next_id: u32,
-    _browser: Browser,
-}
-
-impl Tab {
-    /// The value of an expression; `None` when the page was replaced by another while it was computed.
-    fn run(&mut self, expression: &str) -> Option<Value> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let call = json!({ "id": id, "method": "Runtime.evaluate", "params": params });
-        self.socket.send(tungstenite::Message::text(call.to_string())).expect("sent");
-        loop {
-            let message = self.socket.read().expect("an answer");
-            let Ok(answer) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else { continue };
-            if answer["id"] == id {
-                assert!(answer["result"]["exceptionDetails"].is_null(), "{expression}: {answer}");
-                return answer.get("result").map(|it| it["result"]["value"].clone());
-            }
-        }
-    }
-
-    fn click(&mut self, element: &str) {
-        self.run(&format!("document.querySelector('[data-testid={element}]').click()"));
-    }
-
-    fn say(&mut self, text: &str) {
-        self.run(&format!("document.querySelector('[data-testid=input]').value = '{text}'"));
-        self.click("send");
-    }
-
-    /// Looks at every frame the page draws until the condition holds.
-    fn wait(&mut self, condition: &str) {
-        let limit = PATIENCE.as_millis() / 2;
-        // Before the page is there its elements are not, which is only not yet.
-        let code = format!(
-            "new Promise(done => {{ const began = Date.now(); \
-             const holds = () => {{ try {{ return {condition} }} catch {{ return false }} }}; \
-             const look = () => holds() ? done(true) : \
-             Date.now() - began > {limit} ? done(false) : setTimeout(look, 20); look(); }})"
-        );
-        let found = self.run(&code).or_else(|| self.run(&code));
-        let page = self.run("document.body.innerText");
-        assert_eq!(found, Some(json!(true)), "waited for {condition}; page: {page:?}");
-    }
+fn say(tab: &mut Tab, text: &str) {
+    tab.run(&format!("document.querySelector('[data-testid=input]').value = '{text}'"));
+    tab.click("send");
 }

@@ -1,19 +1,29 @@
 //! What the tests share: a gateway process, a client, a scripted model provider, the recorded exchanges.
 
+pub mod browser;
 pub mod client;
+pub mod files;
 pub mod gateway;
 pub mod home;
 pub mod http;
 pub mod lines;
 pub mod node_host;
+pub mod original;
 pub mod provider;
 pub mod replay;
 pub mod speech;
+pub mod terminal;
 pub mod wire;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 /// How long a wait for something that must happen may take, on a slow and busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The shared secret of every test gateway.
 pub const TOKEN: &str = "tok";
+
+/// Says that something was not tested. Goes around the capture of passing tests, because it must be seen.
+pub fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}

@@ -199,18 +199,17 @@ impl Socket {
         let _ = self.0.flush();
     }
 
-    /// Reads on until the close frame, which says why.
-    pub(super) fn refused(&mut self, message: String) -> ClientError {
+    /// Reads on until the close frame, which says why; `text` is the gateway's answer with what mends it.
+    pub(super) fn refused(&mut self, message: String, text: String) -> ClientError {
         let deadline = Deadline::after(CLOSE_WAIT);
         loop {
             match self.next(deadline) {
                 Ok(_) => {}
                 Err(ClientError::Closed { code, reason, .. }) if code != CLOSE_ABNORMAL => {
-                    return ClientError::Closed { code, reason, refusal: Some(message) };
+                    return ClientError::Closed { code, reason, refusal: Some(text) };
                 }
                 Err(_) => {
-                    let reason = message.clone();
-                    return ClientError::Closed { code: CLOSE_POLICY, reason, refusal: Some(message) };
+                    return ClientError::Closed { code: CLOSE_POLICY, reason: message, refusal: Some(text) };
                 }
             }
         }
@@ -228,7 +227,11 @@ fn parse(text: &str) -> Option<Incoming> {
                 Ok(frame["payload"].take())
             } else {
                 let text = |key: &str, default: &str| frame["error"][key].as_str().unwrap_or(default).to_owned();
-                Err(ClientError::Rpc { code: text("code", "UNAVAILABLE"), message: text("message", "unknown error") })
+                Err(ClientError::Rpc {
+                    code: text("code", "UNAVAILABLE"),
+                    message: text("message", "unknown error"),
+                    hint: frame["error"]["details"]["hint"].as_str().map(str::to_owned),
+                })
             };
             Some(Incoming::Response { id: frame["id"].as_str()?.to_owned(), result })
         }

@@ -1,14 +1,17 @@
 //! The health snapshot: made at most once at a time, kept, broadcast when it is new (protocol.md §8.1).
 //!
-//! Owns the last snapshot and its version. A refresh is a job of lane `disk` (it reads session indexes); callers that
-//! come while one is under way wait for that one, so N clients cause one refresh and one event, not N of each.
+//! Owns the last snapshot and its version. A refresh is a job of lane `disk` (it reads session indexes). Callers that
+//! come while one is under way wait for that one, and connects within a second of each other share one: N clients cause
+//! one refresh and one event, not N of each.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 use super::ctx::Ctx;
 use super::ticket::Ticket;
+use super::work::Due;
 use super::{events, nodes};
 use crate::agent::{listing, session};
 use crate::base::clock::UnixMs;
@@ -18,6 +21,8 @@ use crate::config::types::Config;
 
 /// A cached snapshot older than this is not answered.
 pub const CACHE_MS: UnixMs = 60_000;
+/// Least time between two refreshes that nobody waits for.
+const REFRESH_SPACING: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct State {
@@ -25,6 +30,10 @@ struct State {
     made_at_ms: UnixMs,
     version: u64,
     is_refreshing: bool,
+    /// When the last refresh was started.
+    started_at: Option<Instant>,
+    /// Whether one is armed for the end of the spacing.
+    is_armed: bool,
     /// Callers that wait for the refresh under way.
     waiting: Vec<Ticket>,
 }
@@ -38,7 +47,15 @@ pub struct HealthStore {
 impl HealthStore {
     /// Returns a store without a snapshot.
     pub fn new() -> Self {
-        let state = State { latest: None, made_at_ms: 0, version: 1, is_refreshing: false, waiting: Vec::new() };
+        let state = State {
+            latest: None,
+            made_at_ms: 0,
+            version: 1,
+            is_refreshing: false,
+            started_at: None,
+            is_armed: false,
+            waiting: Vec::new(),
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -60,10 +77,25 @@ impl HealthStore {
     }
 
     /// Joins the refresh under way or claims the next one; returns whether the caller must start it.
-    fn join(&self, ticket: Option<Ticket>) -> bool {
+    fn join(&self, ticket: Option<Ticket>, now: Instant) -> bool {
         let mut state = self.lock();
         state.waiting.extend(ticket);
-        !std::mem::replace(&mut state.is_refreshing, true)
+        let must_start = !std::mem::replace(&mut state.is_refreshing, true);
+        if must_start {
+            state.started_at = Some(now);
+        }
+        must_start
+    }
+
+    /// Returns how long a refresh that nobody waits for has to wait; `None` when one is armed already.
+    fn spacing(&self, now: Instant) -> Option<Duration> {
+        let mut state = self.lock();
+        let since = state.started_at.map_or(REFRESH_SPACING, |at| now.saturating_duration_since(at));
+        let left = REFRESH_SPACING.saturating_sub(since);
+        if left.is_zero() {
+            return Some(left);
+        }
+        (!std::mem::replace(&mut state.is_armed, true)).then_some(left)
     }
 
     fn complete(&self, snapshot: Arc<Value>, now_ms: UnixMs) -> (u64, Vec<Ticket>) {
@@ -92,8 +124,18 @@ impl Default for HealthStore {
     }
 }
 
-/// Starts a refresh unless one is under way.
+/// Starts a refresh, at once or when the last one is a second old.
 pub fn refresh_soon(cx: &Arc<Ctx>) {
+    match cx.health.spacing(cx.clock.now()) {
+        Some(Duration::ZERO) => refresh(cx, None),
+        Some(left) => drop(cx.timer.arm(left, Due::HealthSoon)),
+        None => {}
+    }
+}
+
+/// Starts the refresh that was armed.
+pub fn refresh_armed(cx: &Arc<Ctx>) {
+    cx.health.lock().is_armed = false;
     refresh(cx, None);
 }
 
@@ -103,7 +145,7 @@ pub fn refresh_then(cx: &Arc<Ctx>, ticket: Ticket) {
 }
 
 fn refresh(cx: &Arc<Ctx>, ticket: Option<Ticket>) {
-    if !cx.health.join(ticket) {
+    if !cx.health.join(ticket, cx.clock.now()) {
         return;
     }
     let job_cx = cx.clone();

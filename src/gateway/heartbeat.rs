@@ -358,8 +358,9 @@ fn publish(cx: &Ctx, mut event: Value) {
     if let Value::Object(event) = &mut event {
         event.shift_insert(0, "ts".to_owned(), cx.clock.now_ms().into());
     }
+    // First: whoever hears of it may ask for it.
+    cx.heartbeats.lock().last = Some(event.clone());
     events::broadcast(&cx.net, events::HEARTBEAT, &event, None);
-    cx.heartbeats.lock().last = Some(event);
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 mod agent;
 mod approvals;
+#[cfg(test)]
+mod catalogue;
 mod channels;
 mod chat;
 mod config;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
+use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -42,6 +42,8 @@ pub enum Due {
     Tick,
     /// Periodic health refresh.
     Health,
+    /// A health refresh that was asked for right after another one.
+    HealthSoon,
     /// Caches are swept.
     Sweep,
     /// The start, or a run, has been over for a moment.
@@ -57,6 +59,11 @@ pub enum Due {
     },
     /// An audio file has been there long enough.
     SpeechExpired(PathBuf),
+    /// A cron job may be due.
+    Cron {
+        /// Which arming of the timer this is; older ones say nothing any more.
+        serial: u64,
+    },
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -128,6 +135,7 @@ fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
         nodes::disconnected(cx, conn);
     }
     exec_approvals::withdraw(cx, conn);
+    cx.wizards.client_gone(conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -151,6 +159,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             health::refresh_soon(cx);
             cx.timer.arm(HEALTH_INTERVAL, Due::Health);
         }
+        Due::HealthSoon => health::refresh_armed(cx),
         Due::Sweep => {
             let now_ms = cx.clock.now_ms();
             cx.dedupe.sweep(now_ms);
@@ -169,6 +178,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             }
         }
         Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
+        Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, sessions, skills, system, talk,
-    wizard,
+    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, outbound, sessions, skills,
+    system, talk, wizard,
 };
 
 fn constants(values: &[&str]) -> Schema {
@@ -38,7 +38,7 @@ pub(super) fn one(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Marks a schema whose `null` is the wire's and not that of an `Option`.
-const KEEPS_NULL: &str = "nullable";
+pub(super) const KEEPS_NULL: &str = "nullable";
 
 /// A text that may be `null`: stands in for `String` where the original's schema names both.
 pub(super) struct NullableText;
@@ -57,10 +57,25 @@ impl JsonSchema for NullableText {
     }
 }
 
-fn generate() -> Value {
+pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["local", "remote"])
+}
+
+/// A text that may be null, and is then something else than absent.
+pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], KEEPS_NULL: true})
+}
+
+/// `last` or a channel's id.
+pub(super) fn channel_or_last(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": "last", "type": "string"}, {"minLength": 1, "type": "string"}]})
+}
+
+/// Returns the whole file.
+pub(crate) fn generate() -> Value {
     let mut definitions = Map::new();
-    definitions.insert("RequestFrame".into(), frame("req", &[("id", true), ("method", true)], &["params"]));
     for define in [
+        outbound::define,
         connect::define,
         agent::define,
         approvals::define,
@@ -88,76 +103,81 @@ fn generate() -> Value {
     })
 }
 
-fn frame(kind: &str, texts: &[(&str, bool)], open: &[&str]) -> Value {
-    let mut properties = Map::new();
-    properties.insert("type".into(), json!({"const": kind, "type": "string"}));
-    let mut required = vec!["type"];
-    for (name, is_required) in texts {
-        properties.insert((*name).into(), json!({"type": "string", "minLength": 1}));
-        if *is_required {
-            required.push(name);
-        }
-    }
-    for name in open {
-        properties.insert((*name).into(), json!({}));
-    }
-    json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
-}
-
 pub(super) fn add<T: JsonSchema>(definitions: &mut Map<String, Value>) {
     let mut settings = schemars::generate::SchemaSettings::draft07();
     settings.meta_schema = None;
+    settings.inline_subschemas = true;
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     clean(&mut schema);
     definitions.insert(T::schema_name().into_owned(), schema);
 }
 
-/// Removes what is Rust's and not the wire's: titles, docs, number formats, and `null` for what may be absent.
+/// Makes of a derived schema the one the original writes: without what is Rust's (titles, docs, number formats, the `null`
+/// of what may be absent), and with its spelling of maps, unions and anything.
 fn clean(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            object.remove("title");
-            object.remove("description");
-            object.remove("format");
-            if object.get("default") == Some(&Value::Null) {
-                object.remove("default");
-            }
-            if let Some(Value::Array(types)) = object.get("type") {
-                let kept: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
-                match kept.as_slice() {
-                    [] => drop(object.insert("type".into(), "null".into())),
-                    [single] => drop(object.insert("type".into(), single.clone())),
-                    _ => {}
-                }
-            }
-            if !object.contains_key(KEEPS_NULL)
-                && let Some(Value::Array(branches)) = object.get("anyOf")
-                && let [only, Value::Object(null)] = branches.as_slice()
-                && null.get("type") == Some(&json!("null"))
-                && let Value::Object(only) = only.clone()
-            {
-                object.remove("anyOf");
-                object.extend(only);
-            }
-            object.remove(KEEPS_NULL);
-            if object.get("items") == Some(&json!(true)) {
-                object.insert("items".into(), json!({}));
-            }
-            // A map, as the original's schemas spell it.
-            if let Some(Value::Object(_)) = object.get("additionalProperties")
-                && let Some(values) = object.remove("additionalProperties")
-            {
+    if *schema == json!(true) {
+        *schema = json!({});
+    }
+    let Value::Object(object) = schema else { return };
+    // First, because taking an `Option` away uncovers what is inside, a mark too.
+    if !object.contains_key(KEEPS_NULL) {
+        remove_null(object);
+    }
+    object.remove(KEEPS_NULL);
+    for key in ["title", "description", "format"] {
+        object.remove(key);
+    }
+    if object.get("default") == Some(&Value::Null) {
+        object.remove("default");
+    }
+    if let Some(branches) = object.remove("oneOf") {
+        object.insert("anyOf".into(), branches);
+    }
+    let is_object = object.get("type") == Some(&json!("object"));
+    if is_object && !object.contains_key("properties") {
+        match object.remove("additionalProperties") {
+            Some(values) if values != json!(false) => {
                 object.insert("patternProperties".into(), json!({"^(.*)$": values}));
             }
-            let is_map = object.contains_key("patternProperties");
-            let is_closed = !is_map && object.get("additionalProperties").is_none_or(|more| *more == json!(false));
-            if object.get("type") == Some(&json!("object")) && !object.contains_key("properties") && is_closed {
-                object.insert("properties".into(), json!({}));
+            closed => {
+                if !object.contains_key("patternProperties") {
+                    object.extend(closed.map(|closed| ("additionalProperties".to_owned(), closed)));
+                    object.insert("properties".into(), json!({}));
+                }
             }
-            object.values_mut().for_each(clean);
         }
-        Value::Array(list) => list.iter_mut().for_each(clean),
-        _ => {}
+    }
+    for (key, value) in object {
+        match (key.as_str(), value) {
+            // Their keys are names of the wire, such as `title`.
+            ("properties" | "patternProperties", Value::Object(named)) => named.values_mut().for_each(clean),
+            ("anyOf", Value::Array(branches)) => branches.iter_mut().for_each(clean),
+            ("items", value) => clean(value),
+            _ => {}
+        }
+    }
+}
+
+/// Takes back that an absent value may be `null`, too.
+fn remove_null(object: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        match types.as_slice() {
+            [] => drop(object.insert("type".into(), "null".into())),
+            [single] => {
+                let single = single.clone();
+                object.insert("type".into(), single);
+            }
+            _ => {}
+        }
+    }
+    if let Some(Value::Array(branches)) = object.get("anyOf")
+        && let [Value::Object(only), null] = branches.as_slice()
+        && null.get("type") == Some(&json!("null"))
+    {
+        let only = only.clone();
+        object.remove("anyOf");
+        object.extend(only);
     }
 }
 

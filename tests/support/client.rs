@@ -18,6 +18,7 @@ use super::{PATIENCE, TOKEN};
 pub struct Client {
     socket: WebSocket<TcpStream>,
     unread: Vec<Value>,
+    seqs: Vec<u64>,
     closed: Option<(u16, String)>,
     next_id: u32,
     /// The payload of hello-ok, once connected.
@@ -39,7 +40,7 @@ impl Client {
         }
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let (socket, _) = tungstenite::client::client_with_config(request, stream, Some(config)).expect("upgrade");
-        Self { socket, unread: Vec::new(), closed: None, next_id: 1, hello: Value::Null }
+        Self { socket, unread: Vec::new(), seqs: Vec::new(), closed: None, next_id: 1, hello: Value::Null }
     }
 
     /// An operator with every scope and no device.
@@ -145,6 +146,11 @@ impl Client {
         }
     }
 
+    /// The numbers of all events read so far, in the order in which they came.
+    pub fn seqs(&self) -> &[u64] {
+        &self.seqs
+    }
+
     /// Frames that were read while waiting for others.
     pub fn unread(&self) -> &[Value] {
         &self.unread
@@ -162,7 +168,9 @@ impl Client {
             self.socket.get_ref().set_read_timeout(Some(left)).unwrap();
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    return Read::Frame(serde_json::from_str(&text).expect("every frame is JSON"));
+                    let frame: Value = serde_json::from_str(&text).expect("every frame is JSON");
+                    self.seqs.extend(frame["seq"].as_u64());
+                    return Read::Frame(frame);
                 }
                 Ok(Message::Close(frame)) => {
                     self.closed =

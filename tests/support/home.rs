@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -14,6 +15,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Removed with everything in it when dropped.
 pub struct Home {
     path: PathBuf,
+    /// The binary under test, or a copy of it.
+    pub program: PathBuf,
 }
 
 impl Home {
@@ -22,7 +25,7 @@ impl Home {
         let name = format!("clawdbot-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(path.join("tmp")).expect("a temporary directory can be made");
-        Self { path }
+        Self { path, program: env!("CARGO_BIN_EXE_clawdbot").into() }
     }
 
     /// A home whose configuration is `config` laid over one that lets a gateway start.
@@ -70,7 +73,7 @@ impl Home {
 
     /// The binary under test with an environment that holds only this home.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clawdbot"));
+        let mut command = Command::new(&self.program);
         command
             .args(args)
             .env_clear()
@@ -109,16 +112,21 @@ pub struct Ran {
 impl Ran {
     /// Runs a command that has to end by itself.
     pub fn of(mut command: Command) -> Self {
+        Self::of_within(&mut command, PATIENCE)
+    }
+
+    /// The same for other programs, which may take their time.
+    pub fn of_within(command: &mut Command, patience: Duration) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stdout = Lines::collect(child.stdout.take().expect("piped"));
         let stderr = Lines::collect(child.stderr.take().expect("piped"));
-        let ended = stdout.wait_end(PATIENCE) && stderr.wait_end(PATIENCE);
+        let ended = stdout.wait_end(patience) && stderr.wait_end(patience);
         if !ended {
             let _ = child.kill();
         }
         let status = child.wait().expect("a child can be waited for");
         let ran = Self { code: status.code(), stdout: stdout.text(), stderr: stderr.text() };
-        assert!(ended, "still running after {PATIENCE:?}: {ran:?}");
+        assert!(ended, "still running after {patience:?}: {ran:?}");
         ran
     }
 

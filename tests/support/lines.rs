@@ -16,6 +16,12 @@ struct State {
     ended: bool,
 }
 
+impl State {
+    fn count(&self, text: &str) -> usize {
+        self.lines.iter().filter(|line| line.contains(text)).count()
+    }
+}
+
 impl Lines {
     /// Reads `stream` to its end.
     pub fn collect(stream: impl Read + Send + 'static) -> Self {
@@ -52,13 +58,20 @@ impl Lines {
         }
     }
 
-    /// Whether so many lines with these words come in time.
-    pub fn wait_count(&self, patience: Duration, words: &str, times: usize) -> bool {
+    /// Waits until so many lines hold `text`; returns whether they came.
+    pub fn wait_count(&self, patience: Duration, text: &str, count: usize) -> bool {
         let state = self.shared.0.lock().unwrap();
-        let count = |state: &State| state.lines.iter().filter(|line| line.contains(words)).count();
-        let is_waiting = |state: &mut State| !state.ended && count(state) < times;
-        let (state, _) = self.shared.1.wait_timeout_while(state, patience, is_waiting).unwrap();
-        count(&state) >= times
+        let (state, _) = self
+            .shared
+            .1
+            .wait_timeout_while(state, patience, |state| !state.ended && state.count(text) < count)
+            .unwrap();
+        state.count(text) >= count
+    }
+
+    /// How many lines hold `text` so far.
+    pub fn count(&self, text: &str) -> usize {
+        self.shared.0.lock().unwrap().count(text)
     }
 
     /// Waits for the end of the stream, which is the end of the process.

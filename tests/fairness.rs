@@ -1,0 +1,174 @@
+//! Many clients at once: nobody's burst, slowness or silence costs anybody else an answer or an event.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tungstenite::protocol::Message;
+
+use crate::support::PATIENCE;
+use crate::support::client::{Client, Device, connect_params};
+use crate::support::gateway::Gateway;
+use crate::support::provider::{Answer, Gate, Provider};
+
+/// As many as the issue names; each is a socket on both sides, and both sides are of this machine.
+const CLIENTS: usize = 1000;
+
+fn many(gateway: &Gateway, count: usize) -> Vec<Client> {
+    (0..count).map(|_| gateway.client()).collect()
+}
+
+#[test]
+fn a_burst_starts_in_order_and_slow_methods_hold_nobody_up() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.client();
+    // Each wake leaves a line, so the lines tell in which order the requests began.
+    for index in 0..20 {
+        client.post("wake", json!({ "mode": "next-heartbeat", "text": format!("line {index}") }));
+    }
+    // Answered by a timer, a disk job and a wait: none of them may delay what comes behind.
+    let slow = client.post("agent.wait", json!({ "runId": "nobody", "timeoutMs": 600_000 }));
+    let disk = client.post("chat.history", json!({ "sessionKey": "main" }));
+    let quick = client.request("last-heartbeat", json!({})).unwrap();
+    assert_eq!(quick, Value::Null);
+    assert!(client.response(&disk).is_ok());
+    let status = client.request("status", json!({})).unwrap();
+    let expected: Vec<String> = (0..20).map(|index| format!("line {index}")).collect();
+    assert_eq!(status["queuedSystemEvents"], json!(expected));
+    assert!(client.unread().iter().all(|frame| frame["id"] != slow.as_str()), "nobody ended that wait");
+}
+
+#[test]
+fn a_thousand_clients_with_a_request_each_are_all_answered() {
+    let gateway = Gateway::start(json!({}));
+    let mut clients = many(&gateway, CLIENTS);
+    // One client asks for far more than its share; the others must not have to wait until it is served.
+    let greedy: Vec<String> = (0..500).map(|_| clients[0].post("config.get", json!({}))).collect();
+    let ids: Vec<String> = clients[1..].iter_mut().map(|client| client.post("system-presence", json!({}))).collect();
+    for (client, id) in clients[1..].iter_mut().zip(&ids) {
+        assert!(client.response(id).is_ok());
+    }
+    for id in greedy {
+        let answer = clients[0].response(&id);
+        // A full lane refuses, and says that trying again helps.
+        assert!(
+            answer.as_ref().is_ok() || answer.as_ref().is_err_and(|error| error["retryable"] == true),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn one_slow_reader_among_a_thousand_costs_nobody_an_event() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Held("begin", gate.clone(), "end"));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut slow = gateway.client();
+    let mut clients = many(&gateway, CLIENTS);
+    let mut sender = gateway.client();
+    sender.request("chat.send", json!({ "sessionKey": "main", "message": "hi", "idempotencyKey": "first" })).unwrap();
+    gate.open();
+    sender.chat_end("first");
+    let long = json!({ "sessionKey": "main", "message": "n".repeat(400_000) });
+    sender.request("chat.inject", long).unwrap();
+    // The slow one asks for more than its socket takes and reads none of it.
+    for _ in 0..40 {
+        slow.post("chat.history", json!({ "sessionKey": "main" }));
+    }
+    // Asked for after those, answered after them.
+    sender.request("chat.history", json!({ "sessionKey": "main" })).unwrap();
+    sender.request("chat.history", json!({ "sessionKey": "main" })).unwrap();
+    // Each note is an event for everybody that may not be dropped.
+    let shown = |label: String| {
+        move |frame: &Value| {
+            let text = &frame["payload"]["message"]["content"][0]["text"];
+            frame["event"] == "chat" && text.as_str().is_some_and(|text| text.starts_with(&label))
+        }
+    };
+    for index in 1..=20 {
+        let label = format!("{index:02}");
+        sender.request("chat.inject", json!({ "sessionKey": "main", "message": "note", "label": label })).unwrap();
+        for client in &mut clients {
+            client.wait("the note", shown(format!("[{label}]")));
+        }
+    }
+    let (code, reason) = slow.wait_close();
+    assert_eq!((code, reason.as_str()), (1008, "slow consumer"));
+    for client in &mut clients {
+        assert!(client.request("last-heartbeat", json!({})).is_ok());
+        let seqs = client.seqs();
+        let gaps = seqs.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+        assert_eq!(gaps, 0, "no gap: {seqs:?}");
+    }
+}
+
+#[test]
+fn gaps_are_scope_filters_and_nothing_else() {
+    let gateway = Gateway::start(json!({}));
+    let mut params = connect_params();
+    params["scopes"] = json!(["operator.read"]);
+    let mut reader = Client::connect_as(gateway.port, params);
+    let mut admin = gateway.client();
+    let mut bodies = BTreeMap::new();
+    for index in 0..5 {
+        admin.request("system-event", json!({ "text": format!("Node: n{index}") })).unwrap();
+        // A device that pairs is an event for those who may pair, and for nobody else.
+        let mut params = connect_params();
+        params["client"]["instanceId"] = format!("paired-{index}").into();
+        Client::connect_device(gateway.port, &Device::of(100 + index), params);
+    }
+    admin.request("set-heartbeats", json!({ "enabled": true })).unwrap();
+    admin.request("system-event", json!({ "text": "Node: end" })).unwrap();
+    let is_last = |frame: &Value| frame["event"] == "presence" && frame["payload"].to_string().contains("Node: end");
+    admin.wait("the last presence", is_last);
+    reader.wait("the last presence", is_last);
+    for (name, client) in [("admin", &mut admin), ("reader", &mut reader)] {
+        for frame in client.unread().iter().filter(|frame| frame["seq"].is_u64()) {
+            let seq = frame["seq"].as_u64().unwrap();
+            let first = bodies.entry(seq).or_insert_with(|| frame.clone());
+            assert_eq!(first, frame, "{name}: everybody has the same event under one number");
+        }
+    }
+    let guarded =
+        |client: &Client| client.unread().iter().filter(|frame| frame["event"] == "device.pair.resolved").count();
+    assert_eq!((guarded(&admin), guarded(&reader)), (5, 0));
+    let (all, seen) = (admin.seqs(), reader.seqs());
+    let hidden: Vec<u64> =
+        bodies.iter().filter(|(_, frame)| frame["event"] == "device.pair.resolved").map(|(seq, _)| *seq).collect();
+    let missed: Vec<u64> = all.iter().copied().filter(|seq| *seq > seen[0] && !seen.contains(seq)).collect();
+    assert_eq!(missed, hidden);
+}
+
+#[test]
+fn connects_share_health_refreshes() {
+    let gateway = Gateway::start(json!({}));
+    let mut watcher = gateway.client();
+    let before = Instant::now();
+    let clients = many(&gateway, 200);
+    // What they caused is over when a refresh that was asked for now is.
+    watcher.request("health", json!({ "probe": true })).unwrap();
+    let count = watcher.unread().iter().filter(|frame| frame["event"] == "health").count();
+    let allowed = 3 + usize::try_from(before.elapsed().as_secs()).unwrap();
+    assert!(count <= allowed, "{count} health events for {} connects", clients.len());
+}
+
+#[test]
+fn silent_sockets_and_half_frames_hold_nobody_up() {
+    let gateway = Gateway::start(json!({}));
+    let mut silent: Vec<_> = (0..200).map(|_| gateway.socket()).collect();
+    for socket in &mut silent {
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").unwrap();
+    }
+    let mut half = gateway.client();
+    half.raw().write_all(&[0x81, 0xfe]).unwrap();
+    let mut client = gateway.client();
+    for _ in 0..50 {
+        client.request("system-presence", json!({})).unwrap();
+    }
+    client.send_message(Message::Ping(vec![1].into()));
+    assert!(client.request("last-heartbeat", json!({})).is_ok());
+    silent[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    silent[0].write_all(b"\r\n").unwrap();
+    assert!(silent[0].read(&mut [0; 16]).unwrap() > 0, "a late head is still answered");
+}
