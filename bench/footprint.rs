@@ -7,17 +7,17 @@
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tungstenite::protocol::{Message, WebSocket};
+
+mod support;
+use support::{Gateway, Home, connect, program, read, request, send};
 
 const STARTS: usize = 20;
 const IDLE_CLIENTS: usize = 1000;
 const RUNS: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Idle figures are taken this long after the last activity.
 const QUIET: Duration = Duration::from_secs(3);
 /// How long the CPU of an idle gateway is watched.
@@ -36,7 +36,7 @@ fn main() {
 fn starts(figures: &mut Figures) {
     let mut times = Vec::new();
     for _ in 0..STARTS {
-        let home = Home::new(&json!({}));
+        let home = Home::new(&program(), &json!({}));
         let start = Instant::now();
         let gateway = Gateway::spawn(&home);
         let _client = connect(gateway.port);
@@ -49,7 +49,7 @@ fn starts(figures: &mut Figures) {
 
 /// Memory at rest, per client, and the CPU that waiting costs.
 fn idle(figures: &mut Figures) {
-    let home = Home::new(&json!({}));
+    let home = Home::new(&program(), &json!({}));
     let gateway = Gateway::spawn(&home);
     drop(connect(gateway.port));
     std::thread::sleep(QUIET);
@@ -70,7 +70,7 @@ fn idle(figures: &mut Figures) {
 
 /// `gateway call health`, as a script would run it.
 fn command_line(figures: &mut Figures) {
-    let home = Home::new(&json!({}));
+    let home = Home::new(&program(), &json!({}));
     let gateway = Gateway::spawn(&home);
     let mut times = Vec::new();
     for _ in 0..STARTS {
@@ -90,10 +90,13 @@ fn runs(figures: &mut Figures) {
     let row = json!({"id": "m", "name": "m", "reasoning": false, "input": ["text"], "contextWindow": 32000, "maxTokens": 1000,
         "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}});
     let provider = json!({"baseUrl": model, "apiKey": "k", "api": "openai-completions", "models": [row]});
-    let home = Home::new(&json!({
-        "models": {"providers": {"test": provider}},
-        "agents": {"defaults": {"model": {"primary": "test/m"}, "maxConcurrent": RUNS, "skipBootstrap": true}},
-    }));
+    let home = Home::new(
+        &program(),
+        &json!({
+            "models": {"providers": {"test": provider}},
+            "agents": {"defaults": {"model": {"primary": "test/m"}, "maxConcurrent": RUNS, "skipBootstrap": true}},
+        }),
+    );
     let gateway = Gateway::spawn(&home);
     let mut caller = connect(gateway.port);
     let mut probe = connect(gateway.port);
@@ -155,132 +158,6 @@ impl Figures {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
-}
-
-/// A home directory of its own, removed at the end.
-struct Home(PathBuf);
-
-impl Home {
-    fn new(config: &Value) -> Self {
-        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("clawdbot-bench-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(path.join(".clawdbot")).expect("a home");
-        let mut config = config.clone();
-        config["gateway"] = json!({"mode": "local", "auth": {"token": "t"}});
-        config["logging"] = json!({"file": path.join("log")});
-        std::fs::write(path.join(".clawdbot/clawdbot.json"), config.to_string()).expect("a configuration");
-        Self(path)
-    }
-
-    fn command(&self, args: &[&str], port: u16) -> Command {
-        let program = std::env::var("CLAWDBOT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_clawdbot").to_owned());
-        let mut words = program.split_whitespace();
-        let mut command = Command::new(words.next().expect("a program"));
-        command.args(words).args(args).env_clear().current_dir(&self.0);
-        command.env("HOME", &self.0).env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("CLAWDBOT_GATEWAY_PORT", port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", "t");
-        command.env("CLAWDBOT_SKIP_CHANNELS", "1").stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-struct Gateway {
-    child: Child,
-    port: u16,
-}
-
-impl Gateway {
-    /// Starts one; it may not listen yet.
-    fn spawn(home: &Home) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut command = home.command(&["gateway", "--port", &port.to_string()], port);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the gateway starts");
-        Self { child, port }
-    }
-
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join(file)).expect("Linux")
-    }
-
-    fn status_kib(&self, field: &str) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with(field)).expect("a field of /proc/pid/status");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-    }
-
-    fn resident_kib(&self) -> f64 {
-        self.status_kib("VmRSS:")
-    }
-
-    /// Heap and stacks, without the pages of the program's file.
-    fn private_kib(&self) -> f64 {
-        self.status_kib("RssAnon:")
-    }
-
-    fn cpu_ticks(&self) -> f64 {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-        fields[11].parse::<f64>().expect("ticks") + fields[12].parse::<f64>().expect("ticks")
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Connects as soon as the port answers, through the handshake.
-fn connect(port: u16) -> WebSocket<TcpStream> {
-    let start = Instant::now();
-    let stream = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => break stream,
-            Err(error) => assert!(start.elapsed() < PATIENCE, "no gateway: {error}"),
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    };
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.set_nodelay(true).expect("no delay");
-    let (mut socket, _) = tungstenite::client(format!("ws://127.0.0.1:{port}/"), stream).expect("an upgrade");
-    let params = json!({
-        "minProtocol": 3, "maxProtocol": 3, "role": "operator", "scopes": ["operator.admin"], "auth": {"token": "t"},
-        "client": {"id": "cli", "version": "bench", "platform": "linux", "mode": "cli"},
-    });
-    let hello = request(&mut socket, "connect", "connect", params);
-    assert_eq!(hello["payload"]["type"], "hello-ok", "{hello}");
-    socket
-}
-
-fn send(socket: &mut WebSocket<TcpStream>, id: &str, method: &str, params: Value) {
-    let frame = json!({"type": "req", "id": id, "method": method, "params": params});
-    socket.send(Message::text(frame.to_string())).expect("sent");
-}
-
-fn read(socket: &mut WebSocket<TcpStream>) -> Value {
-    loop {
-        if let Message::Text(text) = socket.read().expect("a frame") {
-            return serde_json::from_str(&text).expect("JSON");
-        }
-    }
-}
-
-fn request(socket: &mut WebSocket<TcpStream>, id: &str, method: &str, params: Value) -> Value {
-    send(socket, id, method, params);
-    loop {
-        let frame = read(socket);
-        if frame["id"] == id {
-            return frame;
-        }
-    }
 }
 
 /// A model server that takes two seconds for ten words; returns its base URL. Its threads end with the process.

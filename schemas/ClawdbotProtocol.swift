@@ -949,6 +949,64 @@ public struct SkillsBinsResult: Codable, Hashable, Sendable {
     }
 }
 
+public struct CronRunLogEntryStatus: RawRepresentable, Codable, Hashable, Sendable {
+    public static let ok = Self(rawValue: "ok")
+    public static let error = Self(rawValue: "error")
+    public static let skipped = Self(rawValue: "skipped")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronRunLogEntry: Codable, Hashable, Sendable {
+    public var ts: Int
+    public var jobId: String
+    public var action: String
+    public var status: CronRunLogEntryStatus?
+    public var error: String?
+    public var summary: String?
+    public var runAtMs: Int?
+    public var durationMs: Int?
+    public var nextRunAtMs: Int?
+
+    public init(
+        ts: Int,
+        jobId: String,
+        action: String = "finished",
+        status: CronRunLogEntryStatus? = nil,
+        error: String? = nil,
+        summary: String? = nil,
+        runAtMs: Int? = nil,
+        durationMs: Int? = nil,
+        nextRunAtMs: Int? = nil
+    ) {
+        self.ts = ts
+        self.jobId = jobId
+        self.action = action
+        self.status = status
+        self.error = error
+        self.summary = summary
+        self.runAtMs = runAtMs
+        self.durationMs = durationMs
+        self.nextRunAtMs = nextRunAtMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case ts = "ts"
+        case jobId = "jobId"
+        case action = "action"
+        case status = "status"
+        case error = "error"
+        case summary = "summary"
+        case runAtMs = "runAtMs"
+        case durationMs = "durationMs"
+        case nextRunAtMs = "nextRunAtMs"
+    }
+}
+
 public struct ExecApprovalsSnapshotFileSocket: Codable, Hashable, Sendable {
     public var path: String?
     public var token: String?
@@ -1911,6 +1969,42 @@ public struct ExecApprovalsSetParams: Codable, Hashable, Sendable {
     }
 }
 
+public struct ExecApprovalsNodeGetParams: Codable, Hashable, Sendable {
+    public var nodeId: String
+
+    public init(
+        nodeId: String
+    ) {
+        self.nodeId = nodeId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nodeId = "nodeId"
+    }
+}
+
+public struct ExecApprovalsNodeSetParams: Codable, Hashable, Sendable {
+    public var nodeId: String
+    public var file: ExecApprovalsSnapshotFile
+    public var baseHash: String?
+
+    public init(
+        nodeId: String,
+        file: ExecApprovalsSnapshotFile,
+        baseHash: String? = nil
+    ) {
+        self.nodeId = nodeId
+        self.file = file
+        self.baseHash = baseHash
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nodeId = "nodeId"
+        case file = "file"
+        case baseHash = "baseHash"
+    }
+}
+
 public struct ExecApprovalRequestParams: Codable, Hashable, Sendable {
     public var id: String?
     public var command: String
@@ -2352,6 +2446,825 @@ public struct UpdateRunParams: Codable, Hashable, Sendable {
         case note = "note"
         case restartDelayMs = "restartDelayMs"
         case timeoutMs = "timeoutMs"
+    }
+}
+
+public struct CronJobScheduleAt: Codable, Hashable, Sendable {
+    public var kind: String
+    public var atMs: Int
+
+    public init(
+        kind: String = "at",
+        atMs: Int
+    ) {
+        self.kind = kind
+        self.atMs = atMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case atMs = "atMs"
+    }
+}
+
+public struct CronJobScheduleEvery: Codable, Hashable, Sendable {
+    public var kind: String
+    public var everyMs: Int
+    public var anchorMs: Int?
+
+    public init(
+        kind: String = "every",
+        everyMs: Int,
+        anchorMs: Int? = nil
+    ) {
+        self.kind = kind
+        self.everyMs = everyMs
+        self.anchorMs = anchorMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case everyMs = "everyMs"
+        case anchorMs = "anchorMs"
+    }
+}
+
+public struct CronJobScheduleCron: Codable, Hashable, Sendable {
+    public var kind: String
+    public var expr: String
+    public var tz: String?
+
+    public init(
+        kind: String = "cron",
+        expr: String,
+        tz: String? = nil
+    ) {
+        self.kind = kind
+        self.expr = expr
+        self.tz = tz
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case expr = "expr"
+        case tz = "tz"
+    }
+}
+
+public enum CronJobSchedule: Codable, Hashable, Sendable {
+    case at(CronJobScheduleAt)
+    case every(CronJobScheduleEvery)
+    case cron(CronJobScheduleCron)
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        switch try container.decode(String.self, forKey: .kind) {
+        case "at": self = .at(try CronJobScheduleAt(from: decoder))
+        case "every": self = .every(try CronJobScheduleEvery(from: decoder))
+        case "cron": self = .cron(try CronJobScheduleCron(from: decoder))
+        default: throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "unknown kind of CronJobSchedule"))
+        }
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .at(let value): try value.encode(to: encoder)
+        case .every(let value): try value.encode(to: encoder)
+        case .cron(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronJobSessionTarget: RawRepresentable, Codable, Hashable, Sendable {
+    public static let main = Self(rawValue: "main")
+    public static let isolated = Self(rawValue: "isolated")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronJobWakeMode: RawRepresentable, Codable, Hashable, Sendable {
+    public static let nextHeartbeat = Self(rawValue: "next-heartbeat")
+    public static let now = Self(rawValue: "now")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronJobPayloadSystemEvent: Codable, Hashable, Sendable {
+    public var kind: String
+    public var text: String
+
+    public init(
+        kind: String = "systemEvent",
+        text: String
+    ) {
+        self.kind = kind
+        self.text = text
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case text = "text"
+    }
+}
+
+public struct CronJobPayloadAgentTurn: Codable, Hashable, Sendable {
+    public var kind: String
+    public var message: String
+    public var model: String?
+    public var thinking: String?
+    public var timeoutSeconds: Int?
+    public var deliver: Bool?
+    public var channel: String?
+    public var to: String?
+    public var bestEffortDeliver: Bool?
+
+    public init(
+        kind: String = "agentTurn",
+        message: String,
+        model: String? = nil,
+        thinking: String? = nil,
+        timeoutSeconds: Int? = nil,
+        deliver: Bool? = nil,
+        channel: String? = nil,
+        to: String? = nil,
+        bestEffortDeliver: Bool? = nil
+    ) {
+        self.kind = kind
+        self.message = message
+        self.model = model
+        self.thinking = thinking
+        self.timeoutSeconds = timeoutSeconds
+        self.deliver = deliver
+        self.channel = channel
+        self.to = to
+        self.bestEffortDeliver = bestEffortDeliver
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case message = "message"
+        case model = "model"
+        case thinking = "thinking"
+        case timeoutSeconds = "timeoutSeconds"
+        case deliver = "deliver"
+        case channel = "channel"
+        case to = "to"
+        case bestEffortDeliver = "bestEffortDeliver"
+    }
+}
+
+public enum CronJobPayload: Codable, Hashable, Sendable {
+    case systemEvent(CronJobPayloadSystemEvent)
+    case agentTurn(CronJobPayloadAgentTurn)
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        switch try container.decode(String.self, forKey: .kind) {
+        case "systemEvent": self = .systemEvent(try CronJobPayloadSystemEvent(from: decoder))
+        case "agentTurn": self = .agentTurn(try CronJobPayloadAgentTurn(from: decoder))
+        default: throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "unknown kind of CronJobPayload"))
+        }
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .systemEvent(let value): try value.encode(to: encoder)
+        case .agentTurn(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronJobIsolationPostToMainMode: RawRepresentable, Codable, Hashable, Sendable {
+    public static let summary = Self(rawValue: "summary")
+    public static let full = Self(rawValue: "full")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronJobIsolation: Codable, Hashable, Sendable {
+    public var postToMainPrefix: String?
+    public var postToMainMode: CronJobIsolationPostToMainMode?
+    public var postToMainMaxChars: Int?
+
+    public init(
+        postToMainPrefix: String? = nil,
+        postToMainMode: CronJobIsolationPostToMainMode? = nil,
+        postToMainMaxChars: Int? = nil
+    ) {
+        self.postToMainPrefix = postToMainPrefix
+        self.postToMainMode = postToMainMode
+        self.postToMainMaxChars = postToMainMaxChars
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case postToMainPrefix = "postToMainPrefix"
+        case postToMainMode = "postToMainMode"
+        case postToMainMaxChars = "postToMainMaxChars"
+    }
+}
+
+public struct CronJobState: Codable, Hashable, Sendable {
+    public var nextRunAtMs: Int?
+    public var runningAtMs: Int?
+    public var lastRunAtMs: Int?
+    public var lastStatus: CronRunLogEntryStatus?
+    public var lastError: String?
+    public var lastDurationMs: Int?
+
+    public init(
+        nextRunAtMs: Int? = nil,
+        runningAtMs: Int? = nil,
+        lastRunAtMs: Int? = nil,
+        lastStatus: CronRunLogEntryStatus? = nil,
+        lastError: String? = nil,
+        lastDurationMs: Int? = nil
+    ) {
+        self.nextRunAtMs = nextRunAtMs
+        self.runningAtMs = runningAtMs
+        self.lastRunAtMs = lastRunAtMs
+        self.lastStatus = lastStatus
+        self.lastError = lastError
+        self.lastDurationMs = lastDurationMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case nextRunAtMs = "nextRunAtMs"
+        case runningAtMs = "runningAtMs"
+        case lastRunAtMs = "lastRunAtMs"
+        case lastStatus = "lastStatus"
+        case lastError = "lastError"
+        case lastDurationMs = "lastDurationMs"
+    }
+}
+
+public struct CronJob: Codable, Hashable, Sendable {
+    public var id: String
+    public var agentId: String?
+    public var name: String
+    public var description: String?
+    public var enabled: Bool
+    public var deleteAfterRun: Bool?
+    public var createdAtMs: Int
+    public var updatedAtMs: Int
+    public var schedule: CronJobSchedule
+    public var sessionTarget: CronJobSessionTarget
+    public var wakeMode: CronJobWakeMode
+    public var payload: CronJobPayload
+    public var isolation: CronJobIsolation?
+    public var state: CronJobState
+
+    public init(
+        id: String,
+        agentId: String? = nil,
+        name: String,
+        description: String? = nil,
+        enabled: Bool,
+        deleteAfterRun: Bool? = nil,
+        createdAtMs: Int,
+        updatedAtMs: Int,
+        schedule: CronJobSchedule,
+        sessionTarget: CronJobSessionTarget,
+        wakeMode: CronJobWakeMode,
+        payload: CronJobPayload,
+        isolation: CronJobIsolation? = nil,
+        state: CronJobState
+    ) {
+        self.id = id
+        self.agentId = agentId
+        self.name = name
+        self.description = description
+        self.enabled = enabled
+        self.deleteAfterRun = deleteAfterRun
+        self.createdAtMs = createdAtMs
+        self.updatedAtMs = updatedAtMs
+        self.schedule = schedule
+        self.sessionTarget = sessionTarget
+        self.wakeMode = wakeMode
+        self.payload = payload
+        self.isolation = isolation
+        self.state = state
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case agentId = "agentId"
+        case name = "name"
+        case description = "description"
+        case enabled = "enabled"
+        case deleteAfterRun = "deleteAfterRun"
+        case createdAtMs = "createdAtMs"
+        case updatedAtMs = "updatedAtMs"
+        case schedule = "schedule"
+        case sessionTarget = "sessionTarget"
+        case wakeMode = "wakeMode"
+        case payload = "payload"
+        case isolation = "isolation"
+        case state = "state"
+    }
+}
+
+public struct CronListParams: Codable, Hashable, Sendable {
+    public var includeDisabled: Bool?
+
+    public init(
+        includeDisabled: Bool? = nil
+    ) {
+        self.includeDisabled = includeDisabled
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case includeDisabled = "includeDisabled"
+    }
+}
+
+public struct CronStatusParams: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+public struct CronAddParams: Codable, Hashable, Sendable {
+    public var name: String
+    public var agentId: Nullable<String>?
+    public var description: String?
+    public var enabled: Bool?
+    public var deleteAfterRun: Bool?
+    public var schedule: CronJobSchedule
+    public var sessionTarget: CronJobSessionTarget
+    public var wakeMode: CronJobWakeMode
+    public var payload: CronJobPayload
+    public var isolation: CronJobIsolation?
+
+    public init(
+        name: String,
+        agentId: Nullable<String>? = nil,
+        description: String? = nil,
+        enabled: Bool? = nil,
+        deleteAfterRun: Bool? = nil,
+        schedule: CronJobSchedule,
+        sessionTarget: CronJobSessionTarget,
+        wakeMode: CronJobWakeMode,
+        payload: CronJobPayload,
+        isolation: CronJobIsolation? = nil
+    ) {
+        self.name = name
+        self.agentId = agentId
+        self.description = description
+        self.enabled = enabled
+        self.deleteAfterRun = deleteAfterRun
+        self.schedule = schedule
+        self.sessionTarget = sessionTarget
+        self.wakeMode = wakeMode
+        self.payload = payload
+        self.isolation = isolation
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case name = "name"
+        case agentId = "agentId"
+        case description = "description"
+        case enabled = "enabled"
+        case deleteAfterRun = "deleteAfterRun"
+        case schedule = "schedule"
+        case sessionTarget = "sessionTarget"
+        case wakeMode = "wakeMode"
+        case payload = "payload"
+        case isolation = "isolation"
+    }
+}
+
+public struct CronUpdateParamsIdPatchPayloadSystemEvent: Codable, Hashable, Sendable {
+    public var kind: String
+    public var text: String?
+
+    public init(
+        kind: String = "systemEvent",
+        text: String? = nil
+    ) {
+        self.kind = kind
+        self.text = text
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case text = "text"
+    }
+}
+
+public struct CronUpdateParamsIdPatchPayloadAgentTurn: Codable, Hashable, Sendable {
+    public var kind: String
+    public var message: String?
+    public var model: String?
+    public var thinking: String?
+    public var timeoutSeconds: Int?
+    public var deliver: Bool?
+    public var channel: String?
+    public var to: String?
+    public var bestEffortDeliver: Bool?
+
+    public init(
+        kind: String = "agentTurn",
+        message: String? = nil,
+        model: String? = nil,
+        thinking: String? = nil,
+        timeoutSeconds: Int? = nil,
+        deliver: Bool? = nil,
+        channel: String? = nil,
+        to: String? = nil,
+        bestEffortDeliver: Bool? = nil
+    ) {
+        self.kind = kind
+        self.message = message
+        self.model = model
+        self.thinking = thinking
+        self.timeoutSeconds = timeoutSeconds
+        self.deliver = deliver
+        self.channel = channel
+        self.to = to
+        self.bestEffortDeliver = bestEffortDeliver
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+        case message = "message"
+        case model = "model"
+        case thinking = "thinking"
+        case timeoutSeconds = "timeoutSeconds"
+        case deliver = "deliver"
+        case channel = "channel"
+        case to = "to"
+        case bestEffortDeliver = "bestEffortDeliver"
+    }
+}
+
+public enum CronUpdateParamsIdPatchPayload: Codable, Hashable, Sendable {
+    case systemEvent(CronUpdateParamsIdPatchPayloadSystemEvent)
+    case agentTurn(CronUpdateParamsIdPatchPayloadAgentTurn)
+
+    private enum CodingKeys: String, CodingKey {
+        case kind = "kind"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        switch try container.decode(String.self, forKey: .kind) {
+        case "systemEvent": self = .systemEvent(try CronUpdateParamsIdPatchPayloadSystemEvent(from: decoder))
+        case "agentTurn": self = .agentTurn(try CronUpdateParamsIdPatchPayloadAgentTurn(from: decoder))
+        default: throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "unknown kind of CronUpdateParamsIdPatchPayload"))
+        }
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .systemEvent(let value): try value.encode(to: encoder)
+        case .agentTurn(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronUpdateParamsIdPatch: Codable, Hashable, Sendable {
+    public var name: String?
+    public var agentId: Nullable<String>?
+    public var description: String?
+    public var enabled: Bool?
+    public var deleteAfterRun: Bool?
+    public var schedule: CronJobSchedule?
+    public var sessionTarget: CronJobSessionTarget?
+    public var wakeMode: CronJobWakeMode?
+    public var payload: CronUpdateParamsIdPatchPayload?
+    public var isolation: CronJobIsolation?
+    public var state: CronJobState?
+
+    public init(
+        name: String? = nil,
+        agentId: Nullable<String>? = nil,
+        description: String? = nil,
+        enabled: Bool? = nil,
+        deleteAfterRun: Bool? = nil,
+        schedule: CronJobSchedule? = nil,
+        sessionTarget: CronJobSessionTarget? = nil,
+        wakeMode: CronJobWakeMode? = nil,
+        payload: CronUpdateParamsIdPatchPayload? = nil,
+        isolation: CronJobIsolation? = nil,
+        state: CronJobState? = nil
+    ) {
+        self.name = name
+        self.agentId = agentId
+        self.description = description
+        self.enabled = enabled
+        self.deleteAfterRun = deleteAfterRun
+        self.schedule = schedule
+        self.sessionTarget = sessionTarget
+        self.wakeMode = wakeMode
+        self.payload = payload
+        self.isolation = isolation
+        self.state = state
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case name = "name"
+        case agentId = "agentId"
+        case description = "description"
+        case enabled = "enabled"
+        case deleteAfterRun = "deleteAfterRun"
+        case schedule = "schedule"
+        case sessionTarget = "sessionTarget"
+        case wakeMode = "wakeMode"
+        case payload = "payload"
+        case isolation = "isolation"
+        case state = "state"
+    }
+}
+
+public struct CronUpdateParamsId: Codable, Hashable, Sendable {
+    public var id: String
+    public var patch: CronUpdateParamsIdPatch
+
+    public init(
+        id: String,
+        patch: CronUpdateParamsIdPatch
+    ) {
+        self.id = id
+        self.patch = patch
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case patch = "patch"
+    }
+}
+
+public struct CronUpdateParamsJobId: Codable, Hashable, Sendable {
+    public var jobId: String
+    public var patch: CronUpdateParamsIdPatch
+
+    public init(
+        jobId: String,
+        patch: CronUpdateParamsIdPatch
+    ) {
+        self.jobId = jobId
+        self.patch = patch
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case jobId = "jobId"
+        case patch = "patch"
+    }
+}
+
+public enum CronUpdateParams: Codable, Hashable, Sendable {
+    case id(CronUpdateParamsId)
+    case jobId(CronUpdateParamsJobId)
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case jobId = "jobId"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if container.contains(.id) {
+            self = .id(try CronUpdateParamsId(from: decoder))
+            return
+        }
+        if container.contains(.jobId) {
+            self = .jobId(try CronUpdateParamsJobId(from: decoder))
+            return
+        }
+        throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "no CronUpdateParams"))
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .id(let value): try value.encode(to: encoder)
+        case .jobId(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronRemoveParamsId: Codable, Hashable, Sendable {
+    public var id: String
+
+    public init(
+        id: String
+    ) {
+        self.id = id
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+    }
+}
+
+public struct CronRemoveParamsJobId: Codable, Hashable, Sendable {
+    public var jobId: String
+
+    public init(
+        jobId: String
+    ) {
+        self.jobId = jobId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case jobId = "jobId"
+    }
+}
+
+public enum CronRemoveParams: Codable, Hashable, Sendable {
+    case id(CronRemoveParamsId)
+    case jobId(CronRemoveParamsJobId)
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case jobId = "jobId"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if container.contains(.id) {
+            self = .id(try CronRemoveParamsId(from: decoder))
+            return
+        }
+        if container.contains(.jobId) {
+            self = .jobId(try CronRemoveParamsJobId(from: decoder))
+            return
+        }
+        throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "no CronRemoveParams"))
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .id(let value): try value.encode(to: encoder)
+        case .jobId(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronRunParamsIdMode: RawRepresentable, Codable, Hashable, Sendable {
+    public static let due = Self(rawValue: "due")
+    public static let force = Self(rawValue: "force")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronRunParamsId: Codable, Hashable, Sendable {
+    public var id: String
+    public var mode: CronRunParamsIdMode?
+
+    public init(
+        id: String,
+        mode: CronRunParamsIdMode? = nil
+    ) {
+        self.id = id
+        self.mode = mode
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case mode = "mode"
+    }
+}
+
+public struct CronRunParamsJobId: Codable, Hashable, Sendable {
+    public var jobId: String
+    public var mode: CronRunParamsIdMode?
+
+    public init(
+        jobId: String,
+        mode: CronRunParamsIdMode? = nil
+    ) {
+        self.jobId = jobId
+        self.mode = mode
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case jobId = "jobId"
+        case mode = "mode"
+    }
+}
+
+public enum CronRunParams: Codable, Hashable, Sendable {
+    case id(CronRunParamsId)
+    case jobId(CronRunParamsJobId)
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case jobId = "jobId"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if container.contains(.id) {
+            self = .id(try CronRunParamsId(from: decoder))
+            return
+        }
+        if container.contains(.jobId) {
+            self = .jobId(try CronRunParamsJobId(from: decoder))
+            return
+        }
+        throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "no CronRunParams"))
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .id(let value): try value.encode(to: encoder)
+        case .jobId(let value): try value.encode(to: encoder)
+        }
+    }
+}
+
+public struct CronRunsParamsId: Codable, Hashable, Sendable {
+    public var id: String
+    public var limit: Int?
+
+    public init(
+        id: String,
+        limit: Int? = nil
+    ) {
+        self.id = id
+        self.limit = limit
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case limit = "limit"
+    }
+}
+
+public struct CronRunsParamsJobId: Codable, Hashable, Sendable {
+    public var jobId: String
+    public var limit: Int?
+
+    public init(
+        jobId: String,
+        limit: Int? = nil
+    ) {
+        self.jobId = jobId
+        self.limit = limit
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case jobId = "jobId"
+        case limit = "limit"
+    }
+}
+
+public enum CronRunsParams: Codable, Hashable, Sendable {
+    case id(CronRunsParamsId)
+    case jobId(CronRunsParamsJobId)
+
+    private enum CodingKeys: String, CodingKey {
+        case id = "id"
+        case jobId = "jobId"
+    }
+
+    public init(from decoder: Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if container.contains(.id) {
+            self = .id(try CronRunsParamsId(from: decoder))
+            return
+        }
+        if container.contains(.jobId) {
+            self = .jobId(try CronRunsParamsJobId(from: decoder))
+            return
+        }
+        throw DecodingError.dataCorrupted(
+            DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "no CronRunsParams"))
+    }
+
+    public func encode(to encoder: Encoder) throws {
+        switch self {
+        case .id(let value): try value.encode(to: encoder)
+        case .jobId(let value): try value.encode(to: encoder)
+        }
     }
 }
 
@@ -3030,6 +3943,99 @@ public struct TalkModeParams: Codable, Hashable, Sendable {
     }
 }
 
+public struct WizardStartParamsMode: RawRepresentable, Codable, Hashable, Sendable {
+    public static let local = Self(rawValue: "local")
+    public static let remote = Self(rawValue: "remote")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct WizardStartParams: Codable, Hashable, Sendable {
+    public var mode: WizardStartParamsMode?
+    public var workspace: String?
+
+    public init(
+        mode: WizardStartParamsMode? = nil,
+        workspace: String? = nil
+    ) {
+        self.mode = mode
+        self.workspace = workspace
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case mode = "mode"
+        case workspace = "workspace"
+    }
+}
+
+public struct WizardNextParamsAnswer: Codable, Hashable, Sendable {
+    public var stepId: String
+    public var value: JSONValue?
+
+    public init(
+        stepId: String,
+        value: JSONValue? = nil
+    ) {
+        self.stepId = stepId
+        self.value = value
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case stepId = "stepId"
+        case value = "value"
+    }
+}
+
+public struct WizardNextParams: Codable, Hashable, Sendable {
+    public var sessionId: String
+    public var answer: WizardNextParamsAnswer?
+
+    public init(
+        sessionId: String,
+        answer: WizardNextParamsAnswer? = nil
+    ) {
+        self.sessionId = sessionId
+        self.answer = answer
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case sessionId = "sessionId"
+        case answer = "answer"
+    }
+}
+
+public struct WizardCancelParams: Codable, Hashable, Sendable {
+    public var sessionId: String
+
+    public init(
+        sessionId: String
+    ) {
+        self.sessionId = sessionId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case sessionId = "sessionId"
+    }
+}
+
+public struct WizardStatusParams: Codable, Hashable, Sendable {
+    public var sessionId: String
+
+    public init(
+        sessionId: String
+    ) {
+        self.sessionId = sessionId
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case sessionId = "sessionId"
+    }
+}
+
 /// Names of methods.
 public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let connect = Self(rawValue: "connect")
@@ -3038,6 +4044,8 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let channelsStatus = Self(rawValue: "channels.status")
     public static let channelsLogout = Self(rawValue: "channels.logout")
     public static let status = Self(rawValue: "status")
+    public static let usageStatus = Self(rawValue: "usage.status")
+    public static let usageCost = Self(rawValue: "usage.cost")
     public static let ttsStatus = Self(rawValue: "tts.status")
     public static let ttsProviders = Self(rawValue: "tts.providers")
     public static let ttsEnable = Self(rawValue: "tts.enable")
@@ -3049,6 +4057,16 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let configApply = Self(rawValue: "config.apply")
     public static let configPatch = Self(rawValue: "config.patch")
     public static let configSchema = Self(rawValue: "config.schema")
+    public static let execApprovalsGet = Self(rawValue: "exec.approvals.get")
+    public static let execApprovalsSet = Self(rawValue: "exec.approvals.set")
+    public static let execApprovalsNodeGet = Self(rawValue: "exec.approvals.node.get")
+    public static let execApprovalsNodeSet = Self(rawValue: "exec.approvals.node.set")
+    public static let execApprovalRequest = Self(rawValue: "exec.approval.request")
+    public static let execApprovalResolve = Self(rawValue: "exec.approval.resolve")
+    public static let wizardStart = Self(rawValue: "wizard.start")
+    public static let wizardNext = Self(rawValue: "wizard.next")
+    public static let wizardCancel = Self(rawValue: "wizard.cancel")
+    public static let wizardStatus = Self(rawValue: "wizard.status")
     public static let talkMode = Self(rawValue: "talk.mode")
     public static let modelsList = Self(rawValue: "models.list")
     public static let agentsList = Self(rawValue: "agents.list")
@@ -3056,6 +4074,7 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let skillsBins = Self(rawValue: "skills.bins")
     public static let skillsInstall = Self(rawValue: "skills.install")
     public static let skillsUpdate = Self(rawValue: "skills.update")
+    public static let updateRun = Self(rawValue: "update.run")
     public static let voicewakeGet = Self(rawValue: "voicewake.get")
     public static let voicewakeSet = Self(rawValue: "voicewake.set")
     public static let sessionsList = Self(rawValue: "sessions.list")
@@ -3083,6 +4102,13 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let nodeInvoke = Self(rawValue: "node.invoke")
     public static let nodeInvokeResult = Self(rawValue: "node.invoke.result")
     public static let nodeEvent = Self(rawValue: "node.event")
+    public static let cronList = Self(rawValue: "cron.list")
+    public static let cronStatus = Self(rawValue: "cron.status")
+    public static let cronAdd = Self(rawValue: "cron.add")
+    public static let cronUpdate = Self(rawValue: "cron.update")
+    public static let cronRemove = Self(rawValue: "cron.remove")
+    public static let cronRun = Self(rawValue: "cron.run")
+    public static let cronRuns = Self(rawValue: "cron.runs")
     public static let systemPresence = Self(rawValue: "system-presence")
     public static let systemEvent = Self(rawValue: "system-event")
     public static let send = Self(rawValue: "send")

@@ -230,6 +230,20 @@ export interface SkillsBinsResult {
   bins: string[];
 }
 
+export type CronRunLogEntryStatus = "ok" | "error" | "skipped";
+
+export interface CronRunLogEntry {
+  ts: number;
+  jobId: string;
+  action: "finished";
+  status?: CronRunLogEntryStatus;
+  error?: string;
+  summary?: string;
+  runAtMs?: number;
+  durationMs?: number;
+  nextRunAtMs?: number;
+}
+
 export interface ExecApprovalsSnapshotFileSocket {
   path?: string;
   token?: string;
@@ -489,6 +503,16 @@ export interface ExecApprovalsSetParams {
   baseHash?: string;
 }
 
+export interface ExecApprovalsNodeGetParams {
+  nodeId: string;
+}
+
+export interface ExecApprovalsNodeSetParams {
+  nodeId: string;
+  file: ExecApprovalsSnapshotFile;
+  baseHash?: string;
+}
+
 export interface ExecApprovalRequestParams {
   id?: string;
   command: string;
@@ -609,6 +633,184 @@ export interface UpdateRunParams {
   restartDelayMs?: number;
   timeoutMs?: number;
 }
+
+export interface CronJobScheduleAt {
+  kind: "at";
+  atMs: number;
+}
+
+export interface CronJobScheduleEvery {
+  kind: "every";
+  everyMs: number;
+  anchorMs?: number;
+}
+
+export interface CronJobScheduleCron {
+  kind: "cron";
+  expr: string;
+  tz?: string;
+}
+
+export type CronJobSchedule = CronJobScheduleAt | CronJobScheduleEvery | CronJobScheduleCron;
+
+export type CronJobSessionTarget = "main" | "isolated";
+
+export type CronJobWakeMode = "next-heartbeat" | "now";
+
+export interface CronJobPayloadSystemEvent {
+  kind: "systemEvent";
+  text: string;
+}
+
+export interface CronJobPayloadAgentTurn {
+  kind: "agentTurn";
+  message: string;
+  model?: string;
+  thinking?: string;
+  timeoutSeconds?: number;
+  deliver?: boolean;
+  channel?: string;
+  to?: string;
+  bestEffortDeliver?: boolean;
+}
+
+export type CronJobPayload = CronJobPayloadSystemEvent | CronJobPayloadAgentTurn;
+
+export type CronJobIsolationPostToMainMode = "summary" | "full";
+
+export interface CronJobIsolation {
+  postToMainPrefix?: string;
+  postToMainMode?: CronJobIsolationPostToMainMode;
+  postToMainMaxChars?: number;
+}
+
+export interface CronJobState {
+  nextRunAtMs?: number;
+  runningAtMs?: number;
+  lastRunAtMs?: number;
+  lastStatus?: CronRunLogEntryStatus;
+  lastError?: string;
+  lastDurationMs?: number;
+}
+
+export interface CronJob {
+  id: string;
+  agentId?: string;
+  name: string;
+  description?: string;
+  enabled: boolean;
+  deleteAfterRun?: boolean;
+  createdAtMs: number;
+  updatedAtMs: number;
+  schedule: CronJobSchedule;
+  sessionTarget: CronJobSessionTarget;
+  wakeMode: CronJobWakeMode;
+  payload: CronJobPayload;
+  isolation?: CronJobIsolation;
+  state: CronJobState;
+}
+
+export interface CronListParams {
+  includeDisabled?: boolean;
+}
+
+export type CronStatusParams = { [key: string]: never };
+
+export interface CronAddParams {
+  name: string;
+  agentId?: string | null;
+  description?: string;
+  enabled?: boolean;
+  deleteAfterRun?: boolean;
+  schedule: CronJobSchedule;
+  sessionTarget: CronJobSessionTarget;
+  wakeMode: CronJobWakeMode;
+  payload: CronJobPayload;
+  isolation?: CronJobIsolation;
+}
+
+export interface CronUpdateParamsIdPatchPayloadSystemEvent {
+  kind: "systemEvent";
+  text?: string;
+}
+
+export interface CronUpdateParamsIdPatchPayloadAgentTurn {
+  kind: "agentTurn";
+  message?: string;
+  model?: string;
+  thinking?: string;
+  timeoutSeconds?: number;
+  deliver?: boolean;
+  channel?: string;
+  to?: string;
+  bestEffortDeliver?: boolean;
+}
+
+export type CronUpdateParamsIdPatchPayload =
+  | CronUpdateParamsIdPatchPayloadSystemEvent
+  | CronUpdateParamsIdPatchPayloadAgentTurn;
+
+export interface CronUpdateParamsIdPatch {
+  name?: string;
+  agentId?: string | null;
+  description?: string;
+  enabled?: boolean;
+  deleteAfterRun?: boolean;
+  schedule?: CronJobSchedule;
+  sessionTarget?: CronJobSessionTarget;
+  wakeMode?: CronJobWakeMode;
+  payload?: CronUpdateParamsIdPatchPayload;
+  isolation?: CronJobIsolation;
+  state?: CronJobState;
+}
+
+export interface CronUpdateParamsId {
+  id: string;
+  patch: CronUpdateParamsIdPatch;
+}
+
+export interface CronUpdateParamsJobId {
+  jobId: string;
+  patch: CronUpdateParamsIdPatch;
+}
+
+export type CronUpdateParams = CronUpdateParamsId | CronUpdateParamsJobId;
+
+export interface CronRemoveParamsId {
+  id: string;
+}
+
+export interface CronRemoveParamsJobId {
+  jobId: string;
+}
+
+export type CronRemoveParams = CronRemoveParamsId | CronRemoveParamsJobId;
+
+export type CronRunParamsIdMode = "due" | "force";
+
+export interface CronRunParamsId {
+  id: string;
+  mode?: CronRunParamsIdMode;
+}
+
+export interface CronRunParamsJobId {
+  jobId: string;
+  mode?: CronRunParamsIdMode;
+}
+
+export type CronRunParams = CronRunParamsId | CronRunParamsJobId;
+
+export interface CronRunsParamsId {
+  id: string;
+  limit?: number;
+}
+
+export interface CronRunsParamsJobId {
+  jobId: string;
+  limit?: number;
+}
+
+export type CronRunsParams = CronRunsParamsId | CronRunsParamsJobId;
 
 export type DevicePairListParams = { [key: string]: never };
 
@@ -796,6 +998,31 @@ export interface TalkModeParams {
   phase?: string;
 }
 
+export type WizardStartParamsMode = "local" | "remote";
+
+export interface WizardStartParams {
+  mode?: WizardStartParamsMode;
+  workspace?: string;
+}
+
+export interface WizardNextParamsAnswer {
+  stepId: string;
+  value?: unknown;
+}
+
+export interface WizardNextParams {
+  sessionId: string;
+  answer?: WizardNextParamsAnswer;
+}
+
+export interface WizardCancelParams {
+  sessionId: string;
+}
+
+export interface WizardStatusParams {
+  sessionId: string;
+}
+
 /** What each method takes and answers. */
 export interface Methods {
   "connect": { params: ConnectParams; result: HelloOk };
@@ -804,6 +1031,8 @@ export interface Methods {
   "channels.status": { params: ChannelsStatusParams; result: ChannelsStatusResult };
   "channels.logout": { params: ChannelsLogoutParams; result: unknown };
   "status": { params: { [key: string]: unknown }; result: unknown };
+  "usage.status": { params: { [key: string]: unknown }; result: unknown };
+  "usage.cost": { params: { [key: string]: unknown }; result: unknown };
   "tts.status": { params: { [key: string]: unknown }; result: unknown };
   "tts.providers": { params: { [key: string]: unknown }; result: unknown };
   "tts.enable": { params: { [key: string]: unknown }; result: unknown };
@@ -815,6 +1044,16 @@ export interface Methods {
   "config.apply": { params: ConfigApplyParams; result: unknown };
   "config.patch": { params: ConfigPatchParams; result: unknown };
   "config.schema": { params: ConfigSchemaParams; result: ConfigSchemaResponse };
+  "exec.approvals.get": { params: ExecApprovalsGetParams; result: ExecApprovalsSnapshot };
+  "exec.approvals.set": { params: ExecApprovalsSetParams; result: ExecApprovalsSnapshot };
+  "exec.approvals.node.get": { params: ExecApprovalsNodeGetParams; result: unknown };
+  "exec.approvals.node.set": { params: ExecApprovalsNodeSetParams; result: unknown };
+  "exec.approval.request": { params: ExecApprovalRequestParams; result: unknown };
+  "exec.approval.resolve": { params: ExecApprovalResolveParams; result: unknown };
+  "wizard.start": { params: WizardStartParams; result: WizardStartResult };
+  "wizard.next": { params: WizardNextParams; result: WizardNextResult };
+  "wizard.cancel": { params: WizardCancelParams; result: unknown };
+  "wizard.status": { params: WizardStatusParams; result: WizardStatusResult };
   "talk.mode": { params: { [key: string]: unknown }; result: unknown };
   "models.list": { params: ModelsListParams; result: ModelsListResult };
   "agents.list": { params: AgentsListParams; result: AgentsListResult };
@@ -822,6 +1061,7 @@ export interface Methods {
   "skills.bins": { params: SkillsBinsParams; result: SkillsBinsResult };
   "skills.install": { params: SkillsInstallParams; result: unknown };
   "skills.update": { params: SkillsUpdateParams; result: unknown };
+  "update.run": { params: UpdateRunParams; result: unknown };
   "voicewake.get": { params: { [key: string]: unknown }; result: unknown };
   "voicewake.set": { params: { [key: string]: unknown }; result: unknown };
   "sessions.list": { params: SessionsListParams; result: unknown };
@@ -849,6 +1089,13 @@ export interface Methods {
   "node.invoke": { params: NodeInvokeParams; result: unknown };
   "node.invoke.result": { params: NodeInvokeResultParams; result: unknown };
   "node.event": { params: NodeEventParams; result: unknown };
+  "cron.list": { params: CronListParams; result: unknown };
+  "cron.status": { params: CronStatusParams; result: unknown };
+  "cron.add": { params: { [key: string]: unknown }; result: CronJob };
+  "cron.update": { params: { [key: string]: unknown }; result: CronJob };
+  "cron.remove": { params: CronRemoveParams; result: unknown };
+  "cron.run": { params: CronRunParams; result: unknown };
+  "cron.runs": { params: CronRunsParams; result: unknown };
   "system-presence": { params: { [key: string]: unknown }; result: unknown };
   "system-event": { params: { [key: string]: unknown }; result: unknown };
   "send": { params: SendParams; result: unknown };

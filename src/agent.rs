@@ -2,6 +2,7 @@
 //!
 //! `run` is the loop; the rest is what it stands on. Knows no clients and no connections: it tells a sink what happens.
 
+pub mod auth_profiles;
 pub mod commands;
 pub mod events;
 pub mod failover;

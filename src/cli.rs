@@ -4,9 +4,14 @@
 //! and each command is one struct that declares its options and runs. One thread. Not here: what a gateway does.
 
 mod agent;
+mod agents;
+mod approvals;
 mod argv;
 mod config;
+mod configure;
+mod cron;
 mod dashboard;
+mod devices;
 mod environment;
 mod exit;
 mod gateway;
@@ -15,12 +20,21 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod models;
+mod node;
+mod node_ref;
+mod nodes;
+mod onboard;
 mod output;
+mod prompt;
 mod rpc;
+mod service;
 mod sessions;
 mod setup;
+mod skills;
 mod status;
 mod system;
+mod update;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -92,13 +106,39 @@ fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome
 const GROUPS: &[(&[&str], &str)] = &[
     (&["gateway"], "run the gateway, or ask a running one"),
     (&["config"], "read and change the configuration file"),
+    (&["approvals"], "which commands the assistant may run, here, on the gateway or on a node"),
+    (&["approvals", "allowlist"], "allow programs, and take that back"),
+    (&["devices"], "device pairing and device tokens"),
+    (&["cron"], "jobs that run by themselves"),
+    (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
+    (&["nodes"], "look at a gateway's nodes, let them in, ask them for what they can do"),
+    (&["nodes", "camera"], "pictures and films from a node's cameras"),
+    (&["nodes", "canvas"], "what a node's canvas shows"),
+    (&["nodes", "canvas", "a2ui"], "A2UI messages in a node's canvas"),
+    (&["nodes", "location"], "where a node is"),
+    (&["nodes", "screen"], "films of a node's screen"),
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
+    (&["agents"], "agents with workspaces of their own"),
+    (&["models"], "which models are used"),
+    (&["models", "aliases"], "short names of models"),
+    (&["models", "fallbacks"], "models that are tried when others fail"),
+    (&["models", "image-fallbacks"], "models that are tried for images when others fail"),
+    (&["skills"], "what the agent has learnt to do"),
 ];
+
+/// Other names of commands and groups.
+const ALIASES: &[(&[&str], &str)] = &[(&["exec-approvals"], "approvals")];
 
 /// Every command, in the order of the help.
 const COMMANDS: &[Row] = &[
     row::<setup::Setup>(&["setup"], &["setup", "setup --workspace ~/assistant"]),
+    row::<onboard::Onboard>(
+        &["onboard"],
+        &["onboard", "onboard --non-interactive --accept-risk --auth-choice openai-api-key --openai-api-key <key>"],
+    ),
+    row::<configure::Configure>(&["configure"], &["configure", "configure --section model --section gateway"]),
+    row::<configure::Configure>(&["config"], &["config", "config --section gateway", "config get gateway.port"]),
     row::<config::Get>(&["config", "get"], &["config get gateway.port", "config get agents.list[0].id --json"]),
     row::<config::Set>(
         &["config", "set"],
@@ -119,17 +159,149 @@ const COMMANDS: &[Row] = &[
     ),
     row::<gateway::Health>(&["gateway", "health"], &["gateway health --json"]),
     row::<gateway_probe::Probe>(&["gateway", "probe"], &["gateway probe", "gateway probe --url ws://10.0.0.2:18789"]),
+    row::<gateway::UsageCost>(
+        &["gateway", "usage-cost"],
+        &["gateway usage-cost", "gateway usage-cost --days 7 --json"],
+    ),
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
+    row::<cron::Status>(&["cron", "status"], &["cron status"]),
+    row::<cron::List>(&["cron", "list"], &["cron list", "cron list --all --json"]),
+    row::<cron::Add>(&["cron", "add"], CRON_ADD_EXAMPLES),
+    row::<cron::Add>(&["cron", "create"], CRON_ADD_EXAMPLES),
+    row::<cron::Edit>(&["cron", "edit"], &["cron edit <id> --every 1h", "cron edit <id> --message \"What is new?\""]),
+    row::<cron::Enable>(&["cron", "enable"], &["cron enable <id>"]),
+    row::<cron::Disable>(&["cron", "disable"], &["cron disable <id>"]),
+    row::<cron::Remove>(&["cron", "rm"], &["cron rm <id>"]),
+    row::<cron::Remove>(&["cron", "remove"], &["cron remove <id>"]),
+    row::<cron::Remove>(&["cron", "delete"], &["cron delete <id>"]),
+    row::<cron::Run>(&["cron", "run"], &["cron run <id> --force"]),
+    row::<cron::Runs>(&["cron", "runs"], &["cron runs --id <id> --limit 10"]),
+    row::<nodes::Status>(&["nodes", "status"], &["nodes status", "nodes status --connected --json"]),
+    row::<nodes::List>(&["nodes", "list"], &["nodes list", "nodes list --last-connected 24h"]),
+    row::<nodes::Describe>(&["nodes", "describe"], &["nodes describe --node \"my phone\""]),
+    row::<nodes::Pending>(&["nodes", "pending"], &["nodes pending"]),
+    row::<nodes::Approve>(&["nodes", "approve"], &["nodes approve <requestId>"]),
+    row::<nodes::Reject>(&["nodes", "reject"], &["nodes reject <requestId>"]),
+    row::<nodes::Rename>(&["nodes", "rename"], &["nodes rename --node 10.0.0.7 --name \"living room\""]),
+    row::<nodes::Invoke>(
+        &["nodes", "invoke"],
+        &["nodes invoke --node box --command system.which --params '{\"bins\":[\"git\"]}'"],
+    ),
+    row::<nodes::Run>(
+        &["nodes", "run"],
+        &["nodes run --node box -- git status", "nodes run --node box --raw 'ls | wc -l'"],
+    ),
+    row::<nodes::Notify>(&["nodes", "notify"], &["nodes notify --node mac --title Done --body \"the build is green\""]),
+    row::<nodes::CanvasSnapshot>(
+        &["nodes", "canvas", "snapshot"],
+        &["nodes canvas snapshot --node tablet --format png"],
+    ),
+    row::<nodes::CanvasPresent>(&["nodes", "canvas", "present"], &["nodes canvas present --node tablet --target /"]),
+    row::<nodes::CanvasHide>(&["nodes", "canvas", "hide"], &["nodes canvas hide --node tablet"]),
+    row::<nodes::CanvasNavigate>(&["nodes", "canvas", "navigate"], &["nodes canvas navigate --node tablet /clock/"]),
+    row::<nodes::CanvasEval>(&["nodes", "canvas", "eval"], &["nodes canvas eval --node tablet --js document.title"]),
+    row::<nodes::A2uiPush>(
+        &["nodes", "canvas", "a2ui", "push"],
+        &["nodes canvas a2ui push --node tablet --text hello"],
+    ),
+    row::<nodes::A2uiReset>(&["nodes", "canvas", "a2ui", "reset"], &["nodes canvas a2ui reset --node tablet"]),
+    row::<nodes::CameraList>(&["nodes", "camera", "list"], &["nodes camera list --node phone"]),
+    row::<nodes::CameraSnap>(&["nodes", "camera", "snap"], &["nodes camera snap --node phone --facing front"]),
+    row::<nodes::CameraClip>(&["nodes", "camera", "clip"], &["nodes camera clip --node phone --duration 10s"]),
+    row::<nodes::ScreenRecord>(&["nodes", "screen", "record"], &["nodes screen record --node mac --out screen.mp4"]),
+    row::<nodes::LocationGet>(&["nodes", "location", "get"], &["nodes location get --node phone"]),
+    row::<node::Run>(
+        &["node", "run"],
+        &["node run --host gateway.local --port 18789", "node run --host gw --tls-fingerprint <sha256>"],
+    ),
+    row::<node::Status>(&["node", "status"], &["node status", "node status --json"]),
+    row::<node::Install>(&["node", "install"], &["node install --host gateway.local --display-name \"build box\""]),
+    row::<node::Uninstall>(&["node", "uninstall"], &["node uninstall"]),
+    row::<node::Start>(&["node", "start"], &["node start"]),
+    row::<node::Stop>(&["node", "stop"], &["node stop"]),
+    row::<node::Restart>(&["node", "restart"], &["node restart --json"]),
     row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
     row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),
     row::<system::HeartbeatEnable>(&["system", "heartbeat", "enable"], &["system heartbeat enable"]),
     row::<system::HeartbeatDisable>(&["system", "heartbeat", "disable"], &["system heartbeat disable"]),
     row::<system::Presence>(&["system", "presence"], &["system presence"]),
+    row::<approvals::Get>(&["approvals", "get"], &["approvals get", "approvals get --gateway --json"]),
+    row::<approvals::Set>(
+        &["approvals", "set"],
+        &["approvals set --file ./approvals.json", "approvals set --gateway --stdin"],
+    ),
+    row::<approvals::AllowlistAdd>(
+        &["approvals", "allowlist", "add"],
+        &[
+            "approvals allowlist add \"~/Projects/**/bin/rg\"",
+            "approvals allowlist add --agent main /usr/bin/uptime --gateway",
+        ],
+    ),
+    row::<approvals::AllowlistRemove>(
+        &["approvals", "allowlist", "remove"],
+        &["approvals allowlist remove \"~/Projects/**/bin/rg\""],
+    ),
+    row::<devices::List>(&["devices", "list"], &["devices list", "devices list --json"]),
+    row::<devices::Approve>(&["devices", "approve"], &["devices approve 6f1c0c1e-…"]),
+    row::<devices::Reject>(&["devices", "reject"], &["devices reject 6f1c0c1e-…"]),
+    row::<devices::Rotate>(
+        &["devices", "rotate"],
+        &["devices rotate --device <id> --role operator --scope operator.read --scope operator.write"],
+    ),
+    row::<devices::Revoke>(&["devices", "revoke"], &["devices revoke --device <id> --role node"]),
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+    row::<update::Update>(&["update"], &["update", "update --json"]),
+    row::<agents::List>(&["agents"], &["agents"]),
+    row::<agents::List>(&["agents", "list"], &["agents list --bindings", "agents list --json"]),
+    row::<agents::Add>(
+        &["agents", "add"],
+        &["agents add ops --workspace ~/clawd-ops", "agents add home --workspace ~/home --bind telegram:family"],
+    ),
+    row::<agents::SetIdentity>(
+        &["agents", "set-identity"],
+        &[
+            "agents set-identity --agent main --name Clawd --emoji 🦞",
+            "agents set-identity --workspace ~/clawd --from-identity",
+        ],
+    ),
+    row::<agents::Delete>(&["agents", "delete"], &["agents delete ops"]),
+    row::<models::Models>(&["models"], &["models"]),
+    row::<models::List>(&["models", "list"], &["models list", "models list --all --provider openai"]),
+    row::<models::Status>(&["models", "status"], &["models status", "models status --check"]),
+    row::<models::Set>(&["models", "set"], &["models set openai/gpt-5-mini"]),
+    row::<models::SetImage>(&["models", "set-image"], &["models set-image openai/gpt-5-mini"]),
+    row::<models::AliasesList>(&["models", "aliases", "list"], &["models aliases list"]),
+    row::<models::AliasesAdd>(&["models", "aliases", "add"], &["models aliases add fast groq/openai/gpt-oss-120b"]),
+    row::<models::AliasesRemove>(&["models", "aliases", "remove"], &["models aliases remove fast"]),
+    row::<models::FallbacksList>(&["models", "fallbacks", "list"], &["models fallbacks list"]),
+    row::<models::FallbacksAdd>(
+        &["models", "fallbacks", "add"],
+        &["models fallbacks add openrouter/openai/gpt-5-mini"],
+    ),
+    row::<models::FallbacksRemove>(&["models", "fallbacks", "remove"], &["models fallbacks remove fast"]),
+    row::<models::FallbacksClear>(&["models", "fallbacks", "clear"], &["models fallbacks clear"]),
+    row::<models::ImageFallbacksList>(&["models", "image-fallbacks", "list"], &["models image-fallbacks list"]),
+    row::<models::ImageFallbacksAdd>(
+        &["models", "image-fallbacks", "add"],
+        &["models image-fallbacks add openai/gpt-5-mini"],
+    ),
+    row::<models::ImageFallbacksRemove>(
+        &["models", "image-fallbacks", "remove"],
+        &["models image-fallbacks remove openai/gpt-5-mini"],
+    ),
+    row::<models::ImageFallbacksClear>(&["models", "image-fallbacks", "clear"], &["models image-fallbacks clear"]),
+    row::<skills::List>(&["skills"], &["skills"]),
+    row::<skills::List>(&["skills", "list"], &["skills list --eligible", "skills list --json"]),
+    row::<skills::Info>(&["skills", "info"], &["skills info github"]),
+    row::<skills::Check>(&["skills", "check"], &["skills check", "skills check --json"]),
 ];
 
+const CRON_ADD_EXAMPLES: &[&str] = &[
+    "cron add --name tea --at 20m --system-event \"Tell me that the tea is ready\" --wake now",
+    "cron add --name news --cron \"0 7 * * 1-5\" --tz Europe/Berlin --session isolated --message \"What is new?\"",
+];
 const GATEWAY_RUN_EXAMPLES: &[&str] = &["gateway", "gateway --port 19001 --bind lan --token secret", "gateway --force"];
 
 /// Runs the command line and returns the exit code; `args` is without the program's name.

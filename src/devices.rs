@@ -3,4 +3,4 @@
 pub mod identity;
 pub mod pairing;
 mod record;
-mod tokens;
+pub mod tokens;

@@ -1,11 +1,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod agent;
+pub mod approvals;
 pub mod base;
 pub mod channels;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod cron;
 pub mod devices;
 pub mod gateway;
 pub mod heartbeat;
@@ -14,8 +16,10 @@ pub mod net;
 pub mod nodes;
 pub mod presence;
 pub mod protocol;
+pub mod service;
 pub mod skills;
 pub mod tts;
+pub mod update;
 pub mod voicewake;
 pub mod wizard;
 pub mod work;

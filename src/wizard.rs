@@ -16,6 +16,7 @@ pub mod session;
 mod tests;
 
 pub use model::{HOSTED, Hosted, hosted_env};
+pub use place::{current_gateway, default_workspace};
 
 use std::sync::Arc;
 
@@ -229,6 +230,8 @@ pub struct Facts {
     pub env: fn(&str) -> Option<String>,
 }
 
+/// Why a run is cancelled when the risk is not accepted.
+pub const RISK_REFUSED: &str = "risk not accepted";
 /// Random bytes of a gateway token.
 const TOKEN_BYTES: usize = 24;
 

@@ -38,6 +38,8 @@ const LAYERS: &[&[&str]] = &[
 /// Uses that the layers alone would forbid.
 const ALLOWED: &[(&str, &str)] = &[
     ("agent", "approvals"),
+    // The node host keeps to this machine's policy.
+    ("nodes", "approvals"),
     ("agent", "skills"),
     ("agent", "media"),
     ("agent", "memory"),

@@ -12,6 +12,7 @@ pub mod provider;
 pub mod replay;
 pub mod schema;
 pub mod speech;
+pub mod terminal;
 pub mod wire;
 
 use std::io::Write as _;

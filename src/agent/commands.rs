@@ -191,12 +191,8 @@ pub fn apply(
         Command::Compact => Ok("⚙️ Compaction skipped: this version cannot compact yet. /new begins a fresh session \
              and keeps the old transcript."
             .to_owned()),
-        Command::Restart if config.commands.restart != Some(true) => {
-            Ok("⚠️ /restart is disabled. Set commands.restart=true to enable.".to_owned())
-        }
-        Command::Restart => {
-            Ok("⚠️ /restart does not work from a chat in this version. Run: clawdbot gateway restart".to_owned())
-        }
+        // Where it is enabled, whoever can restart the gateway has done so.
+        Command::Restart => Ok("⚠️ /restart is disabled. Set commands.restart=true to enable.".to_owned()),
     }
 }
 

@@ -4,10 +4,12 @@
 //! (`agent::providers`), what to do when one fails (`agent::failover`).
 
 mod builtin;
+mod describe;
 
 use serde_json::{Map, Value, json};
 
 use self::builtin::{BUILTIN, Builtin, OTHER_FORMATS, SPOKEN};
+pub use self::describe::{Described, Keys, default_name, describe, keys, needs_no_key, price, providers_of_env};
 use crate::agent::session;
 use crate::agent::sessions::Entry;
 use crate::base::ids::AgentId;
@@ -248,10 +250,7 @@ impl<'a> Resolver<'a> {
         let configured = self.configured_provider(&name.provider);
         let builtin = BUILTIN.iter().find(|provider| provider.id == name.provider);
         let definition = configured.and_then(|provider| provider.models.iter().find(|model| model.id == name.id));
-        let api = definition
-            .and_then(|model| model.api.as_deref())
-            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
-            .or_else(|| (configured.is_some() || builtin.is_some()).then_some(SPOKEN));
+        let api = self.api(name, configured, definition);
         if api != Some(SPOKEN) {
             return Err(self.unsupported(name, api));
         }
@@ -262,6 +261,20 @@ impl<'a> Resolver<'a> {
             .ok_or_else(|| format!("model {name} has no server: set models.providers.{}.baseUrl", name.provider))?;
         let api_key = self.key(&name.provider, configured, builtin)?;
         self.assemble(name, configured, definition, base_url, api_key)
+    }
+
+    /// Returns the wire format of a model; `None` when nothing is known of its provider.
+    fn api<'b>(
+        &self,
+        name: &Name,
+        configured: Option<&'b ModelProvider>,
+        definition: Option<&'b ModelDef>,
+    ) -> Option<&'b str> {
+        let is_builtin = BUILTIN.iter().any(|provider| provider.id == name.provider);
+        definition
+            .and_then(|model| model.api.as_deref())
+            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
+            .or_else(|| (configured.is_some() || is_builtin).then_some(SPOKEN))
     }
 
     fn assemble(

@@ -289,7 +289,7 @@ fn capped(name: &str, text: String, chars_max: usize) -> String {
 }
 
 /// Returns the user's zone, the host's, or `UTC`.
-fn time_zone(config: &Config) -> String {
+pub fn time_zone(config: &Config) -> String {
     let zone = config.agents.defaults.user_timezone.as_deref().map(str::trim).filter(|zone| !zone.is_empty());
     zone.filter(|zone| jiff::tz::TimeZone::get(zone).is_ok()).map_or_else(local_zone_name, str::to_owned)
 }

@@ -1,4 +1,7 @@
-//! Tokens and what they cost.
+//! Tokens and what they cost: of one turn here, of all transcripts in `costs`; what providers still allow in `quotas`.
+
+pub mod costs;
+pub mod quotas;
 
 use super::message::{Usage, UsageCost};
 use crate::config::types::ModelCost;

@@ -126,7 +126,7 @@ pub struct Identity {
 
 /// Returns how an agent shows itself: `ui.assistant`, then its configuration, then its `IDENTITY.md`, then a default.
 pub fn identity(config: &Config, paths: &Paths, agent: &AgentId) -> Identity {
-    let file = file_identity(&dir(config, paths, agent));
+    let file = file_identity(&dir(config, paths, agent).join("IDENTITY.md"));
     let own = session::agent_entry(config, agent).and_then(|entry| entry.identity.clone()).unwrap_or_default();
     let ui = &config.ui.assistant;
     let names = [&ui.name, &own.name, &file.name];
@@ -157,10 +157,12 @@ fn is_avatar(text: &str) -> bool {
     is_url || text.contains(['/', '\\']) || is_image || is_sign
 }
 
-/// Reads `- Name: …` lines of the workspace's `IDENTITY.md`.
-fn file_identity(dir: &Path) -> crate::config::types::Identity {
+/// Reads the `- Name: …` lines of an `IDENTITY.md`; a missing or unreadable file says nothing.
+pub fn file_identity(file: &Path) -> crate::config::types::Identity {
     let mut identity = crate::config::types::Identity::default();
-    let Ok(Some(text)) = read_text_capped(&dir.join("IDENTITY.md"), FILE_BYTES_MAX) else { return identity };
+    // What a theme is made of when none is named.
+    let (mut creature, mut vibe) = (None, None);
+    let Ok(Some(text)) = read_text_capped(file, FILE_BYTES_MAX) else { return identity };
     for line in text.lines() {
         let line = line.trim().trim_start_matches('-').trim();
         let Some((label, value)) = line.split_once(':') else { continue };
@@ -174,10 +176,13 @@ fn file_identity(dir: &Path) -> crate::config::types::Identity {
             "emoji" => &mut identity.emoji,
             "theme" => &mut identity.theme,
             "avatar" => &mut identity.avatar,
+            "creature" => &mut creature,
+            "vibe" => &mut vibe,
             _ => continue,
         };
         *slot = Some(value.to_owned());
     }
+    identity.theme = identity.theme.or(creature).or(vibe);
     identity
 }
 

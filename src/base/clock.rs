@@ -70,6 +70,12 @@ pub fn iso_utc(ms: UnixMs) -> String {
     timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// Reads an ISO 8601 time with its offset, such as [`iso_utc`] writes; `None` for anything else or before 1970.
+pub fn parse_iso(text: &str) -> Option<UnixMs> {
+    let timestamp: jiff::Timestamp = text.trim().parse().ok()?;
+    u64::try_from(timestamp.as_millisecond()).ok()
+}
+
 /// Formats the local date as `2026-11-23`.
 pub fn local_date(ms: UnixMs) -> String {
     local(ms).strftime("%Y-%m-%d").to_string()
@@ -129,6 +135,14 @@ mod tests {
     fn formats() {
         assert_eq!(iso_utc(1_795_353_648_869), "2026-11-22T13:20:48.869Z");
         assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        for (text, ms) in [
+            ("2026-11-22T13:20:48.869Z", Some(1_795_353_648_869)),
+            ("2026-11-22T14:20:48.869+01:00", Some(1_795_353_648_869)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-11-22", None),
+        ] {
+            assert_eq!(parse_iso(text), ms, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What this machine is called, runs and can be reached at.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns the host name, `localhost` when there is none.
 pub fn name() -> String {
@@ -30,8 +30,8 @@ pub fn arch() -> &'static str {
     }
 }
 
-/// Returns the IPv4 addresses of this machine's interfaces, with the interface's name.
-pub fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
+/// Returns the addresses of this machine's interfaces, with the interface's name.
+pub fn interface_addresses() -> Vec<(String, IpAddr)> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: getifaddrs fills the pointer with a list that freeifaddrs below releases.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
@@ -42,12 +42,11 @@ pub fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
     while !at.is_null() {
         // SAFETY: `at` is an entry of the list, which lives until freeifaddrs.
         let entry = unsafe { &*at };
-        // SAFETY: ifa_addr is null or points at a sockaddr; the family says that it is a sockaddr_in.
-        if !entry.ifa_addr.is_null() && i32::from(unsafe { (*entry.ifa_addr).sa_family }) == libc::AF_INET {
-            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
+        // SAFETY: ifa_addr is null or points at a sockaddr of the family that it names.
+        if let Some(address) = unsafe { address_of(entry.ifa_addr) } {
             // SAFETY: ifa_name is a NUL-terminated string of the list.
             let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
-            found.push((name, Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr))));
+            found.push((name, address));
         }
         at = entry.ifa_next;
     }
@@ -56,10 +55,74 @@ pub fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
     found
 }
 
+/// Reads an IP address; `None` for other families.
+///
+/// # Safety
+/// `address` is null or points at a sockaddr of the family that it names.
+unsafe fn address_of(address: *const libc::sockaddr) -> Option<IpAddr> {
+    if address.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and every sockaddr begins with its family.
+    match i32::from(unsafe { (*address).sa_family }) {
+        libc::AF_INET => {
+            // SAFETY: the family says that it is a sockaddr_in.
+            let address = unsafe { &*address.cast::<libc::sockaddr_in>() };
+            Some(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says that it is a sockaddr_in6.
+            let address = unsafe { &*address.cast::<libc::sockaddr_in6>() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the IPv4 addresses of this machine's interfaces, with the interface's name.
+pub fn interface_ipv4s() -> Vec<(String, Ipv4Addr)> {
+    let v4 = |(name, ip)| match ip {
+        IpAddr::V4(ip) => Some((name, ip)),
+        IpAddr::V6(_) => None,
+    };
+    interface_addresses().into_iter().filter_map(v4).collect()
+}
+
 /// Returns this machine's first address in Tailscale's range (100.64.0.0/10).
 pub fn tailnet_ipv4() -> Option<Ipv4Addr> {
-    interface_ipv4s().into_iter().map(|(_, ip)| ip).find(|ip| {
-        let [first, second, ..] = ip.octets();
-        first == 100 && (64..128).contains(&second)
-    })
+    interface_ipv4s().into_iter().map(|(_, ip)| ip).find(|&ip| is_tailnet(ip.into()))
+}
+
+/// Returns whether this is one of this machine's own addresses in Tailscale's ranges.
+pub fn is_own_tailnet(ip: IpAddr) -> bool {
+    is_tailnet(ip) && interface_addresses().iter().any(|(_, own)| *own == ip)
+}
+
+/// Tailscale's ranges: 100.64.0.0/10 and fd7a:115c:a1e0::/48.
+fn is_tailnet(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]),
+        IpAddr::V6(ip) => ip.segments()[..3] == [0xfd7a, 0x115c, 0xa1e0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_ranges() {
+        assert!(interface_addresses().iter().any(|(_, ip)| ip.is_loopback()));
+        for (ip, expected) in [
+            ("100.64.0.1", true),
+            ("100.127.9.9", true),
+            ("100.128.0.1", false),
+            ("10.64.0.1", false),
+            ("fd7a:115c:a1e0::1", true),
+            ("fd7a:115c:a1e1::1", false),
+        ] {
+            assert_eq!(is_tailnet(ip.parse().expect("address")), expected, "{ip}");
+        }
+        assert!(!is_own_tailnet("127.0.0.1".parse().expect("address")));
+    }
 }

@@ -1,9 +1,11 @@
 //! Child processes: run one to its end with a deadline, a cancel token and an output cap.
 //!
-//! The child leads a process group of its own, so that ending it ends what it started. Output of both streams is read
-//! in arrival order through one pipe, or apart through two. Runs on the caller's thread, which blocks in `poll` and looks at the token
-//! between slices. Not here: background processes with a life of their own.
+//! The child leads a process group of its own, so that ending it ends what it started. Output is read through pipes as
+//! it arrives: both streams through one ([`run`]), or each through its own ([`capture`]). Runs on the caller's thread,
+//! which blocks in `poll` and looks at the token between slices. Not here: background processes with a life of their
+//! own.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -16,8 +18,10 @@ use super::cancel::{CancelToken, SLICE};
 
 /// How long a child that was told to end (SIGTERM) may take before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_millis(500);
-/// How often a child is looked at that has closed its output.
-const SLICE_AT_END: Duration = Duration::from_millis(2);
+/// The longest wait between two looks at a child whose end the kernel does not announce.
+const UNWATCHED_SLICE: Duration = Duration::from_millis(20);
+/// The most that is read from a pipe after the child's end: a grandchild may go on writing for ever.
+const LEFT_OVER_BYTES_MAX: usize = 1024 * 1024;
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +49,26 @@ pub struct Output {
     pub duration: Duration,
 }
 
-/// What a child left behind, its streams apart.
+/// What a child left behind, each stream apart.
 #[derive(Debug)]
 pub struct Captured {
     /// How it ended.
     pub ended: Ended,
-    /// stdout, lossy UTF-8; the first part is dropped beyond the cap.
+    /// stdout, lossy UTF-8.
     pub stdout: String,
-    /// stderr, in the same way.
+    /// stderr, lossy UTF-8.
     pub stderr: String,
+    /// Whether anything was dropped.
+    pub truncated: bool,
+}
+
+/// What is kept of a child's output, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The first so many of both streams together.
+    First(usize),
+    /// The last so many of each stream.
+    Last(usize),
 }
 
 /// Runs `command` to its end, keeping the last `output_bytes_max` bytes of its output.
@@ -68,127 +83,161 @@ pub fn run(
     output_bytes_max: usize,
     cancel: &CancelToken,
     started: impl FnOnce(u32),
-    on_output: impl FnMut(&str),
+    mut on_output: impl FnMut(&str),
 ) -> io::Result<Output> {
     let (reader, writer) = pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let start = Instant::now();
-    let child = command.spawn()?;
+    let mut child = command.spawn()?;
     // The command holds the write ends; without this drop the pipe would never report its end.
     drop(command);
     started(child.id());
-    let mut tails = [Tail::new(reader, output_bytes_max)];
-    let ended = watch(child, timeout.map(|timeout| start + timeout), &mut tails, cancel, on_output)?;
-    let [tail] = tails;
+    let mut tail = Tail::new(output_bytes_max);
+    let deadline = timeout.map(|timeout| start + timeout);
+    let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, &mut |_, chunk| {
+        on_output(&String::from_utf8_lossy(chunk));
+        tail.push(chunk);
+    })?;
     let (text, truncated) = tail.finish();
     Ok(Output { ended, text, truncated, duration: start.elapsed() })
 }
 
-/// As [`run`], with the streams apart: the last `output_bytes_max` bytes of each.
+/// Runs `command` to its end, with its streams apart.
 ///
 /// # Errors
 /// As [`run`].
 pub fn capture(
     mut command: Command,
-    timeout: Duration,
-    output_bytes_max: usize,
+    timeout: Option<Duration>,
+    keep: Keep,
     cancel: &CancelToken,
 ) -> io::Result<Captured> {
     let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    let deadline = Instant::now() + timeout;
-    let child = command.spawn()?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut child = command.spawn()?;
     drop(command);
-    let mut tails = [Tail::new(stdout, output_bytes_max), Tail::new(stderr, output_bytes_max)];
-    let ended = watch(child, Some(deadline), &mut tails, cancel, |_| ())?;
-    let [stdout, stderr] = tails.map(|tail| tail.finish().0);
-    Ok(Captured { ended, stdout, stderr })
+    let (mut room, tail_bytes_max) = match keep {
+        Keep::First(bytes_max) => (bytes_max, usize::MAX),
+        Keep::Last(bytes_max) => (usize::MAX, bytes_max),
+    };
+    let mut tails = [Tail::new(tail_bytes_max), Tail::new(tail_bytes_max)];
+    let mut is_full = false;
+    let ended = supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, &mut |stream, chunk| {
+        let kept = chunk.len().min(room);
+        room -= kept;
+        is_full |= kept < chunk.len();
+        tails[stream].push(&chunk[..kept]);
+    })?;
+    let [(stdout, is_stdout_cut), (stderr, is_stderr_cut)] = tails.map(Tail::finish);
+    Ok(Captured { ended, stdout, stderr, truncated: is_full || is_stdout_cut || is_stderr_cut })
 }
 
-/// Reads a child's pipes until it is over, or ends it when its time is.
-fn watch(
-    mut child: Child,
-    deadline: Option<Instant>,
-    tails: &mut [Tail],
-    cancel: &CancelToken,
-    mut on_output: impl FnMut(&str),
-) -> io::Result<Ended> {
-    let mut killed = None;
-    loop {
-        if killed.is_none() {
-            killed = if cancel.is_cancelled() {
-                Some(Ended::Cancelled)
-            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                Some(Ended::TimedOut)
-            } else {
-                None
-            };
-            if killed.is_some() {
-                kill_group(child.id(), libc::SIGTERM);
-                let grace = Instant::now() + TERM_GRACE;
-                while child.try_wait()?.is_none() && Instant::now() < grace {
-                    read_ready(tails, Duration::from_millis(20), &mut |_| ())?;
-                }
-                kill_group(child.id(), libc::SIGKILL);
-            }
-        }
-        // With its pipes closed a child is as good as gone, but may go on: then the deadline still holds.
-        let slice = if tails.iter().all(|tail| tail.is_over) { SLICE_AT_END } else { SLICE };
-        let left = deadline.map_or(slice, |deadline| deadline.saturating_duration_since(Instant::now()).min(slice));
-        if read_ready(tails, left, &mut on_output)? {
-            continue;
-        }
-        // A background grandchild may hold a pipe open for ever: the child's own end decides.
-        if killed.is_some() || child.try_wait()?.is_some() {
-            break;
-        }
-    }
-    let status = child.wait()?;
-    let natural = status.code().map_or_else(|| Ended::Signalled(status.signal().unwrap_or(0)), Ended::Exited);
-    Ok(killed.unwrap_or(natural))
-}
-
-/// The reading end of a pipe, and the last of what came through it.
+/// The last of what came through a pipe.
 struct Tail {
-    reader: File,
     bytes: Vec<u8>,
     bytes_max: usize,
-    is_truncated: bool,
-    is_over: bool,
+    is_cut: bool,
 }
 
 impl Tail {
-    fn new(reader: File, bytes_max: usize) -> Self {
-        Self { reader, bytes: Vec::new(), bytes_max, is_truncated: false, is_over: false }
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), bytes_max, is_cut: false }
     }
 
-    /// Reads once; only called when there is something to read.
-    fn read(&mut self, on_output: &mut impl FnMut(&str)) -> io::Result<()> {
-        let mut chunk = [0_u8; 8192];
-        let count = self.reader.read(&mut chunk)?;
-        self.is_over = count == 0;
-        if count > 0 {
-            on_output(&String::from_utf8_lossy(&chunk[..count]));
-            self.bytes.extend_from_slice(&chunk[..count]);
-            // Cut at twice the cap, so that a long output is not moved at every read.
-            if self.bytes.len() > self.bytes_max * 2 {
-                self.cut();
-            }
+    fn push(&mut self, chunk: &[u8]) {
+        self.bytes.extend_from_slice(chunk);
+        // Cut at twice the cap, so that a long output is not moved at every read.
+        if self.bytes.len() > self.bytes_max.saturating_mul(2) {
+            self.cut();
         }
-        Ok(())
     }
 
     fn cut(&mut self) {
         if self.bytes.len() > self.bytes_max {
             self.bytes.drain(..self.bytes.len() - self.bytes_max);
-            self.is_truncated = true;
+            self.is_cut = true;
         }
     }
 
     fn finish(mut self) -> (String, bool) {
         self.cut();
-        (String::from_utf8_lossy(&self.bytes).into_owned(), self.is_truncated)
+        (String::from_utf8_lossy(&self.bytes).into_owned(), self.is_cut)
     }
+}
+
+/// Waits for the child's end, or ends it and its group; `on_bytes` gets what arrives, with the pipe's number.
+///
+/// The child's own end decides: a grandchild may hold the pipes open, and a child may close them, for ever.
+fn supervise(
+    child: &mut Child,
+    pipes: &mut [Option<File>],
+    deadline: Option<Instant>,
+    cancel: &CancelToken,
+    on_bytes: &mut dyn FnMut(usize, &[u8]),
+) -> io::Result<Ended> {
+    let pid = child.id();
+    let exit = watch_exit(pid);
+    let mut killed: Option<(Ended, Instant)> = None;
+    while !has_ended(pid)? {
+        let now = Instant::now();
+        let wake_at = match killed {
+            None => {
+                let reason = match deadline {
+                    _ if cancel.is_cancelled() => Some(Ended::Cancelled),
+                    Some(deadline) if now >= deadline => Some(Ended::TimedOut),
+                    _ => None,
+                };
+                if let Some(reason) = reason {
+                    kill_group(pid, libc::SIGTERM);
+                    killed = Some((reason, now + TERM_GRACE));
+                }
+                killed.map(|(_, kill_at)| kill_at).or(deadline)
+            }
+            Some((_, kill_at)) if now < kill_at => Some(kill_at),
+            Some(_) => {
+                kill_group(pid, libc::SIGKILL);
+                None
+            }
+        };
+        let slice = wake_at.map_or(SLICE, |at| at.saturating_duration_since(now).min(SLICE));
+        let slice = if exit.is_some() { slice } else { slice.min(UNWATCHED_SLICE) };
+        for index in wait_readable(pipes, exit.as_ref(), slice)? {
+            read_once(pipes, index, on_bytes)?;
+        }
+    }
+    let mut left = LEFT_OVER_BYTES_MAX;
+    while left > 0 {
+        let readable = wait_readable(pipes, None, Duration::ZERO)?;
+        let mut count = 0;
+        for index in readable {
+            count += read_once(pipes, index, on_bytes)?;
+        }
+        if count == 0 {
+            break;
+        }
+        left = left.saturating_sub(count);
+    }
+    if killed.is_some() {
+        // Before the child is reaped: until then nobody else can have its number.
+        kill_group(pid, libc::SIGKILL);
+    }
+    let status = child.wait()?;
+    let natural = status.code().map_or_else(|| Ended::Signalled(status.signal().unwrap_or(0)), Ended::Exited);
+    Ok(killed.map_or(natural, |(ended, _)| ended))
+}
+
+/// Reads one piece of a readable pipe; closes the pipe at its end.
+fn read_once(pipes: &mut [Option<File>], index: usize, on_bytes: &mut dyn FnMut(usize, &[u8])) -> io::Result<usize> {
+    let Some(pipe) = &mut pipes[index] else { return Ok(0) };
+    let mut chunk = [0_u8; 8192];
+    let count = pipe.read(&mut chunk)?;
+    if count == 0 {
+        pipes[index] = None;
+    } else {
+        on_bytes(index, &chunk[..count]);
+    }
+    Ok(count)
 }
 
 /// Sends `signal` to the process group led by `pid`; a group that is gone is no error.
@@ -207,43 +256,65 @@ pub fn is_alive(pid: u32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-fn pipe() -> io::Result<(File, OwnedFd)> {
+fn pipe() -> io::Result<(std::fs::File, OwnedFd)> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for the two descriptors that pipe2 writes.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: both descriptors were just made by pipe2 and are owned by nobody else.
-    Ok(unsafe { (File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+    Ok(unsafe { (std::fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-/// Waits until a pipe has something, and reads it; returns whether there was output.
-fn read_ready(tails: &mut [Tail], timeout: Duration, on_output: &mut impl FnMut(&str)) -> io::Result<bool> {
-    let mut polls: Vec<libc::pollfd> = tails
-        .iter()
-        // A negative descriptor is passed over: a pipe at its end would be ready for ever.
-        .map(|tail| if tail.is_over { -1 } else { tail.reader.as_raw_fd() })
-        .map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
-        .collect();
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let count = libc::nfds_t::try_from(polls.len()).unwrap_or(0);
-    // SAFETY: `polls` holds `count` valid entries for the length of the call.
+/// Waits until a pipe has something or the child's end is announced; returns the numbers of the readable pipes.
+fn wait_readable(pipes: &[Option<File>], exit: Option<&OwnedFd>, timeout: Duration) -> io::Result<Vec<usize>> {
+    let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // A negative descriptor is skipped by poll.
+    let mut polls: Vec<libc::pollfd> =
+        pipes.iter().map(|pipe| entry(pipe.as_ref().map_or(-1, |pipe| pipe.as_raw_fd()))).collect();
+    polls.push(entry(exit.map_or(-1, |exit| exit.as_raw_fd())));
+    let count = libc::nfds_t::try_from(polls.len()).expect("a few descriptors");
+    // Rounded up: waking too early would only poll again.
+    let timeout_ms = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+    // SAFETY: `polls` is a valid array of `count` entries for the length of the call.
     if unsafe { libc::poll(polls.as_mut_ptr(), count, timeout_ms) } == -1 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
+    }
+    Ok((0..pipes.len()).filter(|&index| polls[index].revents != 0).collect())
+}
+
+/// Returns a descriptor that becomes readable when the process ends; `None` where the kernel has no such thing.
+fn watch_exit(pid: u32) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open takes plain integers and returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::pid_t::try_from(pid).ok()?, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the descriptor was just made by the kernel and is owned by nobody else.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Returns whether a child has ended, without reaping it.
+fn has_ended(pid: u32) -> io::Result<bool> {
+    // SAFETY: siginfo_t is plain data for which all zeroes is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is valid for the length of the call.
+    if unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags) } == -1 {
         let error = io::Error::last_os_error();
         return if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
     }
-    let mut has_output = false;
-    for (tail, _) in tails.iter_mut().zip(&polls).filter(|(_, poll)| poll.revents != 0) {
-        tail.read(on_output)?;
-        has_output |= !tail.is_over;
-    }
-    Ok(has_output)
+    // SAFETY: waitid succeeded, so the field is set; zero means that the child still runs.
+    Ok(unsafe { info.si_pid() } != 0)
 }
 
 /// Returns the program that a name means on `PATH`.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let directories = std::env::split_paths(&path).filter(|directory| !directory.as_os_str().is_empty());
+    find_program_in(name, &std::env::var_os("PATH")?)
+}
+
+/// Returns the program that a name means in the directories of `path`.
+pub fn find_program_in(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let directories = std::env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
     directories.map(|directory| directory.join(name)).find(|file| is_executable(file))
 }
 
@@ -277,29 +348,10 @@ mod tests {
     }
 
     #[test]
-    fn streams_may_be_kept_apart() {
-        let script = "echo out; echo err >&2; yes | head -c 100000 >&2; echo end >&2; exit 3";
-        let all = capture(shell(script), Duration::from_secs(10), 100, &CancelToken::new()).expect("run");
-        assert_eq!((all.ended, all.stdout.as_str()), (Ended::Exited(3), "out\n"));
-        assert!(all.stderr.len() <= 100 && all.stderr.ends_with("end\n"), "{}", all.stderr);
-        let late =
-            capture(shell("echo go; sleep 60"), Duration::from_millis(50), 100, &CancelToken::new()).expect("run");
-        assert_eq!((late.ended, late.stdout.as_str()), (Ended::TimedOut, "go\n"));
-    }
-
-    #[test]
-    fn programs_are_found_on_the_path() {
-        assert!(find_program("sh").is_some_and(|file| is_executable(&file)));
-        assert!(find_program("no-such-program").is_none() && !is_executable(Path::new("/")));
-    }
-
-    #[test]
     fn a_deadline_ends_the_whole_group() {
         let output = check("sleep 60 & sleep 60", 50, 1000);
         assert_eq!(output.ended, Ended::TimedOut);
         assert!(output.duration < Duration::from_secs(10));
-        let mute = check("exec >&- 2>&-; sleep 60", 50, 1000);
-        assert_eq!(mute.ended, Ended::TimedOut);
     }
 
     #[test]
@@ -316,5 +368,51 @@ mod tests {
             run(shell("echo go; sleep 60"), None, 100, &cancel, |_| (), move |_| other.cancel(CancelReason::Aborted))
                 .expect("run");
         assert_eq!((output.ended, output.text.as_str()), (Ended::Cancelled, "go\n"));
+    }
+
+    fn check_captured(script: &str, timeout_ms: u64, cap: usize) -> Captured {
+        capture(shell(script), Some(Duration::from_millis(timeout_ms)), Keep::First(cap), &CancelToken::new())
+            .expect("capture")
+    }
+
+    #[test]
+    fn the_end_of_each_stream_may_be_kept() {
+        let script = "echo out; echo err >&2; yes | head -c 100000 >&2; echo end >&2; exit 3";
+        let all = capture(shell(script), None, Keep::Last(100), &CancelToken::new()).expect("run");
+        assert_eq!((all.ended, all.stdout.as_str(), all.truncated), (Ended::Exited(3), "out\n", true));
+        assert!(all.stderr.len() <= 100 && all.stderr.ends_with("end\n"), "{}", all.stderr);
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(find_program("sh").is_some_and(|file| is_executable(&file)));
+        assert!(find_program("no-such-program").is_none() && !is_executable(Path::new("/")));
+        assert_eq!(find_program_in("sh", OsStr::new("/nowhere::/bin")), Some(PathBuf::from("/bin/sh")));
+    }
+
+    #[test]
+    fn captures_each_stream_apart() {
+        let output = check_captured("echo out; echo err >&2; exit 3", 10_000, 1000);
+        assert_eq!(
+            (output.ended, output.stdout.as_str(), output.stderr.as_str()),
+            (Ended::Exited(3), "out\n", "err\n")
+        );
+        let output = check_captured("echo 12345; kill -9 $$", 10_000, 3);
+        assert_eq!((output.ended, output.stdout.as_str(), output.truncated), (Ended::Signalled(9), "123", true));
+    }
+
+    #[test]
+    fn pipes_held_open_or_closed_early_do_not_decide_the_end() {
+        let start = Instant::now();
+        assert_eq!(check_captured("sleep 60 & echo go", 30_000, 100).ended, Ended::Exited(0));
+        assert_eq!(check_captured("yes & exit 4", 30_000, 100).ended, Ended::Exited(4));
+        let closed = check_captured("exec >&- 2>&-; sleep 60", 100, 100);
+        assert_eq!(closed.ended, Ended::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_child_that_ignores_the_polite_signal_is_killed() {
+        assert_eq!(check_captured("trap '' TERM; sleep 60; sleep 60", 50, 100).ended, Ended::TimedOut);
     }
 }

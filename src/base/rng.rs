@@ -80,6 +80,16 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Seeds for property tests.
+#[cfg(test)]
+pub mod testing {
+    /// Returns the seeds from 0 to `count`, or the one that `SIM_SEED` names, to see a failure again.
+    pub fn seeds(count: u64) -> std::ops::Range<u64> {
+        let only = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+        only.map_or(0..count, |seed| seed..seed + 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

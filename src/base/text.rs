@@ -53,6 +53,17 @@ pub fn age(ms: u64) -> String {
     }
 }
 
+/// Formats an age by its largest unit: `5s`, `3m`, `2h`, `4d`.
+pub fn short_age(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// Formats a count of tokens: `950`, `1.5k`, `12k`, `1.2m`.
 pub fn tokens(count: u64) -> String {
     let short = |value: f64, unit: &str| {
@@ -91,6 +102,12 @@ mod tests {
         assert_eq!(
             ["just now", "5m ago", "47h ago", "2d ago"],
             [age(0), age(300_000), age(47 * 3_600_000), age(48 * 3_600_000)].each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["0s", "59s", "1m", "23h", "2d"],
+            [short_age(999), short_age(59_999), short_age(60_000), short_age(86_399_000), short_age(172_800_000)]
+                .each_ref()
+                .map(String::as_str)
         );
         assert_eq!(
             ["950", "1.5k", "12k", "1.2m"],

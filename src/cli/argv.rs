@@ -6,7 +6,7 @@
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 
 use super::exit::Failure;
-use super::{COMMANDS, GROUPS, Row};
+use super::{ALIASES, COMMANDS, GROUPS, Row};
 use crate::config::paths::is_profile_name;
 
 /// Flags of the program, and the words that remain.
@@ -90,6 +90,10 @@ pub(super) fn resolve<'a>(words: &[&'a str]) -> Result<Resolved<'a>, Failure> {
         let Some(index) = operand_index(&words, here) else { break };
         let word = words[index];
         path.push(word);
+        if let Some((_, name)) = ALIASES.iter().find(|(alias, _)| *alias == path.as_slice()) {
+            path.pop();
+            path.push(name);
+        }
         if is_known(&path) {
             words.remove(index);
             continue;

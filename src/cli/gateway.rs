@@ -1,11 +1,15 @@
-//! `gateway` (run), `gateway call` and `gateway health`.
+//! `gateway` (run), `gateway call`, `gateway health` and `gateway usage-cost`.
 
 use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
-use super::rpc::{self, client_command};
+use super::rpc::{self, Positive, client_command};
 use super::{Cli, Command, environment, health, output};
+use crate::base::text;
 use crate::gateway::{RunOptions, WsLog};
+
+/// Days of `usage-cost` when none are named.
+const DAYS_DEFAULT: u64 = 30;
 
 /// run the gateway in the foreground
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -194,9 +198,68 @@ impl Command for Health {
     }
 }
 
+client_command! {
+    /// show what recent days took and cost
+    pub(super) struct UsageCost {
+        /// days to look back (default 30)
+        #[argh(option, arg_name = "days", default = "Default::default()")]
+        days: Positive,
+    }
+}
+
+impl Command for UsageCost {
+    fn run(self, cli: &Cli) -> Outcome {
+        let days = self.days.or(DAYS_DEFAULT);
+        let result = rpc::call(cli, &self.client_options(), "usage.cost", json!({"days": days}))
+            .map_err(|error| Failure::text(format!("Gateway usage cost failed: Error: {error}")))?;
+        if self.json {
+            output::json(&result);
+            return Ok(());
+        }
+        usage_lines(&result, days).iter().for_each(|line| output::line(line));
+        Ok(())
+    }
+}
+
+fn usage_lines(summary: &Value, days: u64) -> Vec<String> {
+    let usd = |sums: &Value| {
+        let cost = sums["totalCost"].as_f64().unwrap_or(0.0);
+        if cost >= 0.01 { format!("${cost:.2}") } else { format!("${cost:.4}") }
+    };
+    let tokens = |sums: &Value| text::tokens(sums["totalTokens"].as_u64().unwrap_or(0));
+    let totals = &summary["totals"];
+    let mut lines = vec![
+        output::bold(&format!("Usage cost ({days} days)")),
+        format!("{} {} · {} tokens", output::dim("Total:"), usd(totals), tokens(totals)),
+    ];
+    if let Some(missing) = totals["missingCostEntries"].as_u64().filter(|&count| count > 0) {
+        lines.push(format!("{} {missing}", output::dim("Missing entries:")));
+    }
+    if let Some(day) = rpc::items(&summary["daily"]).last() {
+        let date = day["date"].as_str().unwrap_or_default();
+        lines.push(format!("{} {date} · {} · {} tokens", output::dim("Latest day:"), usd(day), tokens(day)));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usage_for_people() {
+        let none = json!({"daily": [], "totals": {"totalCost": 0, "totalTokens": 0, "missingCostEntries": 0}});
+        assert_eq!(usage_lines(&none, 7), ["Usage cost (7 days)", "Total: $0.0000 · 0 tokens"]);
+        let some = json!({
+            "daily": [{"date": "2026-11-22"}, {"date": "2026-11-23", "totalCost": 0.004, "totalTokens": 950}],
+            "totals": {"totalCost": 1.239, "totalTokens": 12_400, "missingCostEntries": 2},
+        });
+        let lines = usage_lines(&some, 30);
+        assert_eq!(
+            lines[1..],
+            ["Total: $1.24 · 12k tokens", "Missing entries: 2", "Latest day: 2026-11-23 · $0.0040 · 950 tokens",]
+        );
+    }
 
     #[test]
     fn ports() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::exit::Outcome;
-use super::rpc::{self, ClientOptions, Positive, TIMEOUT_DEFAULT_MS, items};
+use super::rpc::{self, CallError, ClientOptions, Positive, TIMEOUT_DEFAULT_MS, items};
 use super::{Cli, Command, output};
 use crate::base::text::duration;
 use crate::client::target::Target;
@@ -56,6 +56,15 @@ impl Command for Health {
         }
         Ok(())
     }
+}
+
+/// Asks a gateway and returns what people are shown.
+///
+/// # Errors
+/// The call's error.
+pub(super) fn lines(cli: &Cli, target: Target, options: &ClientOptions) -> Result<Vec<String>, CallError> {
+    let health = rpc::call_target(cli, target, options, "health", json!({}))?;
+    Ok([channel_lines(&health), agent_lines(&health, false)].concat())
 }
 
 /// Returns `<Label>: <state>` for each channel, in the gateway's order.

@@ -46,10 +46,10 @@ pub(super) struct ClientOptions {
 /// Declares a command with the client options added to its own: `--url --token --password --timeout --expect-final
 /// --json`.
 macro_rules! client_command {
-    ($(#[$meta:meta])* pub(super) struct $name:ident { $($fields:tt)* }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
         $(#[$meta])*
         #[derive(argh::FromArgs, argh::ArgsInfo)]
-        pub(super) struct $name {
+        $vis struct $name {
             $($fields)*
             /// gateway to call (default: what the configuration says)
             #[argh(option, arg_name = "url")]

@@ -1,11 +1,14 @@
 //! `setup`: a configuration file, a workspace and a place for sessions (cli.md §12.1).
 
 use super::exit::{Failure, Outcome};
+use super::onboard::Onboard;
 use super::{Cli, Command, config, output};
 use crate::agent::{session, workspace};
-use crate::base::fs::create_dir_private;
 use crate::config::load::load;
 use crate::config::tree;
+
+/// Where the configuration names the workspace.
+const WORKSPACE: [&str; 3] = ["agents", "defaults", "workspace"];
 
 /// make the configuration file and the assistant's workspace
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -34,31 +37,25 @@ impl Command for Setup {
     const IS_LENIENT: bool = true;
 
     fn run(self, cli: &Cli) -> Outcome {
-        if self.wizard || self.non_interactive {
-            return Err(Failure::error(format!(
-                "this build has no wizard; run \"{}\" and change values with \"{}\"",
-                cli.paths.hint("setup"),
-                cli.paths.hint("config set <path> <value>")
-            )));
+        let is_asked = self.wizard || self.non_interactive;
+        if is_asked || self.mode.is_some() || self.remote_url.is_some() || self.remote_token.is_some() {
+            return self.onboard(cli);
         }
         let before = cli.snapshot();
         let wanted = self.workspace.as_deref().map(str::trim).filter(|dir| !dir.is_empty());
-        let existing = tree::get(&before.parsed, &["agents", "defaults", "workspace"]).and_then(|dir| dir.as_str());
+        let existing = tree::get(&before.parsed, &WORKSPACE).and_then(|dir| dir.as_str());
         let chosen = match (wanted, existing) {
             (Some(dir), _) => cli.paths.expand(dir).display().to_string(),
             (None, Some(dir)) => dir.to_owned(),
             (None, None) => cli.paths.default_workspace().display().to_string(),
         };
         let shown = cli.paths.shorten(&before.path);
-        let changes = self.changes(&chosen, existing)?;
-        if changes.is_empty() {
+        if existing == Some(chosen.as_str()) {
             output::line(&format!("Config OK: {shown}"));
         } else {
-            config::edit(&cli.paths, |config| {
-                changes.iter().try_for_each(|(path, value)| tree::set(config, path, value.as_str().into()))
-            })?;
+            config::edit(&cli.paths, |config| tree::set(config, &WORKSPACE, chosen.as_str().into()))?;
             output::line(&match before.exists {
-                true => format!("Updated {shown} (set {})", names(&changes)),
+                true => format!("Updated {shown} (set {})", WORKSPACE.join(".")),
                 false => format!("Wrote {shown}"),
             });
         }
@@ -67,41 +64,17 @@ impl Command for Setup {
         let made = workspace::ensure(&after.typed, &cli.paths, &agent)
             .map_err(|error| Failure::error(format!("make the workspace: {error}")))?;
         output::line(&format!("Workspace OK: {}", cli.paths.shorten(&made)));
-        let sessions = cli.paths.agent_dir(agent.as_str()).join("sessions");
-        create_dir_private(&sessions)
-            .map_err(|error| Failure::error(format!("make {}: {error}", sessions.display())))?;
+        let sessions = workspace::ensure_sessions(&cli.paths, &agent)
+            .map_err(|error| Failure::error(format!("make the directory of sessions: {error}")))?;
         output::line(&format!("Sessions OK: {}", cli.paths.shorten(&sessions)));
         Ok(())
     }
 }
 
-/// A path of the configuration and its new value.
-type Change = (Vec<&'static str>, String);
-
 impl Setup {
-    fn changes(&self, workspace: &str, existing: Option<&str>) -> Result<Vec<Change>, Failure> {
-        let mut changes: Vec<Change> = Vec::new();
-        if existing != Some(workspace) {
-            changes.push((vec!["agents", "defaults", "workspace"], workspace.to_owned()));
-        }
-        if let Some(mode) = &self.mode {
-            if !matches!(mode.as_str(), "local" | "remote") {
-                return Err(Failure::error(format!("Invalid --mode \"{mode}\" (use local|remote).")));
-            }
-            if mode == "remote" && self.remote_url.is_none() {
-                return Err(Failure::error("Missing --remote-url for remote mode."));
-            }
-            changes.push((vec!["gateway", "mode"], mode.clone()));
-        }
-        for (key, value) in [("url", &self.remote_url), ("token", &self.remote_token)] {
-            if let Some(value) = value {
-                changes.push((vec!["gateway", "remote", key], value.clone()));
-            }
-        }
-        Ok(changes)
+    /// Does what `onboard` does with the same options.
+    fn onboard(self, cli: &Cli) -> Outcome {
+        let Self { workspace, non_interactive, mode, remote_url, remote_token, wizard: _ } = self;
+        Onboard { workspace, non_interactive, mode, remote_url, remote_token, ..Onboard::default() }.run(cli)
     }
-}
-
-fn names(changes: &[Change]) -> String {
-    changes.iter().map(|(path, _)| path.join(".")).collect::<Vec<_>>().join(", ")
 }

@@ -28,6 +28,8 @@ pub struct Target {
     pub token: Option<Secret>,
     /// Shared password.
     pub password: Option<Secret>,
+    /// SHA-256 of the certificate it must show, over TLS.
+    pub tls_fingerprint: Option<String>,
 }
 
 /// What the command line says about the gateway.
@@ -58,6 +60,8 @@ impl Target {
         let is_remote = gateway.mode.as_deref() == Some("remote");
         let flag = given(overrides.url.as_deref());
         let remote = if is_remote { given(gateway.remote.url.as_deref()) } else { None };
+        let pin = if flag.is_none() && remote.is_some() { &gateway.remote.tls_fingerprint } else { &None };
+        let tls_fingerprint = given(pin.as_deref());
         let mut bind_detail = None;
         let mut note = None;
         let (url, source) = match (flag, remote) {
@@ -94,6 +98,7 @@ impl Target {
             config_file: paths.config_file.clone(),
             token,
             password,
+            tls_fingerprint,
         }
     }
 

@@ -4,6 +4,7 @@ use crate::base::thread::{STACK_WORKER_BYTES, spawn};
 use crate::config::types::Config;
 use std::net::TcpListener;
 use target::Overrides;
+use tungstenite::Message;
 
 fn paths(dir: &TempDir) -> Paths {
     let home = dir.path().to_string_lossy().into_owned();
@@ -49,16 +50,6 @@ fn errors_are_worded_as_the_original_s() {
     check(1008, "slow consumer", "gateway closed (1008): slow consumer");
     let timeout = ClientError::Timeout { after: Duration::from_millis(250) };
     assert_eq!(timeout.to_string(), "gateway timeout after 250ms");
-}
-
-#[test]
-fn urls() {
-    assert_eq!(authority_of("ws://h:5/x?y").as_deref(), Ok("h:5"));
-    assert_eq!(authority_of("ws://u@[::1]:5").as_deref(), Ok("[::1]:5"));
-    assert_eq!(authority_of("ws://h").as_deref(), Ok("h:80"));
-    for url in ["h:5", "http://h", "ws://", "wss://h:5"] {
-        assert!(matches!(authority_of(url), Err(ClientError::Unusable(_))), "{url}");
-    }
 }
 
 /// A gateway of one connection: challenge, then one scripted answer per request.

@@ -43,6 +43,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// `skills`.
     pub skills: Skills,
+    /// `cron`.
+    pub cron: Cron,
     /// The effective tree as it would be written, every section included.
     #[serde(skip)]
     pub tree: Value,
@@ -232,6 +234,8 @@ pub struct AgentDefaults {
     pub bootstrap_max_chars: Option<u64>,
     /// IANA zone of the user.
     pub user_timezone: Option<String>,
+    /// 12, 24 or auto (default), which is 12.
+    pub time_format: Option<String>,
     /// Fallback context window.
     pub context_tokens: Option<u64>,
     /// off … xhigh.
@@ -364,6 +368,10 @@ pub struct ToolExec {
     pub path_prepend: Vec<String>,
     /// Default timeout in seconds, 1800.
     pub timeout_sec: Option<u64>,
+    /// Programs that only filter, allowed without an entry.
+    pub safe_bins: Option<Vec<String>>,
+    /// Node that `nodes run` and the tool use.
+    pub node: Option<String>,
 }
 
 /// `messages`.
@@ -551,12 +559,26 @@ pub struct GatewayRemote {
     pub token: Option<String>,
     /// Password for it.
     pub password: Option<String>,
+    /// SHA-256 of the certificate it must show, over TLS.
+    pub tls_fingerprint: Option<String>,
 }
 
 impl std::fmt::Debug for GatewayRemote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GatewayRemote").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// `cron`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Cron {
+    /// Whether jobs run by themselves; default true.
+    pub enabled: Option<bool>,
+    /// The jobs' file, default `<state>/cron/jobs.json`.
+    pub store: Option<String>,
+    /// Jobs that run at a time, default 1.
+    pub max_concurrent_runs: Option<u64>,
 }
 
 /// `gateway.reload`.

@@ -15,14 +15,47 @@ const USE_NOTED_EVERY_MS: UnixMs = 60_000;
 /// Random bytes of a token; it is shown as twice as many hex digits.
 const TOKEN_BYTES: usize = 16;
 
+/// Why a token opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// It is not this device's for this role, or no longer.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// It does not cover what was asked for.
+    TooNarrow,
+}
+
 impl Pairing {
     /// Returns whether `token` is this device's token for `role` and covers `scopes`; notes its use.
     pub fn accepts_token(&self, device_id: &str, role: &str, scopes: &[String], token: &str, now_ms: UnixMs) -> bool {
+        self.check_token(device_id, role, scopes, token, now_ms).is_ok()
+    }
+
+    /// As [`Pairing::accepts_token`], and says why not.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`].
+    pub fn check_token(
+        &self,
+        device_id: &str,
+        role: &str,
+        scopes: &[String],
+        token: &str,
+        now_ms: UnixMs,
+    ) -> Result<(), TokenRefusal> {
         let _decision = self.lock();
         let devices = self.paired.get();
-        let Some(stored) = devices.get(device_id).and_then(|device| device.tokens.get(role)) else { return false };
-        if !constant_time_eq(stored.token.as_bytes(), token.as_bytes()) || !stored.covers(scopes) {
-            return false;
+        let stored = devices.get(device_id).and_then(|device| device.tokens.get(role)).ok_or(TokenRefusal::Unknown)?;
+        if !constant_time_eq(stored.token.as_bytes(), token.as_bytes()) {
+            return Err(TokenRefusal::Unknown);
+        }
+        // From here on whoever asks has shown the token itself.
+        if stored.revoked_at_ms.is_some() {
+            return Err(TokenRefusal::Revoked);
+        }
+        if !stored.covers(scopes) {
+            return Err(TokenRefusal::TooNarrow);
         }
         if stored.last_used_at_ms.is_none_or(|at| now_ms.abs_diff(at) >= USE_NOTED_EVERY_MS) {
             let noted = self.paired.update(|devices| {
@@ -34,7 +67,7 @@ impl Pairing {
                 log::warn!(target: "gateway", "cannot note the use of a device token: {error}");
             }
         }
-        true
+        Ok(())
     }
 
     /// Returns the scopes that a rotated token gets: those given, else the old token's, else the device's; `None` for a

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::base::host;
 use crate::base::secret::Secret;
 use crate::config::types::Config;
 use crate::net::Peer;
@@ -46,7 +47,7 @@ impl Auth {
         let auth = &config.gateway.auth;
         let pick = |flag: &Option<Secret>, file: &Option<String>, name: &str| {
             flag.clone()
-                .or_else(|| file.clone().filter(|text| !text.is_empty()).map(Secret::new))
+                .or_else(|| file.clone().filter(|text| !text.trim().is_empty()).map(Secret::new))
                 .or_else(|| env(name).filter(|text| !text.trim().is_empty()).map(Secret::new))
         };
         let token = pick(&overrides.token, &auth.token, "CLAWDBOT_GATEWAY_TOKEN");
@@ -182,24 +183,46 @@ pub struct Place {
 
 /// Finds out where a client is.
 pub fn place(config: &Config, peer: &Peer) -> Place {
+    place_among(config, peer, host::is_own_tailnet)
+}
+
+fn place_among(config: &Config, peer: &Peer, is_own_tailnet: impl Fn(IpAddr) -> bool) -> Place {
     let peer_ip = canonical(peer.address.ip());
     let is_trusted = is_trusted_proxy(config, peer_ip);
-    let forwarded = peer.head.header("x-forwarded-for");
+    let forwarded = header_list(&peer.head, "x-forwarded-for");
     let real = peer.head.header("x-real-ip");
-    let has_proxy_headers = forwarded.is_some() || real.is_some();
+    let has_proxy_headers = peer.head.header("x-forwarded-for").is_some() || real.is_some();
     let has_untrusted_proxy = has_proxy_headers && !is_trusted;
-    let ip = if is_trusted {
-        let first = forwarded.and_then(|list| list.split(',').next()).and_then(parse_ip);
-        Some(first.or_else(|| real.and_then(parse_ip)).unwrap_or(peer_ip))
-    } else if has_untrusted_proxy {
-        None
+    let is_near = |ip: IpAddr| ip.is_loopback() || is_own_tailnet(ip);
+    let (ip, is_local) = if has_untrusted_proxy {
+        (None, false)
+    } else if !is_trusted {
+        (Some(peer_ip), is_near(peer_ip))
+    } else if !forwarded.is_empty() {
+        let chain: Vec<Option<IpAddr>> = forwarded.iter().map(|text| parse_ip(text)).collect();
+        // The client writes the beginning of the chain: it is local only when nobody far away had a part in it, and what
+        // is no address is nobody's.
+        let far = chain.iter().flatten().copied().find(|&ip| !is_near(ip));
+        (far.or(chain[0]), chain.iter().all(|ip| ip.is_some_and(&is_near)))
+    } else if let Some(real) = real.filter(|text| !text.is_empty()) {
+        let ip = parse_ip(real);
+        (ip, ip.is_some_and(is_near))
     } else {
-        Some(peer_ip)
+        (Some(peer_ip), is_near(peer_ip))
     };
-    let is_local = ip.is_some_and(|ip| ip.is_loopback());
     let has_any_proxy_header = has_proxy_headers || peer.head.header("x-forwarded-host").is_some();
-    let is_direct_local = is_local && is_local_host_name(&peer.head) && (!has_any_proxy_header || is_trusted);
+    let is_direct_local = is_local
+        && ip.is_some_and(|ip| ip.is_loopback())
+        && is_local_host_name(&peer.head)
+        && (!has_any_proxy_header || is_trusted);
     Place { ip, has_untrusted_proxy, is_local, is_direct_local }
+}
+
+/// Returns the entries of a header, however often it was sent; none when all of them are blank.
+fn header_list<'a>(head: &'a RequestHead, name: &str) -> Vec<&'a str> {
+    let values = head.headers.iter().filter(|(key, _)| key == name);
+    let entries: Vec<&str> = values.flat_map(|(_, value)| value.split(',').map(str::trim)).collect();
+    if entries.iter().all(|entry| entry.is_empty()) { Vec::new() } else { entries }
 }
 
 fn is_trusted_proxy(config: &Config, ip: IpAddr) -> bool {
@@ -226,7 +249,7 @@ fn tailscale_identity(peer: &Peer) -> Result<(), Refusal> {
     }
     let has_headers = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
         .iter()
-        .all(|name| peer.head.header(name).is_some());
+        .all(|name| peer.head.header(name).is_some_and(|value| !value.is_empty()));
     if peer.address.ip().is_loopback() && has_headers { Ok(()) } else { Err(Refusal::TailscaleProxyMissing) }
 }
 
@@ -267,6 +290,19 @@ pub fn is_origin_allowed(head: &RequestHead) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Returns whether a page may have been brought here by a name that its author pointed at this machine (DNS rebinding):
+/// its origin is the host it asked for, as it should be, but that host is neither an address nor a local name. A gateway
+/// without a secret must not listen to it.
+pub fn may_be_rebound(head: &RequestHead) -> bool {
+    let Some((_, authority)) = head.header("origin").and_then(|origin| origin.split_once("://")) else { return false };
+    let name = host_name(authority).to_ascii_lowercase();
+    let is_local = name == "localhost" || name.ends_with(".localhost") || name.ends_with(".ts.net");
+    // Whoever forwards sets these; a page cannot.
+    let is_forwarded =
+        ["x-forwarded-for", "x-forwarded-host", "x-real-ip"].iter().any(|key| head.header(key).is_some());
+    !is_local && !is_forwarded && name.parse::<IpAddr>().is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +329,52 @@ mod tests {
         let trusted = place(&config, &peer("127.0.0.1:1", &proxied));
         assert_eq!((trusted.is_local, trusted.ip), (false, Some("203.0.113.9".parse().expect("ip"))));
         assert!(place(&config, &peer("[::ffff:127.0.0.1]:1", &[("x-forwarded-for", "127.0.0.1")])).is_local);
+    }
+
+    #[test]
+    fn nobody_talks_itself_into_being_local() {
+        let mut config = Config::default();
+        config.gateway.trusted_proxies = vec!["127.0.0.1".into()];
+        let check = |headers: &[(&str, &str)], ip: Option<&str>, is_local: bool| {
+            let found = place(&config, &peer("127.0.0.1:1", headers));
+            assert_eq!((found.ip, found.is_local), (ip.map(|ip| ip.parse().expect("ip")), is_local), "{headers:?}");
+        };
+        let forwarded = "x-forwarded-for";
+        check(&[], Some("127.0.0.1"), true);
+        check(&[(forwarded, "127.0.0.1")], Some("127.0.0.1"), true);
+        check(&[(forwarded, "::1, 127.0.0.1")], Some("::1"), true);
+        check(&[(forwarded, "127.0.0.1, 203.0.113.9")], Some("203.0.113.9"), false);
+        check(&[(forwarded, "127.0.0.1"), (forwarded, "203.0.113.9")], Some("203.0.113.9"), false);
+        check(&[(forwarded, ""), (forwarded, "203.0.113.9")], Some("203.0.113.9"), false);
+        check(&[(forwarded, "unknown, 203.0.113.9")], Some("203.0.113.9"), false);
+        check(&[(forwarded, "unknown")], None, false);
+        check(&[(forwarded, ""), ("x-real-ip", "203.0.113.9")], Some("203.0.113.9"), false);
+        check(&[("x-real-ip", "somebody")], None, false);
+        check(&[("x-real-ip", "127.0.0.1")], Some("127.0.0.1"), true);
+    }
+
+    #[test]
+    fn own_tailscale_addresses_are_local() {
+        let config = Config::default();
+        let own: IpAddr = "100.64.1.2".parse().expect("ip");
+        let at = |address: &str| place_among(&config, &peer(address, &[("host", "127.0.0.1")]), |ip| ip == own);
+        assert!(at("100.64.1.2:1").is_local && !at("100.64.1.3:1").is_local);
+        assert!(!at("100.64.1.2:1").is_direct_local, "but not reached by the loopback");
+    }
+
+    #[test]
+    fn pages_by_a_name_of_their_own() {
+        let check = |origin: &str, more: &[(&str, &str)]| {
+            may_be_rebound(&peer("127.0.0.1:1", &[&[("origin", origin)], more].concat()).head)
+        };
+        assert!(check("http://evil.example:18789", &[]));
+        for origin in
+            ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "https://gw.tail.ts.net", "http://10.0.0.2"]
+        {
+            assert!(!check(origin, &[]), "{origin}");
+        }
+        assert!(!check("https://gw.example", &[("x-forwarded-for", "127.0.0.1")]));
+        assert!(!may_be_rebound(&peer("127.0.0.1:1", &[]).head));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::auth::{Auth, Mode, Overrides};
 use super::client::Client;
+use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::health::{self, HealthStore};
@@ -21,11 +22,15 @@ use super::reload::Change;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
+use super::wizards::Wizards;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
@@ -146,6 +151,7 @@ impl Gateway {
         let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
         let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
+        let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
         // The loop, bound but not running: a busy port must be known before anything else starts.
@@ -176,6 +182,8 @@ impl Gateway {
             pairing,
             nodes: Registry::default(),
             node_pairing,
+            exec_policy: PolicyStore::new(paths.exec_approvals_file()),
+            exec_requests: Requests::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
             sessions,
@@ -188,6 +196,9 @@ impl Gateway {
             tts,
             voicewake,
             skills: Skills::default(),
+            wizards: Wizards::default(),
+            cron,
+            usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,
         });
@@ -207,6 +218,7 @@ impl Gateway {
             .context("start the event loop's thread")?;
         work::arm(&cx);
         sentinel::announce(&cx);
+        cron::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -242,14 +254,18 @@ impl Gateway {
         drop(self.timer.take());
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
+        self.cx.cron.cancel();
         self.cx.runs.cancel_all();
         self.cx.lifecycle.stop();
         self.cx.tts.close();
         self.cx.skills.close();
+        // Dropped requests answer that the gateway is stopping.
+        self.cx.exec_requests.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.sessions.close();
+        self.cx.cron.close();
         self.cx.pairing.close();
         self.cx.node_pairing.close();
         self.cx.voicewake.close();

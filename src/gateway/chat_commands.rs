@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::chat_event;
+use super::lifecycle::Planned;
 use crate::agent::commands::{self, Command, StatusCard};
 use crate::agent::{models, session};
 use crate::base::ids::{RunId, SessionKey};
@@ -47,6 +48,10 @@ pub fn execute(cx: &Ctx, key: &SessionKey, command: Command) -> anyhow::Result<E
                 active_runs: cx.runs.active_count(),
             };
             Ok(Executed::Answer(commands::status_reply(&card)))
+        }
+        Command::Restart if config.commands.restart == Some(true) => {
+            cx.lifecycle.restart(Planned::new(None, "/restart", None));
+            Ok(Executed::Answer("⚙️ Restarting clawdbot in-process (SIGUSR1); back in a few seconds.".to_owned()))
         }
         other => {
             let reply = commands::apply(&config, &cx.sessions, key, &agent, other)

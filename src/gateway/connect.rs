@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::auth::{Place, place};
+use super::auth::{Place, may_be_rebound, place};
 use super::client::{Client, Role, scope};
 use super::ctx::Ctx;
 use super::{events, methods};
@@ -17,6 +17,7 @@ use crate::base::text::cut_bytes;
 use crate::channels;
 use crate::devices::identity;
 use crate::devices::pairing::{Admission, DeviceInfo, Token};
+use crate::devices::tokens::TokenRefusal;
 use crate::net::ws::text_frame;
 use crate::net::{LoopMsg, Peer};
 use crate::presence::PresenceEntry;
@@ -49,6 +50,14 @@ impl Refused {
 
     fn reason(self, reason: &str) -> Self {
         Self { reason: reason.to_owned(), ..self }
+    }
+
+    /// Adds what mends it, beside the recorded text: `details.hint`, which clients may show.
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Some(error) = &mut self.error {
+            error.details.get_or_insert_with(|| json!({}))["hint"] = Value::String(hint.into());
+        }
+        self
     }
 }
 
@@ -120,11 +129,7 @@ fn judge(cx: &Ctx, peer: &Peer, request: &Request) -> Result<Admitted, Refused> 
     };
     let config = cx.config.get();
     let place = place(&config, peer);
-    if place.has_untrusted_proxy && !cx.auth.is_required() {
-        let details = json!({"hint": "set gateway.auth or configure gateway.trustedProxies"});
-        let error = ErrorShape::invalid("gateway auth required behind reverse proxy").with_details(details);
-        return Err(Refused::with(error).reason("gateway auth required"));
-    }
+    refuse_strange_place(cx, peer, &place)?;
     let given = params.auth.clone().unwrap_or_default();
     let token = given.token.as_deref().filter(|token| !token.is_empty());
     let password = given.password.as_deref().filter(|password| !password.is_empty());
@@ -132,16 +137,21 @@ fn judge(cx: &Ctx, peer: &Peer, request: &Request) -> Result<Admitted, Refused> 
         && config.gateway.control_ui.allow_insecure_auth == Some(true)
         && (token.is_some() || password.is_some());
     match &params.device {
-        None => require_skippable_device(&params, is_insecure_page, &config, token)?,
+        None => require_skippable_device(peer, &params, is_insecure_page, &config, token)?,
         Some(device) => prove_device(cx, &params, device, role, peer, &place, token)?,
     }
     if let Err(refusal) = cx.auth.check(peer, &place, token, password) {
-        let is_device_token = token.zip(params.device.as_ref()).is_some_and(|(token, device)| {
-            cx.pairing.accepts_token(&device.id, role.as_str(), &scopes, token, cx.clock.now_ms())
-        });
-        if !is_device_token {
-            return Err(Refused::invalid(refusal.message(&params.client.id, &params.client.mode)));
-        }
+        let refused = || Refused::invalid(refusal.message(&params.client.id, &params.client.mode));
+        let (Some(token), Some(device)) = (token, params.device.as_ref()) else { return Err(refused()) };
+        let checked = cx.pairing.check_token(&device.id, role.as_str(), &scopes, token, cx.clock.now_ms());
+        let own = "connect with the gateway's own token";
+        checked.map_err(|refusal| match refusal {
+            TokenRefusal::Unknown => refused(),
+            TokenRefusal::Revoked => refused().hint(format!("this device's token was revoked: {own}")),
+            TokenRefusal::TooNarrow => {
+                refused().hint(format!("this device's token covers less: {own} to ask for more"))
+            }
+        })?;
     }
     let token = match &params.device {
         Some(device) if !is_insecure_page => Some(pair(cx, &params, device, role, &scopes, &place)?),
@@ -150,8 +160,32 @@ fn judge(cx: &Ctx, peer: &Peer, request: &Request) -> Result<Admitted, Refused> 
     Ok(Admitted { params, role, scopes, place, token })
 }
 
+/// Refuses whom a gateway without a secret must not believe.
+fn refuse_strange_place(cx: &Ctx, peer: &Peer, place: &Place) -> Result<(), Refused> {
+    if place.has_untrusted_proxy {
+        log::warn!(
+            target: "gateway/ws",
+            "forwarding headers from {}, which is not in gateway.trustedProxies: the client does not count as local",
+            peer.address.ip(),
+        );
+    }
+    if place.has_untrusted_proxy && !cx.auth.is_required() {
+        let details = json!({"hint": "set gateway.auth or configure gateway.trustedProxies"});
+        let error = ErrorShape::invalid("gateway auth required behind reverse proxy").with_details(details);
+        return Err(Refused::with(error).reason("gateway auth required"));
+    }
+    if !cx.auth.is_required() && may_be_rebound(&peer.head) {
+        let port = peer.local.port();
+        return Err(Refused::invalid("origin not allowed")
+            .reason("origin not allowed: open the page by address, or set gateway.auth.token")
+            .hint(format!("open http://127.0.0.1:{port}/, or set gateway.auth.token on the gateway and restart it")));
+    }
+    Ok(())
+}
+
 /// A client without a device identity needs another reason to be let in.
 fn require_skippable_device(
+    peer: &Peer,
     params: &ConnectParams,
     is_insecure_page: bool,
     config: &crate::config::types::Config,
@@ -159,7 +193,11 @@ fn require_skippable_device(
 ) -> Result<(), Refused> {
     if params.client.id == "clawdbot-control-ui" {
         if config.gateway.control_ui.allow_insecure_auth != Some(true) {
-            return Err(Refused::invalid("control ui requires HTTPS or localhost (secure context)"));
+            let port = peer.local.port();
+            return Err(Refused::invalid("control ui requires HTTPS or localhost (secure context)").hint(format!(
+                "open http://127.0.0.1:{port}/ on the gateway's host, put HTTPS in front of it, or set \
+                 gateway.controlUi.allowInsecureAuth=true"
+            )));
         }
         if is_insecure_page {
             return Ok(());
@@ -168,7 +206,8 @@ fn require_skippable_device(
         // compat: any token lets a client skip the device; the token itself is judged by the shared authentication.
         return Ok(());
     }
-    Err(Refused::with(ErrorShape::not_paired("device identity required")))
+    Err(Refused::with(ErrorShape::not_paired("device identity required"))
+        .hint("connect with a device identity, or send the gateway's token as auth.token"))
 }
 
 fn prove_device(
@@ -185,12 +224,19 @@ fn prove_device(
     if identity::device_id_of(&key) != *device.id {
         return Err(Refused::invalid("device identity mismatch"));
     }
-    if cx.clock.now_ms().abs_diff(device.signed_at) > SIGNATURE_AGE_MS_MAX {
-        return Err(Refused::invalid("device signature expired"));
+    let skew_ms = cx.clock.now_ms().abs_diff(device.signed_at);
+    if skew_ms > SIGNATURE_AGE_MS_MAX {
+        return Err(Refused::invalid("device signature expired").hint(format!(
+            "set the clocks: the device's and the gateway's differ by {}",
+            crate::base::text::duration(skew_ms)
+        )));
     }
     let nonce = device.nonce.as_deref().map(str::trim).filter(|nonce| !nonce.is_empty());
     match nonce {
-        None if !place.is_local => return Err(Refused::invalid("device nonce required")),
+        None if !place.is_local => {
+            return Err(Refused::invalid("device nonce required")
+                .hint("sign the nonce of connect.challenge; only clients on the gateway's host may leave it out"));
+        }
         Some(nonce) if nonce != peer.nonce => return Err(Refused::invalid("device nonce mismatch")),
         _ => {}
     }
@@ -252,14 +298,23 @@ fn pair(
         }
         Admission::Pending { request, is_new } => {
             if is_new {
-                log::info!(target: "gateway", "device {} asks for pairing (request {})", info.device_id, request.request_id);
+                log::info!(
+                    target: "gateway",
+                    "device {} asks for pairing; approve it with: {}",
+                    info.device_id, approve_command(cx, &request.request_id),
+                );
                 events::broadcast(&cx.net, events::DEVICE_PAIR_REQUESTED, &request, None);
             }
             let error =
                 ErrorShape::not_paired("pairing required").with_details(json!({"requestId": request.request_id}));
-            Err(Refused::with(error))
+            let command = approve_command(cx, &request.request_id);
+            Err(Refused::with(error).hint(format!("approve it on the gateway's host: {command}")))
         }
     }
+}
+
+fn approve_command(cx: &Ctx, request_id: &str) -> String {
+    cx.paths.hint(&format!("devices approve {request_id}"))
 }
 
 fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: Admitted) {

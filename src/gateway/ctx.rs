@@ -7,16 +7,21 @@ use serde_json::{Value, json};
 
 use super::auth::Auth;
 use super::client::Client;
+use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
+use super::usage_costs::UsageCosts;
+use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
 use crate::agent::sessions::Sessions;
+use crate::approvals::file::PolicyStore;
+use crate::approvals::requests::Requests;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
@@ -58,6 +63,10 @@ pub struct Ctx {
     pub nodes: Registry,
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
+    /// The policy about commands.
+    pub exec_policy: PolicyStore,
+    /// Commands that wait for a person.
+    pub exec_requests: Requests,
     /// Who is there.
     pub presence: Arc<Presence>,
     /// The health snapshot.
@@ -82,6 +91,12 @@ pub struct Ctx {
     pub voicewake: VoiceWake,
     /// What is known of the skills' directories.
     pub skills: Skills,
+    /// The wizard that clients drive.
+    pub wizards: Wizards,
+    /// Cron jobs.
+    pub cron: Cron,
+    /// What recent days cost.
+    pub usage_costs: UsageCosts,
     /// This machine.
     pub host: Host,
     /// When this process started.

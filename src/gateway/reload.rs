@@ -1,8 +1,11 @@
 //! Applying a changed configuration: swap the live one, then what reads it only at start (config.md §10).
 //!
-//! Runs on `main`. This version applies what is read at use, lane widths and logging in place; for what needs more it
+//! Runs on `main`. This version applies what is read at use, cron, lane widths and logging in place; for what needs more it
 //! says so. Not here: noticing and judging the change (`config::watch`, `config::diff`).
 
+use std::sync::Arc;
+
+use super::cron;
 use super::ctx::Ctx;
 use crate::config::diff::{self, Decision};
 use crate::config::load::Snapshot;
@@ -29,13 +32,14 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
     vec![
         ("main".to_owned(), width(config.agents.defaults.max_concurrent, 4)),
         ("subagent".to_owned(), width(config.agents.defaults.subagents.max_concurrent, 8)),
+        ("cron".to_owned(), width(config.cron.max_concurrent_runs, 1)),
         ("disk".to_owned(), 2),
         ("side".to_owned(), 8),
     ]
 }
 
 /// Puts a change into force.
-pub fn apply(cx: &Ctx, change: Change) -> Applied {
+pub fn apply(cx: &Arc<Ctx>, change: Change) -> Applied {
     let old = cx.config.get();
     let snapshot = *change.0;
     let plan = diff::plan(&old, &snapshot.typed, diff::Mode::of(&snapshot.typed));
@@ -64,6 +68,9 @@ pub fn apply(cx: &Ctx, change: Change) -> Applied {
                 cx.jobs.set_cap(&lane, width);
             }
             super::heartbeat::schedule(cx);
+            if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
+                cron::reload(cx);
+            }
             log::info!(target: "gateway/reload", "config change applied (dynamic reads: {})", list(&plan.changed));
         }
     }

@@ -15,7 +15,7 @@ use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::iso_utc;
-use crate::base::ids::SessionKey;
+use crate::base::ids::{RunId, SessionKey};
 use crate::work::lanes::LaneName;
 
 /// A run to be started.
@@ -37,27 +37,10 @@ pub type Settled = Box<dyn FnOnce(&Arc<Ctx>, Result<RunOutcome, RunError>) + Sen
 ///
 /// `settled` is called exactly once, also when the run cannot be started.
 pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
-    let Start { mut request, echo, is_chat, takes_system_events } = start;
-    let cancel = CancelToken::new();
-    let run = request.run_id.clone();
-    let active = Active { cancel: cancel.clone(), session: request.session_key.clone(), echo: echo.clone(), is_chat };
-    if !cx.runs.begin(&run, active) {
-        return settled(cx, Err(RunError::new(format!("a run with id {run} is active already"))));
-    }
-    let lanes = vec![lane_of(&request.session_key), "main".to_owned()];
-    let (job_cx, job_run, job_echo) = (cx.clone(), run.clone(), echo.clone());
-    // If the job panics or is dropped by a stop, this still settles the run.
-    let guard = Unsettled { cx: cx.clone(), run: run.clone(), echo, settled: Some(settled) };
-    let submitted = cx.jobs.submit(lanes, move || {
-        if takes_system_events {
-            request.prefix_lines = waiting_lines(&job_cx, &request.session_key);
-        }
-        let shows_tools = run::is_verbose(&job_cx.agent, &request);
-        let sink = Fanout::new(job_cx.clone(), job_run.clone(), job_echo, shows_tools);
-        let outcome = run::run(&job_cx.agent, &request, &sink, &cancel);
-        guard.settle(outcome);
-    });
-    if let Err(error) = submitted {
+    let lanes = vec![lane_of(&start.request.session_key), "main".to_owned()];
+    let Some(ready) = Ready::register(cx, start, settled) else { return };
+    let run = ready.run.clone();
+    if let Err(error) = cx.jobs.submit(lanes, move || ready.go()) {
         log::warn!(target: "gateway", "run {run} was not started: {error}");
     }
 }
@@ -65,6 +48,61 @@ pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
 /// Returns the lane in which everything happens that must not meet a run of the session.
 pub fn lane_of(session: &SessionKey) -> LaneName {
     format!("session:{session}")
+}
+
+/// Carries a run out on this thread, a job's that holds the session's lane.
+///
+/// # Errors
+/// As [`run::run`], and when the run's id is taken.
+pub fn run_here(cx: &Arc<Ctx>, start: Start) -> Result<RunOutcome, RunError> {
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    let settled = move |_: &Arc<Ctx>, outcome| sender.send(outcome).expect("the receiver waits below");
+    if let Some(ready) = Ready::register(cx, start, Box::new(settled)) {
+        ready.go();
+    }
+    receiver.recv().expect("a run is settled exactly once")
+}
+
+/// A run that is registered and may begin.
+struct Ready {
+    cx: Arc<Ctx>,
+    run: RunId,
+    start: Start,
+    cancel: CancelToken,
+    guard: Unsettled,
+}
+
+impl Ready {
+    /// Registers a run; `None`, and it is settled, when its id is taken.
+    fn register(cx: &Arc<Ctx>, start: Start, settled: Settled) -> Option<Self> {
+        let cancel = CancelToken::new();
+        let run = start.request.run_id.clone();
+        let active = Active {
+            cancel: cancel.clone(),
+            session: start.request.session_key.clone(),
+            echo: start.echo.clone(),
+            is_chat: start.is_chat,
+        };
+        if !cx.runs.begin(&run, active) {
+            settled(cx, Err(RunError::new(format!("a run with id {run} is active already"))));
+            return None;
+        }
+        // If the job panics or is dropped by a stop, this still settles the run.
+        let guard = Unsettled { cx: cx.clone(), run: run.clone(), echo: start.echo.clone(), settled: Some(settled) };
+        Some(Self { cx: cx.clone(), run, start, cancel, guard })
+    }
+
+    fn go(self) {
+        let Self { cx, run, start, cancel, guard } = self;
+        let Start { mut request, echo, takes_system_events, .. } = start;
+        if takes_system_events {
+            request.prefix_lines = waiting_lines(&cx, &request.session_key);
+        }
+        let shows_tools = run::is_verbose(&cx.agent, &request);
+        let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
+        let outcome = run::run(&cx.agent, &request, &sink, &cancel);
+        guard.settle(outcome);
+    }
 }
 
 fn waiting_lines(cx: &Ctx, session: &SessionKey) -> Vec<String> {
@@ -81,7 +119,7 @@ fn waiting_lines(cx: &Ctx, session: &SessionKey) -> Vec<String> {
 
 struct Unsettled {
     cx: Arc<Ctx>,
-    run: crate::base::ids::RunId,
+    run: RunId,
     echo: Option<String>,
     settled: Option<Settled>,
 }

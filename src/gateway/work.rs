@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, dispatch, events, health, heartbeat, http, nodes};
+use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -59,6 +59,11 @@ pub enum Due {
     },
     /// An audio file has been there long enough.
     SpeechExpired(PathBuf),
+    /// A cron job may be due.
+    Cron {
+        /// Which arming of the timer this is; older ones say nothing any more.
+        serial: u64,
+    },
     /// A caller of `agent.wait` has waited long enough.
     AgentWait {
         /// Which waiter.
@@ -83,6 +88,8 @@ pub enum Due {
         /// The request.
         id: String,
     },
+    /// Nobody decided about a command in time.
+    ExecApproval(PendingId<String>),
 }
 
 impl From<NetEvent<Client>> for Work {
@@ -127,6 +134,8 @@ fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     if client.role == Role::Node {
         nodes::disconnected(cx, conn);
     }
+    exec_approvals::withdraw(cx, conn);
+    cx.wizards.client_gone(conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
         broadcast_presence(cx);
@@ -169,10 +178,12 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             }
         }
         Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
+        Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

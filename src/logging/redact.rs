@@ -95,7 +95,8 @@ fn mask_group(found: &Captures<'_>) -> String {
     format!("{}{}{}", &whole.as_str()[..start], mask(secret.as_str()), &whole.as_str()[end..])
 }
 
-fn mask(secret: &str) -> String {
+/// Returns a secret as it may be shown: the ends of a long one, nothing of a short one.
+pub fn mask(secret: &str) -> String {
     let chars: Vec<char> = secret.chars().collect();
     if chars.len() < 18 {
         return "***".to_owned();

@@ -19,6 +19,23 @@ params! {
         pub base_hash: Option<NonEmpty>,
     }
 
+    /// Parameters of `exec.approvals.node.get`.
+    pub struct ExecApprovalsNodeGetParams {
+        /// Whose file.
+        pub node_id: NonEmpty,
+    }
+
+    /// Parameters of `exec.approvals.node.set`.
+    pub struct ExecApprovalsNodeSetParams {
+        /// Whose file.
+        pub node_id: NonEmpty,
+        /// The new file.
+        #[cfg_attr(test, schemars(with = "file::ExecApprovalsFile"))]
+        pub file: Value,
+        /// Hash of the file that the change was made to.
+        pub base_hash: Option<NonEmpty>,
+    }
+
     /// Parameters of `exec.approval.request`.
     pub struct ExecApprovalRequestParams {
         /// Its id; a new one when absent.

@@ -57,6 +57,20 @@ impl JsonSchema for NullableText {
     }
 }
 
+pub(super) fn wizard_modes(_: &mut SchemaGenerator) -> Schema {
+    constants(&["local", "remote"])
+}
+
+/// A text that may be null, and is then something else than absent.
+pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"minLength": 1, "type": "string"}, {"type": "null"}], KEEPS_NULL: true})
+}
+
+/// `last` or a channel's id.
+pub(super) fn channel_or_last(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": "last", "type": "string"}, {"minLength": 1, "type": "string"}]})
+}
+
 /// Returns the whole file.
 pub(crate) fn generate() -> Value {
     let mut definitions = Map::new();
@@ -105,7 +119,11 @@ fn clean(schema: &mut Value) {
         *schema = json!({});
     }
     let Value::Object(object) = schema else { return };
-    for key in ["title", "description", "format"] {
+    // First, because what is inside an `Option` comes to light.
+    if !object.contains_key(KEEPS_NULL) {
+        remove_null(object);
+    }
+    for key in ["title", "description", "format", KEEPS_NULL] {
         object.remove(key);
     }
     if object.get("default") == Some(&Value::Null) {
@@ -114,11 +132,6 @@ fn clean(schema: &mut Value) {
     if let Some(branches) = object.remove("oneOf") {
         object.insert("anyOf".into(), branches);
     }
-    if !object.contains_key(KEEPS_NULL) {
-        remove_null(object);
-    }
-    // Taking an `Option` away may have uncovered the mark.
-    object.remove(KEEPS_NULL);
     let is_object = object.get("type") == Some(&json!("object"));
     if is_object && !object.contains_key("properties") {
         match object.remove("additionalProperties") {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::manifest::{InstallKind, InstallSpec, Skill, Unpack};
 use super::status::node_manager;
 use crate::base::cancel::{CancelReason, CancelToken};
-use crate::base::process::{self, Captured, Ended, find_program, is_executable};
+use crate::base::process::{self, Captured, Ended, Keep, find_program, is_executable};
 use crate::base::text::collapse_whitespace;
 use crate::config::paths::Paths;
 use crate::config::types::SkillsInstall;
@@ -169,7 +169,9 @@ impl Installer<'_> {
 
     fn brew_bin(&self, brew: &Path) -> Option<PathBuf> {
         let timeout = self.timeout.min(PREFIX_TIMEOUT);
-        let output = process::capture(command(brew, &["--prefix"]), timeout, OUTPUT_BYTES_MAX, self.cancel).ok()?;
+        let output =
+            process::capture(command(brew, &["--prefix"]), Some(timeout), Keep::Last(OUTPUT_BYTES_MAX), self.cancel)
+                .ok()?;
         let prefix = output.stdout.trim();
         (output.ended == Ended::Exited(0) && !prefix.is_empty()).then(|| Path::new(prefix).join("bin"))
     }
@@ -177,7 +179,7 @@ impl Installer<'_> {
     /// Runs a command; `done` is what there is to say when it went well.
     fn finish(&self, command: Command, done: &str) -> Outcome {
         log::info!(target: "skills", "running {}", shown(&command));
-        match process::capture(command, self.timeout, OUTPUT_BYTES_MAX, self.cancel) {
+        match process::capture(command, Some(self.timeout), Keep::Last(OUTPUT_BYTES_MAX), self.cancel) {
             Ok(output) => self.outcome(&output, done),
             Err(error) => Outcome {
                 message: format!("Install failed (unknown exit): {error}"),

@@ -36,6 +36,9 @@ fn rejected<T>(why: impl Into<String>) -> Asked<T> {
     Err(Box::new(Stop::Rejected(why.into())))
 }
 
+/// Says what is wrong with a (trimmed) answer.
+pub(super) type Check<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A question for a text.
 #[derive(Default)]
 pub(super) struct Text<'a> {
@@ -43,8 +46,7 @@ pub(super) struct Text<'a> {
     pub(super) initial: String,
     pub(super) placeholder: &'a str,
     pub(super) is_sensitive: bool,
-    /// Says what is wrong with a (trimmed) answer.
-    pub(super) check: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub(super) check: Option<Check<'a>>,
 }
 
 /// The answers so far, in order.

@@ -2,7 +2,7 @@
 
 use super::ask::{Asked, Asker, cancelled, failed};
 use super::plan::{Plan, ResetScope};
-use super::{Choice, Facts, Mode, Pace, Purpose, Request, Section, model, place};
+use super::{Choice, Facts, Mode, Pace, Purpose, RISK_REFUSED, Request, Section, model, place};
 use crate::agent::{models, session};
 use crate::config::types::Config;
 
@@ -116,7 +116,7 @@ fn acknowledge_risk(request: &Request, asker: &mut Asker<'_>) -> Asked<()> {
     if asker.confirm("I understand that this is powerful and risky. Continue?", false)? {
         Ok(())
     } else {
-        cancelled("risk not accepted")
+        cancelled(RISK_REFUSED)
     }
 }
 

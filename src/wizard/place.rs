@@ -24,14 +24,14 @@ pub(super) fn ask_workspace(asker: &mut Asker<'_>, facts: &Facts, config: &Confi
 }
 
 /// Returns the configured workspace, else the default one.
-pub(super) fn default_workspace(facts: &Facts, config: &Config) -> String {
+pub fn default_workspace(facts: &Facts, config: &Config) -> String {
     let configured = config.agents.defaults.workspace.clone().filter(|path| !path.trim().is_empty());
     configured.unwrap_or_else(|| facts.paths.default_workspace().display().to_string())
 }
 
 /// Returns the gateway that the configuration describes, completed by defaults; its secret is the fresh token when it
 /// has none.
-pub(super) fn current_gateway(facts: &Facts, config: &Config) -> GatewayChoice {
+pub fn current_gateway(facts: &Facts, config: &Config) -> GatewayChoice {
     let gateway = &config.gateway;
     let secret = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
     let (token, password) = (secret(&gateway.auth.token), secret(&gateway.auth.password));

@@ -98,6 +98,17 @@ impl Gateway {
         self.process.child.id()
     }
 
+    /// Waits until the console has so many lines that hold `text`.
+    pub fn wait_lines(&self, text: &str, count: usize) {
+        let stdout = &self.process.stdout;
+        assert!(stdout.wait_count(PATIENCE, text, count), "no {count} lines with {text:?}:\n{}", stdout.text());
+    }
+
+    /// How many lines of the console hold `text` so far.
+    pub fn count_lines(&self, text: &str) -> usize {
+        self.process.stdout.count(text)
+    }
+
     pub fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.pid()).expect("a pid");
         // SAFETY: plain system call on a child that has not been waited for, so the pid is still its own.

@@ -15,6 +15,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Removed with everything in it when dropped.
 pub struct Home {
     path: PathBuf,
+    /// The binary under test, or a copy of it.
+    pub program: PathBuf,
 }
 
 impl Home {
@@ -23,7 +25,7 @@ impl Home {
         let name = format!("clawdbot-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(path.join("tmp")).expect("a temporary directory can be made");
-        Self { path }
+        Self { path, program: env!("CARGO_BIN_EXE_clawdbot").into() }
     }
 
     /// A home whose configuration is `config` laid over one that lets a gateway start.
@@ -71,7 +73,7 @@ impl Home {
 
     /// The binary under test with an environment that holds only this home.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clawdbot"));
+        let mut command = Command::new(&self.program);
         command
             .args(args)
             .env_clear()

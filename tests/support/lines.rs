@@ -16,6 +16,12 @@ struct State {
     ended: bool,
 }
 
+impl State {
+    fn count(&self, text: &str) -> usize {
+        self.lines.iter().filter(|line| line.contains(text)).count()
+    }
+}
+
 impl Lines {
     /// Reads `stream` to its end.
     pub fn collect(stream: impl Read + Send + 'static) -> Self {
@@ -50,6 +56,22 @@ impl Lines {
             }
             state = self.shared.1.wait_timeout(state, left).unwrap().0;
         }
+    }
+
+    /// Waits until so many lines hold `text`; returns whether they came.
+    pub fn wait_count(&self, patience: Duration, text: &str, count: usize) -> bool {
+        let state = self.shared.0.lock().unwrap();
+        let (state, _) = self
+            .shared
+            .1
+            .wait_timeout_while(state, patience, |state| !state.ended && state.count(text) < count)
+            .unwrap();
+        state.count(text) >= count
+    }
+
+    /// How many lines hold `text` so far.
+    pub fn count(&self, text: &str) -> usize {
+        self.shared.0.lock().unwrap().count(text)
     }
 
     /// Waits for the end of the stream, which is the end of the process.

@@ -53,3 +53,16 @@ pub(super) const OTHER_FORMATS: [(&str, &str); 12] = [
     ("codex-cli", "a command-line agent"),
     ("qwen-portal", "openai-completions with OAuth"),
 ];
+
+/// Returns the environment variables that may hold a provider's key, in order.
+pub(super) fn env_names(provider: &str) -> &'static [&'static str] {
+    match provider {
+        "anthropic" => &["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY"],
+        "github-copilot" => &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"],
+        "google" => &["GEMINI_API_KEY"],
+        "minimax" => &["MINIMAX_API_KEY"],
+        "synthetic" => &["SYNTHETIC_API_KEY"],
+        "qwen-portal" => &["QWEN_OAUTH_TOKEN", "QWEN_PORTAL_API_KEY"],
+        _ => BUILTIN.iter().find(|builtin| builtin.id == provider).map_or(&[], |builtin| builtin.env),
+    }
+}

@@ -1,9 +1,11 @@
-//! config.get, config.set, config.patch, config.apply, config.schema.
+//! config.get, config.set, config.patch, config.apply, config.schema, update.run.
 //!
 //! Whoever writes names the version they have seen. `set` leaves the rest to the watcher of the file; `patch` and `apply`
-//! restart. Not here: what is written (`config::rewrite`, `config::write`).
+//! restart; an update restarts only into a new program. Not here: what is written (`config::rewrite`, `config::write`), how
+//! an update goes (`update`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,16 +20,19 @@ use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::lifecycle::Planned;
 use crate::gateway::sentinel;
 use crate::protocol::config::{
-    ConfigApplyParams, ConfigGetParams, ConfigPatchParams, ConfigSchemaParams, ConfigSetParams,
+    ConfigApplyParams, ConfigGetParams, ConfigPatchParams, ConfigSchemaParams, ConfigSetParams, UpdateRunParams,
 };
 use crate::protocol::error::ErrorShape;
+use crate::update::{self, Status};
 
+// The file has a lane of its own, one after the other: what a client sends in a row happens in that order.
 pub(super) const METHODS: &[Method] = methods! {
-    "config.get" Admin ConfigGetParams get on disk;
-    "config.set" Admin ConfigSetParams set on disk;
-    "config.apply" Admin ConfigApplyParams apply on disk;
-    "config.patch" Admin ConfigPatchParams patch on disk;
+    "config.get" Admin ConfigGetParams get on config;
+    "config.set" Admin ConfigSetParams set on config;
+    "config.apply" Admin ConfigApplyParams apply on config;
+    "config.patch" Admin ConfigPatchParams patch on config;
     "config.schema" Admin ConfigSchemaParams schema on disk;
+    "update.run" Admin UpdateRunParams update on update;
 };
 
 /// The file as it is on disk now, valid or not; the configuration in force stays the last good one.
@@ -86,6 +91,31 @@ fn schema(cx: &Arc<Ctx>, _call: &Call, _params: ConfigSchemaParams) -> Result<Re
         "version": crate::gateway::version(),
         "generatedAt": iso_utc(cx.clock.now_ms()),
     })))
+}
+
+/// The original restarts whatever came of it, and leaves a note for that; here only a new program is worth it.
+fn update(cx: &Arc<Ctx>, call: &Call, params: UpdateRunParams) -> Result<Reply, ErrorShape> {
+    let program = update::Program::find()
+        .map_err(|error| ErrorShape::exception(format!("cannot find this program's file: {error}")))?;
+    let step_timeout = params.timeout_ms.map_or(update::STEP_TIMEOUT, |ms| Duration::from_millis(ms.max(1000)));
+    let updated = update::run(&program, &cx.paths.home, step_timeout, cx.lifecycle.stopping());
+    let status = updated.status;
+    let (key, note) = (params.session_key.as_deref(), params.note.as_deref());
+    let payload = sentinel::payload(cx, "update", status.as_str(), key, note, updated.stats());
+    let restart =
+        (status == Status::Ok).then(|| Planned::new(params.restart_delay_ms, "update.run", Some(program.file)));
+    let sentinel = match restart {
+        Some(_) => sentinel::leave(&cx.paths, payload),
+        None => json!({"path": null, "payload": payload}),
+    };
+    let answer = json!({
+        "ok": true, "result": updated.result(), "restart": restart.as_ref().map(Planned::answer), "sentinel": sentinel,
+    });
+    call.ticket(cx).finish(Ok(answer));
+    if let Some(restart) = restart {
+        cx.lifecycle.restart(restart);
+    }
+    Ok(Reply::Later)
 }
 
 fn parse(raw: &str) -> Result<Value, String> {

@@ -1,4 +1,4 @@
-//! node.list, node.describe, node.invoke, node.invoke.result, node.event.
+//! node.list, node.describe, node.invoke, node.invoke.result, node.event, exec.approvals.node.*.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::nodes::{self, Invoke};
 use crate::nodes::registry::{Node, Outcome};
+use crate::protocol::approvals::{ExecApprovalsNodeGetParams, ExecApprovalsNodeSetParams};
 use crate::protocol::error::ErrorShape;
 use crate::protocol::nodes::{
     NodeDescribeParams, NodeEventParams, NodeInvokeParams, NodeInvokeResultParams, NodeListParams,
@@ -22,6 +23,8 @@ pub(super) const METHODS: &[Method] = methods! {
     "node.invoke" Write NodeInvokeParams invoke;
     "node.invoke.result" Node NodeInvokeResultParams invoke_result via drop_nulls;
     "node.event" Node NodeEventParams event via drop_nulls;
+    "exec.approvals.node.get" Admin ExecApprovalsNodeGetParams policy_get;
+    "exec.approvals.node.set" Admin ExecApprovalsNodeSetParams policy_set;
 };
 
 /// Node clients send `null` for what they do not have, and some send what should be JSON text as JSON.
@@ -173,4 +176,28 @@ fn event(cx: &Arc<Ctx>, call: &Call, params: NodeEventParams) -> Result<Reply, E
     };
     nodes::event(cx, call.conn, &call.client, &params.event, &payload);
     Ok(Reply::Now(json!({"ok": true})))
+}
+
+fn policy_get(cx: &Arc<Ctx>, call: &Call, params: ExecApprovalsNodeGetParams) -> Result<Reply, ErrorShape> {
+    policy(cx, call, &params.node_id, "system.execApprovals.get", json!({}))
+}
+
+fn policy_set(cx: &Arc<Ctx>, call: &Call, params: ExecApprovalsNodeSetParams) -> Result<Reply, ErrorShape> {
+    let mut change = json!({"file": params.file});
+    if let Some(base_hash) = params.base_hash {
+        change["baseHash"] = base_hash.0.into();
+    }
+    policy(cx, call, &params.node_id, "system.execApprovals.set", change)
+}
+
+/// Asks a node about its policy file: an operator's right, whatever commands the node may be asked for.
+fn policy(cx: &Arc<Ctx>, call: &Call, node_id: &str, command: &str, params: Value) -> Result<Reply, ErrorShape> {
+    let node_id = node_id.trim().to_owned();
+    if node_id.is_empty() {
+        return Err(ErrorShape::invalid("nodeId required"));
+    }
+    let ticket = call.ticket(cx);
+    let invoke = Invoke { node_id, command: command.to_owned(), params: Some(params), ..Invoke::default() };
+    nodes::invoke(cx, invoke, move |result| ticket.finish(result.map(|reply| reply.payload)));
+    Ok(Reply::Later)
 }

@@ -21,14 +21,17 @@ use crate::protocol::sessions::{
     SessionsResetParams, SessionsResolveParams,
 };
 
+/// The lane of everything that changes an index, one after the other: what a client sends in a row happens in that order.
+const LANE: &str = "sessions";
+
 pub(super) const METHODS: &[Method] = methods! {
     "sessions.list" Read SessionsListParams list on disk;
     "sessions.preview" Read SessionsPreviewParams preview on disk;
-    "sessions.resolve" Admin SessionsResolveParams resolve on disk, hidden;
-    "sessions.patch" Admin SessionsPatchParams patch on disk;
-    "sessions.reset" Admin SessionsResetParams reset on disk;
+    "sessions.resolve" Admin SessionsResolveParams resolve on sessions, hidden;
+    "sessions.patch" Admin SessionsPatchParams patch on sessions;
+    "sessions.reset" Admin SessionsResetParams reset on sessions;
     "sessions.delete" Admin SessionsDeleteParams delete;
-    "sessions.compact" Admin SessionsCompactParams compact on disk;
+    "sessions.compact" Admin SessionsCompactParams compact on sessions;
 };
 
 /// Sessions of one preview.
@@ -120,7 +123,7 @@ fn delete(cx: &Arc<Ctx>, call: &Call, params: SessionsDeleteParams) -> Result<Re
     let overdue = Due::Overdue { ticket: ticket.clone(), error: ErrorShape::unavailable(busy) };
     let deadline = cx.timer.arm(DELETE_WAIT, overdue);
     let (job_cx, job_ticket) = (cx.clone(), ticket.clone());
-    let submitted = cx.jobs.submit(vec![lane_of(&key), "disk".to_owned()], move || {
+    let submitted = cx.jobs.submit(vec![lane_of(&key), LANE.to_owned()], move || {
         // Gone when the client was told that the session is still active; it then stays.
         let Some(ticket) = job_ticket.take() else { return };
         job_cx.timer.disarm(deadline);

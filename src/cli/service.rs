@@ -1,0 +1,174 @@
+//! Service verbs: what `install`, `uninstall`, `start`, `stop` and `restart` say, for any of our services (cli.md §4).
+//!
+//! Not here: what a service consists of and who manages it (`service`).
+
+use serde_json::{Value, json};
+
+use super::exit::{Failure, Outcome};
+use super::{Cli, output};
+use crate::service::plan::Plan;
+use crate::service::{Manager, systemd};
+
+/// One service, one verb, and how its outcome is told.
+pub(super) struct Verb<'a> {
+    pub(super) cli: &'a Cli,
+    /// `Node` or `Gateway`.
+    pub(super) noun: &'static str,
+    pub(super) manager: &'a dyn Manager,
+    pub(super) action: &'static str,
+    pub(super) is_json: bool,
+}
+
+impl Verb<'_> {
+    /// Installs what `plan` makes, unless it is installed already and `force` is not given.
+    pub(super) fn install(&self, force: bool, plan: impl FnOnce() -> Result<Plan, String>) -> Outcome {
+        self.refuse_nix()?;
+        let is_loaded = self.manager.is_loaded().map_err(|error| self.check_failed(&error))?;
+        let noun = self.noun;
+        if is_loaded && !force {
+            let message = format!("{noun} service already {}.", self.manager.loaded_text());
+            self.emit("already-installed", Some(&message), &[], is_loaded);
+            if !self.is_json {
+                output::line(&message);
+                let again = self.cli.paths.hint(&format!("{} install --force", noun.to_lowercase()));
+                output::line(&format!("Reinstall with: {again}"));
+            }
+            return Ok(());
+        }
+        let plan = plan().map_err(|message| self.failed(&message, &[]))?;
+        let lines = self.manager.install(&plan).map_err(|error| self.verb_failed(&error, &[]))?;
+        self.done("installed", &lines)
+    }
+
+    /// Stops the service and removes it; one that is not there is fine, too.
+    pub(super) fn uninstall(&self) -> Outcome {
+        self.refuse_nix()?;
+        let lines = self.manager.uninstall().map_err(|error| self.verb_failed(&error, &[]))?;
+        self.done("uninstalled", &lines)
+    }
+
+    /// Starts the service, or starts it anew.
+    pub(super) fn restart(&self, result: &'static str) -> Outcome {
+        if !self.manager.is_loaded().map_err(|error| self.check_failed(&error))? {
+            return self.not_loaded(&self.start_hints());
+        }
+        let lines = self.manager.restart().map_err(|error| self.verb_failed(&error, &self.start_hints()))?;
+        self.done(result, &lines)
+    }
+
+    /// Stops the service; it stays installed.
+    pub(super) fn stop(&self) -> Outcome {
+        if !self.manager.is_loaded().map_err(|error| self.check_failed(&error))? {
+            return self.not_loaded(&[]);
+        }
+        let lines = self.manager.stop().map_err(|error| self.verb_failed(&error, &[]))?;
+        self.done("stopped", &lines)
+    }
+
+    /// Returns the commands that would start it.
+    pub(super) fn start_hints(&self) -> Vec<String> {
+        let noun = self.noun.to_lowercase();
+        let hint = |rest: &str| self.cli.paths.hint(&format!("{noun} {rest}"));
+        vec![hint("install"), hint("start"), self.manager.start_hint()]
+    }
+
+    fn refuse_nix(&self) -> Outcome {
+        match std::env::var("CLAWDBOT_NIX_MODE").as_deref() {
+            Ok("1") => Err(self.failed(&format!("Nix mode detected; service {} is disabled.", self.action), &[])),
+            _ => Ok(()),
+        }
+    }
+
+    fn not_loaded(&self, hints: &[String]) -> Outcome {
+        let message = format!("{} service {}.", self.noun, self.manager.not_loaded_text());
+        self.emit("not-loaded", Some(&message), hints, false);
+        if !self.is_json {
+            output::line(&message);
+            for hint in hints {
+                output::line(&format!("Start with: {hint}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&self, result: &str, lines: &[String]) -> Outcome {
+        // What cannot be asked any more is what was just done.
+        let is_loaded = self.manager.is_loaded().unwrap_or(self.action != "uninstall");
+        self.emit(result, None, &[], is_loaded);
+        if !self.is_json {
+            for line in lines {
+                output::line(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_failed(&self, error: &str) -> Failure {
+        self.failed(&format!("{} service check failed: Error: {error}", self.noun), &self.unavailable_hints(error))
+    }
+
+    fn verb_failed(&self, error: &str, hints: &[String]) -> Failure {
+        let hints = [hints, &self.unavailable_hints(error)].concat();
+        self.failed(&format!("{} {} failed: Error: {error}", self.noun, self.action), &hints)
+    }
+
+    /// Returns what to do where there is no service manager at all.
+    pub(super) fn unavailable_hints(&self, error: &str) -> Vec<String> {
+        if !systemd::is_unavailable(error) {
+            return Vec::new();
+        }
+        let run = if self.noun == "Node" { "node run" } else { "gateway" };
+        systemd::unavailable_hints(&self.cli.paths.hint(run))
+    }
+
+    /// Tells of a failure in the form asked for.
+    fn failed(&self, message: &str, hints: &[String]) -> Failure {
+        if self.is_json {
+            let mut answer = json!({"action": self.action, "ok": false, "error": message});
+            if !hints.is_empty() {
+                answer["hints"] = hints.into();
+            }
+            output::json(&answer);
+            return Failure::code(1);
+        }
+        let tips = hints.iter().map(|hint| format!("\nTip: {hint}"));
+        Failure::text(format!("{message}{}", tips.collect::<String>()))
+    }
+
+    fn emit(&self, result: &str, message: Option<&str>, hints: &[String], is_loaded: bool) {
+        if !self.is_json {
+            return;
+        }
+        let mut answer = json!({"action": self.action, "ok": true, "result": result});
+        if let Some(message) = message {
+            answer["message"] = message.into();
+        }
+        if !hints.is_empty() {
+            answer["hints"] = hints.into();
+        }
+        answer["service"] = snapshot(self.manager, is_loaded);
+        output::json(&answer);
+    }
+}
+
+/// Returns the `service` object of the answers.
+pub(super) fn snapshot(manager: &dyn Manager, is_loaded: bool) -> Value {
+    json!({
+        "label": manager.label(), "loaded": is_loaded,
+        "loadedText": manager.loaded_text(), "notLoadedText": manager.not_loaded_text(),
+    })
+}
+
+/// Returns this program as a service should name it: the path it was called by, when that is a stable name for it.
+pub(super) fn this_program() -> Result<String, String> {
+    let current = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let called = std::env::args_os().next().map(std::path::PathBuf::from).unwrap_or_default();
+    let candidates = if called.components().count() > 1 {
+        vec![std::path::absolute(&called).unwrap_or_default()]
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|directory| directory.join(&called)).collect()
+    };
+    let is_this = |path: &std::path::PathBuf| path.canonicalize().is_ok_and(|path| path == current);
+    Ok(candidates.into_iter().find(is_this).unwrap_or(current).to_string_lossy().into_owned())
+}

@@ -1,0 +1,149 @@
+//! What becomes of an isolated job's answer: its summary, whether and where it would be delivered, and the line for the
+//! main session (agent.md §19). Pure.
+
+use super::scheduler::Ended;
+use crate::protocol::cron::{CronIsolation, CronPostMode, CronStatus, CronTurn};
+
+/// Longest summary, in characters.
+const SUMMARY_CHARS_MAX: usize = 2000;
+/// Longest text of mode full, in characters, unless the job says otherwise.
+const FULL_CHARS_MAX: u64 = 8000;
+/// What a model says when nothing needs attention.
+const ACK: &str = "HEARTBEAT_OK";
+/// Channel that is meant when nothing names one.
+const CHANNEL_DEFAULT: &str = "whatsapp";
+
+/// Where the agent's main session was last answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastRoute {
+    /// Channel.
+    pub channel: Option<String>,
+    /// Recipient.
+    pub to: Option<String>,
+}
+
+/// Returns how a run ends whose agent said `texts`.
+///
+/// This version has no channels to deliver through: a job that wants its answer delivered ends with the original's error
+/// for a channel that is not there, and its summary is kept.
+pub fn ended(texts: &[String], turn: &CronTurn, last: &LastRoute, ack_chars_max: u64) -> Ended {
+    let summary = full_text(texts).map(|text| shorten(text, SUMMARY_CHARS_MAX));
+    let has_to = |to: &Option<String>| to.as_deref().is_some_and(|to| !to.trim().is_empty());
+    let is_wanted = turn.deliver.unwrap_or_else(|| has_to(&turn.to));
+    if !is_wanted || texts.iter().all(|text| is_ack(text, ack_chars_max)) {
+        return Ended { status: CronStatus::Ok, error: None, summary };
+    }
+    let reason = if has_to(&turn.to) || has_to(&last.to) {
+        let named = turn.channel.as_deref().filter(|channel| *channel != "last");
+        let channel = named.or(last.channel.as_deref()).unwrap_or(CHANNEL_DEFAULT);
+        format!("Unsupported channel: {channel}")
+    } else {
+        "Cron delivery requires a recipient (--to).".to_owned()
+    };
+    if turn.best_effort_deliver == Some(true) {
+        let summary = Some(format!("Delivery skipped ({reason})."));
+        return Ended { status: CronStatus::Skipped, error: None, summary };
+    }
+    Ended { status: CronStatus::Error, error: Some(reason), summary }
+}
+
+/// Returns the line that tells the main session.
+pub fn post(isolation: Option<&CronIsolation>, ended: &Ended, texts: &[String]) -> String {
+    let default = CronIsolation::default();
+    let isolation = isolation.unwrap_or(&default);
+    let prefix = isolation.post_to_main_prefix.as_deref().map(str::trim).filter(|prefix| !prefix.is_empty());
+    let status = match ended.status {
+        CronStatus::Ok => String::new(),
+        status => format!(" ({})", status.as_str()),
+    };
+    let summary = ended.summary.as_deref().or(ended.error.as_deref()).unwrap_or(ended.status.as_str()).trim();
+    let body = match (isolation.post_to_main_mode, full_text(texts)) {
+        (Some(CronPostMode::Full), Some(text)) => {
+            let chars_max = isolation.post_to_main_max_chars.unwrap_or(FULL_CHARS_MAX);
+            shorten(text, usize::try_from(chars_max).unwrap_or(usize::MAX))
+        }
+        _ => summary.to_owned(),
+    };
+    format!("{}{status}: {body}", prefix.unwrap_or("Cron"))
+}
+
+/// Returns the last thing that was said.
+fn full_text(texts: &[String]) -> Option<&str> {
+    texts.iter().rev().map(|text| text.trim()).find(|text| !text.is_empty())
+}
+
+fn shorten(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Returns whether a text says no more than that all is well.
+fn is_ack(text: &str, chars_max: u64) -> bool {
+    let is_edge = |c: char| c.is_whitespace() || matches!(c, '*' | '`' | '~' | '_');
+    let mut rest = text.trim_matches(is_edge);
+    if rest.is_empty() {
+        return true;
+    }
+    let mut has_token = false;
+    while let Some(left) = rest.strip_prefix(ACK).or_else(|| rest.strip_suffix(ACK)) {
+        has_token = true;
+        rest = left.trim_matches(is_edge);
+    }
+    has_token && rest.chars().count() as u64 <= chars_max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn check(said: &[&str], turn: CronTurn, last_to: Option<&str>, expected: (CronStatus, Option<&str>, Option<&str>)) {
+        let last = LastRoute { channel: Some("telegram".to_owned()), to: last_to.map(str::to_owned) };
+        let ended = ended(&texts(said), &turn, &last, 300);
+        assert_eq!((ended.status, ended.error.as_deref(), ended.summary.as_deref()), expected, "{said:?} {turn:?}");
+    }
+
+    #[test]
+    fn deliveries() {
+        use CronStatus::{Error, Ok, Skipped};
+        let turn = CronTurn::default;
+        let to = || CronTurn { to: Some("+1".to_owned()), ..turn() };
+        let asked = || CronTurn { deliver: Some(true), ..turn() };
+        check(&["one", "two", " "], turn(), None, (Ok, None, Some("two")));
+        check(&[], asked(), None, (Ok, None, None));
+        check(&["hi"], asked(), None, (Error, Some("Cron delivery requires a recipient (--to)."), Some("hi")));
+        check(&["hi"], asked(), Some("+2"), (Error, Some("Unsupported channel: telegram"), Some("hi")));
+        check(
+            &["hi"],
+            CronTurn { channel: Some("x".into()), ..to() },
+            None,
+            (Error, Some("Unsupported channel: x"), Some("hi")),
+        );
+        check(&["hi"], CronTurn { deliver: Some(false), ..to() }, None, (Ok, None, Some("hi")));
+        check(&["**HEARTBEAT_OK** all is well"], to(), None, (Ok, None, Some("**HEARTBEAT_OK** all is well")));
+        let summary = "Delivery skipped (Unsupported channel: telegram).";
+        check(&["hi"], CronTurn { best_effort_deliver: Some(true), ..to() }, None, (Skipped, None, Some(summary)));
+    }
+
+    #[test]
+    fn posts() {
+        let said = texts(&["a long answer"]);
+        let ok = Ended { status: CronStatus::Ok, error: None, summary: Some("short".to_owned()) };
+        assert_eq!(post(None, &ok, &said), "Cron: short");
+        let full = CronIsolation {
+            post_to_main_prefix: Some(" News ".to_owned()),
+            post_to_main_mode: Some(CronPostMode::Full),
+            post_to_main_max_chars: Some(6),
+            ..CronIsolation::default()
+        };
+        assert_eq!(post(Some(&full), &ok, &said), "News: a long…");
+        assert_eq!(post(Some(&full), &Ended::error("no model"), &[]), "News (error): no model");
+        let skipped = Ended { status: CronStatus::Skipped, error: None, summary: None };
+        assert_eq!(post(None, &skipped, &[]), "Cron (skipped): skipped");
+    }
+}

@@ -1,0 +1,203 @@
+//! The first steps on a new machine: `onboard`, `configure`, `setup` with the wizard's flags.
+
+use serde_json::{Value, json};
+
+use crate::support::TOKEN;
+use crate::support::client::{Client, connect_params};
+use crate::support::gateway::{Gateway, free_port};
+use crate::support::home::{Home, Ran};
+use crate::support::terminal::{self, END};
+
+const QUIET: [&str; 4] = ["onboard", "--non-interactive", "--accept-risk", "--skip-health"];
+
+fn onboard(home: &Home, more: &[&str]) -> Ran {
+    home.run(&[&QUIET, more].concat())
+}
+
+fn config(home: &Home) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(home.config_file()).expect("a configuration")).expect("JSON")
+}
+
+#[test]
+fn flags_alone_make_a_gateway() {
+    let home = Home::empty();
+    let port = free_port();
+    let number = port.to_string();
+    let flags = ["--gateway-port", &number, "--auth-choice", "openrouter-api-key", "--openrouter-api-key", "sk-or-1"];
+    let ran = onboard(&home, &[&flags[..], &["--workspace", "~/w", "--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let (said, summary) = ran.stdout.split_once("\n{").expect("lines, then JSON");
+    assert!(
+        said.starts_with("Updated ~/.clawdbot/clawdbot.json\nWorkspace OK: ~/w\nSessions OK: ~/.clawdbot/"),
+        "{said}"
+    );
+    assert!(said.contains("Saved OPENROUTER_API_KEY to ~/.clawdbot/clawdbot.json"), "{said}");
+    let summary: Value = serde_json::from_str(&format!("{{{summary}")).expect("JSON");
+    let wanted = json!({
+        "mode": "local", "workspace": home.path().join("w"), "authChoice": "openrouter-api-key",
+        "gateway": { "port": port, "bind": "loopback", "authMode": "token", "tailscaleMode": "off" },
+        "installDaemon": false, "skipSkills": false, "skipHealth": true,
+    });
+    assert_eq!(summary, wanted);
+    let written = config(&home);
+    assert_eq!(written["env"]["vars"]["OPENROUTER_API_KEY"], "sk-or-1");
+    assert_eq!(written["agents"]["defaults"]["model"]["primary"], "openrouter/openai/gpt-5-mini");
+    assert_eq!(written["gateway"]["tailscale"], json!({ "mode": "off", "resetOnExit": false }));
+    assert_eq!(written["skills"]["install"]["nodeManager"], "npm");
+    assert_eq!(
+        (&written["wizard"]["lastRunCommand"], &written["wizard"]["lastRunMode"]),
+        (&json!("onboard"), &json!("local"))
+    );
+    let token = written["gateway"]["auth"]["token"].as_str().expect("a token").to_owned();
+    assert_eq!(token.len(), 48);
+
+    // Once more: what clients know stays, the rest changes.
+    assert_eq!(onboard(&home, &["--auth-choice", "offline"]).code, Some(0));
+    let again = config(&home);
+    assert_eq!((&again["gateway"]["auth"]["token"], &again["gateway"]["port"]), (&json!(token), &json!(port)));
+    let gateway = Gateway::start_on(port, home);
+    let mut params = connect_params();
+    params["auth"]["token"] = json!(token);
+    let mut client = Client::connect_as(port, params);
+    let said = json!({ "sessionKey": "main", "message": "hello", "idempotencyKey": "r1" });
+    client.request("chat.send", said).unwrap();
+    assert_eq!(client.chat_end("r1")["state"], "final");
+    drop(gateway);
+}
+
+#[test]
+fn a_remote_gateway() {
+    let home = Home::empty();
+    let ran = onboard(&home, &["--mode", "remote", "--remote-url", "wss://far:1", "--remote-token", "t", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("\"remoteUrl\": \"wss://far:1\",\n  \"auth\": \"token\""), "{ran:?}");
+    assert_eq!(config(&home)["gateway"], json!({ "mode": "remote", "remote": { "url": "wss://far:1", "token": "t" } }));
+    let human = home.run(&[&QUIET[..], &["--mode", "remote", "--remote-url", "wss://far:2"]].concat());
+    assert!(human.stdout.contains("Remote gateway: wss://far:2\nAuth: none\n"), "{human:?}");
+    assert_eq!(config(&home)["gateway"]["remote"], json!({ "url": "wss://far:2" }));
+}
+
+#[test]
+fn unsafe_combinations_are_corrected() {
+    let check = |flags: &[&str], expected: (&str, &str)| {
+        let home = Home::empty();
+        let ran = onboard(&home, &[flags, &["--json"]].concat());
+        assert_eq!(ran.code, Some(0), "{flags:?} {ran:?}");
+        let gateway = &config(&home)["gateway"];
+        let auth = gateway["auth"]["mode"].as_str().unwrap_or("off");
+        assert_eq!((gateway["bind"].as_str().unwrap(), auth), expected, "{flags:?}");
+    };
+    check(&["--gateway-auth", "off"], ("loopback", "off"));
+    check(&["--gateway-auth", "off", "--gateway-bind", "lan"], ("lan", "token"));
+    check(&["--tailscale", "serve", "--gateway-bind", "lan"], ("loopback", "token"));
+    check(&["--tailscale", "funnel", "--gateway-password", "p"], ("loopback", "password"));
+}
+
+#[test]
+fn flags_that_cannot_be_followed_change_nothing() {
+    let home = Home::with_config(&json!({}));
+    let before = std::fs::read_to_string(home.config_file()).unwrap();
+    for (flags, words) in [
+        (&["--mode", "sideways"][..], "Invalid --mode \"sideways\" (use local|remote)."),
+        (&["--mode", "remote"], "Missing --remote-url for remote mode."),
+        (&["--auth-choice", "openai-api-key"], "Missing --openai-api-key (or OPENAI_API_KEY in env)."),
+        (
+            &["--auth-choice", "claude-cli"],
+            "--auth-choice claude-cli is not supported by this build. Use one of: openai-api-key",
+        ),
+        (
+            &["--anthropic-api-key", "k"],
+            "--anthropic-api-key is for a model provider that this build does not speak to",
+        ),
+        (&["--gateway-port", "0"], "Invalid --gateway-port"),
+        (&["--gateway-bind", "moon"], "Invalid --gateway-bind \"moon\" (use loopback|tailnet|lan|auto|custom)."),
+        (&["--gateway-bind", "custom"], "--gateway-bind custom needs an address"),
+        (&["--gateway-auth", "password"], "Missing --gateway-password for password auth."),
+        (&["--node-manager", "pip"], "Invalid --node-manager (use npm, pnpm, or bun)"),
+    ] {
+        let ran = onboard(&home, flags);
+        assert_eq!(ran.code, Some(1), "{flags:?} {ran:?}");
+        assert!(ran.stderr.starts_with(words), "{flags:?} {ran:?}");
+        assert_eq!(std::fs::read_to_string(home.config_file()).unwrap(), before, "{flags:?}");
+    }
+    let ran = home.run(&["onboard", "--non-interactive"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.starts_with("Non-interactive onboarding requires explicit risk acknowledgement.\n"), "{ran:?}");
+    assert_eq!(ran.stderr.trim_end().lines().count(), 3, "{ran:?}");
+    home.write_config("{ gateway: { port: 'x' } }");
+    let ran = onboard(&home, &[]);
+    assert!(ran.stderr.starts_with("Config invalid. Run `clawdbot doctor` to repair it"), "{ran:?}");
+    assert_eq!(onboard(&home, &["--reset"]).code, Some(0), "a reset replaces a broken file");
+    assert_eq!(config(&home)["gateway"]["mode"], "local");
+}
+
+#[test]
+fn the_gateway_is_looked_at_in_the_end() {
+    let gateway = Gateway::start(json!({ "gateway": { "reload": { "mode": "off" } } }));
+    let ran = gateway.cli(&["onboard", "--non-interactive", "--accept-risk"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("Agents: main (default)"), "{ran:?}");
+    assert_eq!(config(&gateway.home)["gateway"]["port"], gateway.port);
+    // The files of a running gateway stay where they are.
+    let ran = gateway.cli(&[&QUIET[..], &["--reset"]].concat());
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("stop the gateway before --reset"), "{ran:?}");
+    assert_eq!(config(&gateway.home)["gateway"]["auth"]["token"], TOKEN);
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do() {
+    let home = Home::empty();
+    for args in [&["onboard"][..], &["configure"], &["config"], &["setup", "--wizard"], &["setup", "--mode", "local"]] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, Some(1), "{args:?} {ran:?}");
+        assert!(ran.stderr.contains("needs a terminal.\nWithout one, use: clawdbot "), "{args:?} {ran:?}");
+    }
+    let ran = home.run(&["configure", "--section", "gateway", "--section", "moon"]);
+    let wanted =
+        "Invalid --section: moon. Expected one of: workspace, model, web, gateway, daemon, channels, skills, health.";
+    assert_eq!((ran.code, ran.stderr.trim_end()), (Some(1), wanted));
+    assert!(!home.config_file().exists());
+    let ran = home.run(&["setup", "--non-interactive"]);
+    assert!(ran.stderr.starts_with("Non-interactive onboarding requires"), "{ran:?}");
+}
+
+#[test]
+fn a_person_answers() {
+    let home = Home::empty();
+    // Risk, QuickStart, a wrong word and then the offline agent.
+    let ran = terminal::run(home.command(&["onboard"]), "y\n\nnonsense\noffline\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("Please choose a number from 1 to "), "{ran:?}");
+    assert!(ran.stdout.contains("Updated ~/.clawdbot/clawdbot.json"), "{ran:?}");
+    let written = config(&home);
+    assert_eq!(written["agents"]["defaults"]["model"]["primary"], "offline/offline");
+    assert_eq!(written["gateway"]["auth"]["token"].as_str().map(str::len), Some(48));
+    assert!(home.path().join("clawd/AGENTS.md").exists());
+
+    // Port and bind of an existing configuration; a port that is none is asked for again.
+    let typed = "\nmany\n4000\n\n\n\n";
+    let ran = terminal::run(home.command(&["configure", "--section", "gateway"]), typed);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("Invalid port"), "{ran:?}");
+    let changed = config(&home);
+    assert_eq!(
+        (&changed["gateway"]["port"], &changed["wizard"]["lastRunCommand"]),
+        (&json!(4000), &json!("configure"))
+    );
+    assert_eq!(changed["gateway"]["auth"], written["gateway"]["auth"], "an empty line keeps the token");
+    assert!(!ran.stdout.contains(written["gateway"]["auth"]["token"].as_str().unwrap()), "and does not show it");
+}
+
+#[test]
+fn a_person_does_not_want_to() {
+    let home = Home::empty();
+    let refused = terminal::run(home.command(&["onboard"]), "\n");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let left = terminal::run(home.command(&["onboard"]), &format!("y\n\n{END}"));
+    assert_eq!(left.code, Some(0), "{left:?}");
+    for ran in [refused, left] {
+        assert!(ran.stdout.contains("Setup cancelled."), "{ran:?}");
+    }
+    assert!(!home.config_file().exists() && !home.path().join("clawd").exists());
+}
