@@ -949,6 +949,64 @@ public struct SkillsBinsResult: Codable, Hashable, Sendable {
     }
 }
 
+public struct CronRunLogEntryStatus: RawRepresentable, Codable, Hashable, Sendable {
+    public static let ok = Self(rawValue: "ok")
+    public static let error = Self(rawValue: "error")
+    public static let skipped = Self(rawValue: "skipped")
+
+    public var rawValue: String
+
+    public init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+}
+
+public struct CronRunLogEntry: Codable, Hashable, Sendable {
+    public var ts: Int
+    public var jobId: String
+    public var action: String
+    public var status: CronRunLogEntryStatus?
+    public var error: String?
+    public var summary: String?
+    public var runAtMs: Int?
+    public var durationMs: Int?
+    public var nextRunAtMs: Int?
+
+    public init(
+        ts: Int,
+        jobId: String,
+        action: String = "finished",
+        status: CronRunLogEntryStatus? = nil,
+        error: String? = nil,
+        summary: String? = nil,
+        runAtMs: Int? = nil,
+        durationMs: Int? = nil,
+        nextRunAtMs: Int? = nil
+    ) {
+        self.ts = ts
+        self.jobId = jobId
+        self.action = action
+        self.status = status
+        self.error = error
+        self.summary = summary
+        self.runAtMs = runAtMs
+        self.durationMs = durationMs
+        self.nextRunAtMs = nextRunAtMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case ts = "ts"
+        case jobId = "jobId"
+        case action = "action"
+        case status = "status"
+        case error = "error"
+        case summary = "summary"
+        case runAtMs = "runAtMs"
+        case durationMs = "durationMs"
+        case nextRunAtMs = "nextRunAtMs"
+    }
+}
+
 public struct ExecApprovalsSnapshotFileSocket: Codable, Hashable, Sendable {
     public var path: String?
     public var token: String?
@@ -2627,23 +2685,11 @@ public struct CronJobIsolation: Codable, Hashable, Sendable {
     }
 }
 
-public struct CronJobStateLastStatus: RawRepresentable, Codable, Hashable, Sendable {
-    public static let ok = Self(rawValue: "ok")
-    public static let error = Self(rawValue: "error")
-    public static let skipped = Self(rawValue: "skipped")
-
-    public var rawValue: String
-
-    public init(rawValue: String) {
-        self.rawValue = rawValue
-    }
-}
-
 public struct CronJobState: Codable, Hashable, Sendable {
     public var nextRunAtMs: Int?
     public var runningAtMs: Int?
     public var lastRunAtMs: Int?
-    public var lastStatus: CronJobStateLastStatus?
+    public var lastStatus: CronRunLogEntryStatus?
     public var lastError: String?
     public var lastDurationMs: Int?
 
@@ -2651,7 +2697,7 @@ public struct CronJobState: Codable, Hashable, Sendable {
         nextRunAtMs: Int? = nil,
         runningAtMs: Int? = nil,
         lastRunAtMs: Int? = nil,
-        lastStatus: CronJobStateLastStatus? = nil,
+        lastStatus: CronRunLogEntryStatus? = nil,
         lastError: String? = nil,
         lastDurationMs: Int? = nil
     ) {

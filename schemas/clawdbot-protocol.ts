@@ -230,6 +230,20 @@ export interface SkillsBinsResult {
   bins: string[];
 }
 
+export type CronRunLogEntryStatus = "ok" | "error" | "skipped";
+
+export interface CronRunLogEntry {
+  ts: number;
+  jobId: string;
+  action: "finished";
+  status?: CronRunLogEntryStatus;
+  error?: string;
+  summary?: string;
+  runAtMs?: number;
+  durationMs?: number;
+  nextRunAtMs?: number;
+}
+
 export interface ExecApprovalsSnapshotFileSocket {
   path?: string;
   token?: string;
@@ -670,13 +684,11 @@ export interface CronJobIsolation {
   postToMainMaxChars?: number;
 }
 
-export type CronJobStateLastStatus = "ok" | "error" | "skipped";
-
 export interface CronJobState {
   nextRunAtMs?: number;
   runningAtMs?: number;
   lastRunAtMs?: number;
-  lastStatus?: CronJobStateLastStatus;
+  lastStatus?: CronRunLogEntryStatus;
   lastError?: string;
   lastDurationMs?: number;
 }

@@ -23,6 +23,7 @@ for name, mine in ours.items():
         elif a != b:
             differs += 1; print(f"{name} {key}: ours {json.dumps(a)}, original {json.dumps(b)}")
 missing = [name for name in theirs if name not in ours]
-print(f"{len(ours)} definitions compared, {differs} differences, {len(missing)} of the original's not here yet")
-sys.exit(1 if differs else 0)
+for name in missing: print(f"{name}: not here")
+print(f"{len(ours)} definitions compared, {differs} differences, {len(missing)} of the original's missing")
+sys.exit(1 if differs or missing else 0)
 PY

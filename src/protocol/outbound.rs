@@ -14,11 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::NonEmpty;
 use super::approvals::file::ExecApprovalsFile;
+use super::cron::CronStatus;
 use super::schema_gen::{KEEPS_NULL, add, words};
 
 /// Puts the definitions into the schema file.
 pub(super) fn define(definitions: &mut Map<String, Value>) {
-    let kinds: [fn(&mut Map<String, Value>); 30] = [
+    let kinds: [fn(&mut Map<String, Value>); 31] = [
         add::<RequestFrame>,
         add::<ResponseFrame>,
         add::<EventFrame>,
@@ -42,6 +43,7 @@ pub(super) fn define(definitions: &mut Map<String, Value>) {
         add::<ModelsListResult>,
         add::<LogsTailResult>,
         add::<SkillsBinsResult>,
+        add::<CronRunLogEntry>,
         add::<ExecApprovalsSnapshot>,
         add::<ConfigSchemaResponse>,
         add::<ChannelsStatusResult>,
@@ -247,6 +249,18 @@ objects! {
         reset: Option<bool>,
     }
     ExecApprovalsSnapshot { path: NonEmpty, exists: bool, hash: NonEmpty, file: ExecApprovalsFile, }
+    CronRunLogEntry {
+        ts: u64,
+        job_id: NonEmpty,
+        #[schemars(extend("const" = "finished"))]
+        action: String,
+        status: Option<CronStatus>,
+        error: Option<String>,
+        summary: Option<String>,
+        run_at_ms: Option<u64>,
+        duration_ms: Option<u64>,
+        next_run_at_ms: Option<u64>,
+    }
     SkillsBinsResult { bins: Vec<NonEmpty>, }
     ConfigSchemaResponse {
         schema: Value,

@@ -119,12 +119,11 @@ fn clean(schema: &mut Value) {
         *schema = json!({});
     }
     let Value::Object(object) = schema else { return };
-    // First, because taking an `Option` away uncovers what is inside, a mark too.
+    // First, because what is inside an `Option` comes to light.
     if !object.contains_key(KEEPS_NULL) {
         remove_null(object);
     }
-    object.remove(KEEPS_NULL);
-    for key in ["title", "description", "format"] {
+    for key in ["title", "description", "format", KEEPS_NULL] {
         object.remove(key);
     }
     if object.get("default") == Some(&Value::Null) {

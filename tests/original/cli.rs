@@ -27,6 +27,16 @@ fn its_commands_work_here() {
     let sessions = json(&["sessions", "--json"]);
     assert_eq!(sessions["sessions"][0]["sessionId"], "s1", "{sessions}");
 
+    let entry = json(&["gateway", "call", "sessions.patch", "--params", r#"{"key":"k","label":"L"}"#]);
+    assert_eq!(entry["entry"]["label"], "L");
+    let hash = json(&["gateway", "call", "config.get"])["hash"].clone();
+    let params = json!({ "raw": "{ui:{assistant:{name:'Sam'}}}", "baseHash": hash, "restartDelayMs": 0 }).to_string();
+    let patched = json(&["gateway", "call", "config.patch", "--params", &params]);
+    assert_eq!(patched["restart"]["signal"], "SIGUSR1");
+    gateway.wait_lines("listening on ws://127.0.0.1", 2);
+    let name = original.run(&gateway, &["config", "get", "ui.assistant.name"]);
+    assert_eq!(name.stdout.trim().lines().last(), Some("Sam"));
+
     let logs = original.run(&gateway, &["logs", "--limit", "50"]);
     assert!(logs.stdout.contains("listening on ws://"), "{logs:#?}");
 }
