@@ -11,6 +11,7 @@ mod client_models;
 mod config;
 mod cron;
 mod fairness;
+mod golden;
 mod handshake;
 mod heartbeat;
 mod layers;
