@@ -12,6 +12,7 @@ use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
+use super::remote_bins::RemoteBins;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
@@ -61,6 +62,8 @@ pub struct Ctx {
     pub pairing: Pairing,
     /// Connected nodes and what they were asked for.
     pub nodes: Registry,
+    /// Programs on them.
+    pub remote_bins: RemoteBins,
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
     /// The policy about commands.
