@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each bench uses its part.
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,7 +67,9 @@ impl Gateway {
     pub fn spawn(home: &Home) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let mut command = home.command(&["gateway", "--port", &port.to_string()], port);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the gateway starts");
+        // A group of its own: the original's gateway is a child of what is started here.
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let child = command.spawn().expect("the gateway starts");
         Self { child, port }
     }
 
@@ -100,7 +103,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let group = i32::try_from(self.child.id()).expect("a pid");
+        // SAFETY: plain system call; the leader has not been waited for, so the group is still its own.
+        unsafe { libc::killpg(group, libc::SIGKILL) };
         let _ = self.child.wait();
     }
 }

@@ -2073,6 +2073,36 @@ public struct ExecApprovalResolveParams: Codable, Hashable, Sendable {
     }
 }
 
+public struct BrowserRequestParams: Codable, Hashable, Sendable {
+    public var method: String
+    public var path: String
+    public var query: JSONValue?
+    public var body: JSONValue?
+    public var timeoutMs: Int?
+
+    public init(
+        method: String,
+        path: String,
+        query: JSONValue? = nil,
+        body: JSONValue? = nil,
+        timeoutMs: Int? = nil
+    ) {
+        self.method = method
+        self.path = path
+        self.query = query
+        self.body = body
+        self.timeoutMs = timeoutMs
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case method = "method"
+        case path = "path"
+        case query = "query"
+        case body = "body"
+        case timeoutMs = "timeoutMs"
+    }
+}
+
 public struct ChannelsStatusParams: Codable, Hashable, Sendable {
     public var probe: Bool?
     public var timeoutMs: Int?
@@ -4120,6 +4150,7 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let chatSend = Self(rawValue: "chat.send")
     public static let webLoginStart = Self(rawValue: "web.login.start")
     public static let webLoginWait = Self(rawValue: "web.login.wait")
+    public static let browserRequest = Self(rawValue: "browser.request")
     public static let poll = Self(rawValue: "poll")
     public static let chatInject = Self(rawValue: "chat.inject")
     public static let sessionsResolve = Self(rawValue: "sessions.resolve")

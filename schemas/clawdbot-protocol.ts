@@ -531,6 +531,14 @@ export interface ExecApprovalResolveParams {
   decision: string;
 }
 
+export interface BrowserRequestParams {
+  method: string;
+  path: string;
+  query?: unknown;
+  body?: unknown;
+  timeoutMs?: number;
+}
+
 export interface ChannelsStatusParams {
   probe?: boolean;
   timeoutMs?: number;
@@ -1107,6 +1115,7 @@ export interface Methods {
   "chat.send": { params: ChatSendParams; result: unknown };
   "web.login.start": { params: WebLoginStartParams; result: unknown };
   "web.login.wait": { params: WebLoginWaitParams; result: unknown };
+  "browser.request": { params: BrowserRequestParams; result: unknown };
   "poll": { params: PollParams; result: unknown };
   "chat.inject": { params: ChatInjectParams; result: unknown };
   "sessions.resolve": { params: SessionsResolveParams; result: unknown };

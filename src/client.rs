@@ -2,7 +2,7 @@
 //!
 //! Used by the command line and by probes, on the caller's own thread; every wait has a deadline and nothing runs
 //! between calls. Who stays connected goes on with a [`link`]. Owns, through [`tokens`], the cache of device tokens. Not
-//! here: the bytes ([`socket`]), what is printed (`cli`), which gateway is meant ([`target`]).
+//! here: the bytes (`socket`), what is printed (`cli`), which gateway is meant ([`target`]).
 
 pub mod link;
 mod socket;

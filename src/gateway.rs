@@ -26,6 +26,7 @@ mod lock;
 mod methods;
 mod nodes;
 mod reload;
+mod remote_bins;
 mod runs;
 mod sentinel;
 mod start_run;

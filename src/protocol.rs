@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod approvals;
+pub mod browser;
 pub mod channels;
 pub mod chat;
 pub mod config;

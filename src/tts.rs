@@ -243,7 +243,7 @@ impl Tts {
         let candidates = std::iter::once(settings.provider).chain(settings.fallbacks());
         for provider in candidates.filter(|&provider| settings.is_configured(provider)) {
             let spoken = Request::new(settings, provider, text, is_voice).and_then(|request| {
-                let audio = self.attempts.make(&request, timeout)?;
+                let audio = self.attempts.make(&request, self.clock.now() + timeout)?;
                 let stored = self.audio.store(&audio, request.extension, self.clock.now_ms(), &*self.rng);
                 let path = stored.map_err(|error| format!("cannot keep the audio: {error}"))?;
                 Ok(Speech { audio: path, provider, format: request.format, is_voice })

@@ -1,7 +1,7 @@
 //! The setup wizard: which questions come in which order, and what the answers change (protocol.md §5.12, cli.md §12).
 //!
 //! No terminal, no socket, no thread: a [`session::Session`] hands out one [`Step`] and takes its answer, whoever carries
-//! them. The questions are plain code that reads top to bottom ([`flow`]); with each answer it runs again from the start
+//! them. The questions are plain code that reads top to bottom (`flow`); with each answer it runs again from the start
 //! on all answers so far, which costs microseconds and leaves no half-way state to keep. Nothing is written before the
 //! last answer: then there is a [`plan::Plan`], and applying it is the only thing here that touches files.
 
@@ -15,7 +15,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-pub use model::{HOSTED, Hosted, hosted_env};
+pub use model::{HOSTED, Hosted, hosted_env, is_model_choice};
 pub use place::{current_gateway, default_workspace};
 
 use std::sync::Arc;
@@ -201,6 +201,8 @@ pub struct Request {
     pub pace: Option<Pace>,
     /// The workspace.
     pub workspace: Option<String>,
+    /// The model provider, as one of [`is_model_choice`].
+    pub model: Option<String>,
     /// Whether the risk was accepted.
     pub accepts_risk: bool,
     /// What to put away first.

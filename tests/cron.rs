@@ -134,6 +134,19 @@ fn a_job_that_is_skipped_backs_off() {
 }
 
 #[test]
+fn a_job_that_wakes_the_agent_ends_with_its_heartbeat() {
+    let provider = Provider::always(Answer::Text(vec!["HEARTBEAT_OK"]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    let id = add(&mut client, main_job("tea", json!({ "kind": "at", "atMs": now_ms() }), "now"));
+    let ended = finished(&mut client, &id);
+    assert_eq!((&ended["status"], &ended["summary"]), (&json!("ok"), &json!("text of tea")), "{ended}");
+    assert_eq!(client.event("heartbeat", |_| true)["reason"], format!("cron:{id}"));
+    assert!(provider.requests()[0].to_string().contains("text of tea"));
+    assert!(waiting_lines(&mut client).is_empty(), "the agent has been told");
+}
+
+#[test]
 fn an_isolated_job_asks_the_agent() {
     let provider = Provider::always(Answer::Text(vec!["Nothing", " new."]));
     let gateway = Gateway::with_provider(&provider, without_heartbeats());

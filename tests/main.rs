@@ -4,24 +4,32 @@
 //! condition and a deadline.
 
 mod abuse;
+mod approvals;
 mod channels;
 mod cli;
 mod client_models;
 mod config;
 mod cron;
 mod fairness;
+mod golden;
 mod handshake;
 mod heartbeat;
 mod layers;
+mod manage;
 mod methods;
 mod nodes;
+mod nodes_cli;
+mod nodes_host;
 mod onboard;
 mod original;
 mod page;
+mod pairing;
 mod process;
 mod runs;
 mod sessions;
+mod skills;
 mod support;
 mod talk;
 mod update;
+mod usage;
 mod wizard;

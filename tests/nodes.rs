@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Device, connect_params};
 use crate::support::gateway::Gateway;
+use crate::support::home::Home;
 use crate::support::provider::{Answer, Provider};
 use crate::support::replay::{Replay, check, same_kind};
 use crate::support::wire;
@@ -178,4 +179,66 @@ fn what_a_node_says_reaches_an_agent() {
         assert_eq!(done["message"]["content"][0]["text"], "Understood.");
     }
     assert_eq!(provider.requests().len(), 2);
+}
+
+/// A Mac that offers these commands.
+fn mac(gateway: &Gateway, device: &Device, commands: &[&str]) -> Client {
+    let mut params = connect_params();
+    params["role"] = "node".into();
+    params["scopes"] = json!([]);
+    params["commands"] = json!(commands);
+    params["client"] = json!({ "id": "clawdbot-macos", "displayName": "Mac", "version": "2.0", "platform": "macos 14.4", "mode": "node" });
+    Client::connect_device(gateway.port, device, params)
+}
+
+fn answer(node: &mut Client, device: &Device, command: &str, payload: &Value) -> Value {
+    let request = node.event("node.invoke.request", |request| request["command"] == command);
+    let result = json!({ "id": request["id"], "nodeId": device.id(), "ok": true, "payloadJSON": payload.to_string() });
+    assert_eq!(node.request("node.invoke.result", result).unwrap(), json!({ "ok": true }));
+    request
+}
+
+#[test]
+fn a_mac_lends_its_programs_to_skills() {
+    let home = Home::with_config(&json!({}));
+    let skill = home.state_dir().join("skills/far");
+    std::fs::create_dir_all(&skill).unwrap();
+    let metadata = json!({ "clawdbot": { "os": ["darwin"], "requires": { "bins": ["far-away-tool"] } } });
+    let text = format!("---\nname: far\ndescription: needs a Mac\nmetadata: {metadata}\n---\nUse it.\n");
+    std::fs::write(skill.join("SKILL.md"), text).unwrap();
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut operator = gateway.client();
+    let eligible = |operator: &mut Client| {
+        let status = operator.request("skills.status", json!({})).unwrap();
+        let skills = status["skills"].as_array().unwrap();
+        skills.iter().find(|skill| skill["name"] == "far").expect("the skill")["eligible"].clone()
+    };
+    assert_eq!(eligible(&mut operator), json!(false));
+    let device = Device::of(31);
+    let mut node = mac(&gateway, &device, &["system.which"]);
+    let request = answer(&mut node, &device, "system.which", &json!({ "bins": ["far-away-tool"] }));
+    assert_eq!(request["timeoutMs"], 15_000);
+    assert_eq!(request["paramsJSON"], json!({ "bins": ["far-away-tool"] }).to_string());
+    assert_eq!(eligible(&mut operator), json!(true));
+    drop(node);
+    operator.event("presence", |_| true);
+    assert_eq!(eligible(&mut operator), json!(false));
+}
+
+#[test]
+fn a_browser_is_a_node_s() {
+    let gateway = Gateway::start(json!({}));
+    let mut operator = gateway.client();
+    let call = json!({ "method": "get", "path": "/tabs", "query": { "profile": "clawd" }, "timeoutMs": 9000 });
+    let none = operator.request("browser.request", call.clone()).unwrap_err();
+    assert_eq!(none["code"], "UNAVAILABLE");
+    let device = Device::of(32);
+    let mut node = mac(&gateway, &device, &["browser.proxy"]);
+    let id = operator.post("browser.request", call);
+    let request = answer(&mut node, &device, "browser.proxy", &json!({ "result": { "tabs": [] }, "files": [] }));
+    let expected = json!({ "method": "GET", "path": "/tabs", "query": { "profile": "clawd" }, "timeoutMs": 9000 });
+    assert_eq!(serde_json::from_str::<Value>(request["paramsJSON"].as_str().unwrap()).unwrap(), expected);
+    assert_eq!(operator.response(&id).unwrap(), json!({ "tabs": [] }));
+    let wrong = operator.request("browser.request", json!({ "method": "PUT", "path": "/" })).unwrap_err();
+    assert_eq!(wrong["message"], "method must be GET, POST, or DELETE");
 }

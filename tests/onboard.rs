@@ -175,6 +175,14 @@ fn a_person_answers() {
     assert_eq!(written["gateway"]["auth"]["token"].as_str().map(str::len), Some(48));
     assert!(home.path().join("clawd/AGENTS.md").exists());
 
+    // The provider by flag: only its key and model are asked for.
+    let args = ["onboard", "--accept-risk", "--auth-choice", "groq-api-key"];
+    let ran = terminal::run(home.command(&args), "\n\ngsk-1\n\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(config(&home)["env"]["vars"]["GROQ_API_KEY"], "gsk-1");
+    let unknown = terminal::run(home.command(&["onboard", "--auth-choice", "codex-cli"]), "");
+    assert!(unknown.code == Some(1) && unknown.stdout.contains("not supported by this build"), "{unknown:?}");
+
     // Port and bind of an existing configuration; a port that is none is asked for again.
     let typed = "\nmany\n4000\n\n\n\n";
     let ran = terminal::run(home.command(&["configure", "--section", "gateway"]), typed);

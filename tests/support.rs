@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod home;
 pub mod http;
 pub mod lines;
+pub mod node_host;
 pub mod original;
 pub mod provider;
 pub mod replay;

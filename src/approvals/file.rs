@@ -1,28 +1,20 @@
-//! The policy file, `~/.clawdbot/exec-approvals.json`: what a user decided about commands, in the original's format.
+//! What the policy file says: a user's decisions about commands, in the original's format (agent.md §23).
 //!
-//! Owns the file; it is read afresh each time, because companion apps and editors write it too. Writes are atomic and
-//! 0600, under a lock of this process and guarded by the hash that the writer saw. A file that cannot be read is never
-//! overwritten unasked, and allows nothing. The socket's token is stored for companion apps and never handed out. Runs on
-//! any thread that may wait for a disk.
+//! Pure data and what it means. Keys that this version does not know are kept; the socket's token is stored for companion
+//! apps and never handed out. Not here: reading and writing the file (`store`).
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::policy::{Ask, Security, Strictness};
 use crate::base::clock::UnixMs;
-use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
-use crate::base::rng::{Rng, hex, uuid};
+use crate::base::rng::{Rng, uuid};
 
-/// Largest policy file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The only version there is.
 const VERSION: u64 = 1;
 /// Random bytes of the socket's token.
@@ -60,7 +52,7 @@ pub struct Socket {
     pub path: Option<String>,
     /// Its secret.
     #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// Keys this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -154,7 +146,7 @@ impl PolicyFile {
     }
 
     /// Returns the file without blank texts and with the older agent name `default` merged into `main`.
-    fn normalised(mut self) -> Self {
+    pub(super) fn normalised(mut self) -> Self {
         let filled = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         self.socket.path = filled(self.socket.path.take());
         self.socket.token = filled(self.socket.token.take());
@@ -268,7 +260,7 @@ impl PolicyFile {
     }
 
     /// Takes over from the stored file what a client is not shown and cannot send.
-    fn keep_hidden(&mut self, stored: &Self) {
+    pub(super) fn keep_hidden(&mut self, stored: &Self) {
         fn keep(extra: &mut Map<String, Value>, stored: &Map<String, Value>) {
             for (key, value) in stored {
                 extra.entry(key.clone()).or_insert_with(|| value.clone());
@@ -291,7 +283,7 @@ impl PolicyFile {
     }
 
     /// Fills in what every stored file has; returns whether anything was missing.
-    fn complete(&mut self, socket_path: &Path, rng: &dyn Rng) -> bool {
+    pub(super) fn complete(&mut self, socket_path: &Path, rng: &dyn Rng) -> bool {
         let mut is_changed = false;
         if self.socket.path.is_none() {
             self.socket.path = Some(socket_path.display().to_string());
@@ -323,195 +315,47 @@ impl AgentPolicy {
     }
 }
 
-/// The file as it is.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it is there.
-    pub exists: bool,
-    /// Hex SHA-256 of its text; of nothing when it is not there.
-    pub hash: String,
-    /// Its content; empty when it cannot be read.
-    pub file: PolicyFile,
-    /// Why it cannot be read.
-    pub fault: Option<String>,
-}
-
-impl Snapshot {
-    /// Returns what holds for an agent; nothing runs under a policy that cannot be read.
-    pub fn strictness(&self, agent: Option<&str>, tool_security: Security, tool_ask: Ask) -> Strictness {
-        match self.fault {
-            Some(_) => Strictness::CLOSED,
-            None => self.file.strictness(agent, tool_security, tool_ask),
-        }
-    }
-}
-
-/// Why a file was not replaced.
-#[derive(Debug)]
-pub enum ReplaceError {
-    /// The writer did not say which file it saw.
-    BaseHashMissing,
-    /// The writer saw another file.
-    Changed,
-    /// What it wrote is no policy file.
-    Invalid(String),
-    /// The disk.
-    Io(io::Error),
-}
-
-impl From<io::Error> for ReplaceError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// The file's owner in this process.
-#[derive(Debug)]
-pub struct PolicyStore {
-    path: PathBuf,
-    write: Mutex<()>,
-}
-
-impl PolicyStore {
-    /// Returns the store of the file at `path`; reads nothing yet.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, write: Mutex::new(()) }
-    }
-
-    /// Returns where the file is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Reads the file.
-    ///
-    /// # Errors
-    /// I/O errors but "not there"; a file that is no policy is no error but a fault of the snapshot.
-    pub fn load(&self) -> io::Result<Snapshot> {
-        let text = match read_text_capped(&self.path, FILE_BYTES_MAX) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Ok(self.snapshot(true, &[], Err(error.to_string())));
-            }
-            text => text?,
-        };
-        Ok(match text {
-            None => self.snapshot(false, &[], Ok(PolicyFile::default())),
-            Some(text) => self.snapshot(true, text.as_bytes(), PolicyFile::parse(&text)),
-        })
-    }
-
-    /// Reads the file, and first makes it or fills in what is missing.
-    ///
-    /// # Errors
-    /// I/O errors.
-    pub fn load_complete(&self, rng: &dyn Rng) -> io::Result<Snapshot> {
-        let _write = self.lock();
-        self.complete(rng)
-    }
-
-    /// Puts another file in the place of the one with this hash. What clients are not shown is kept; a file that cannot
-    /// be read is moved aside.
-    ///
-    /// # Errors
-    /// [`ReplaceError`]; the file is as it was then.
-    pub fn replace(
-        &self,
-        file: Value,
-        base_hash: Option<&str>,
-        now_ms: UnixMs,
-        rng: &dyn Rng,
-    ) -> Result<Snapshot, ReplaceError> {
-        let _write = self.lock();
-        let stored = self.complete(rng)?;
-        let base_hash = base_hash.map(str::trim).filter(|hash| !hash.is_empty());
-        if base_hash.ok_or(ReplaceError::BaseHashMissing)? != stored.hash {
-            return Err(ReplaceError::Changed);
-        }
-        let file: PolicyFile =
-            serde_json::from_value(file).map_err(|error| ReplaceError::Invalid(error.to_string()))?;
-        let mut file = file.normalised();
-        file.keep_hidden(&stored.file);
-        file.complete(&self.socket_path(), rng);
-        self.write(&file, &stored, now_ms)?;
-        Ok(self.load()?)
-    }
-
-    /// Changes the file as it is now; nothing is written when `change` returns false.
-    ///
-    /// # Errors
-    /// I/O errors, and `InvalidData` for a file that cannot be read.
-    pub fn update(
-        &self,
-        now_ms: UnixMs,
-        rng: &dyn Rng,
-        change: impl FnOnce(&mut PolicyFile) -> bool,
-    ) -> io::Result<Snapshot> {
-        let _write = self.lock();
-        let stored = self.load()?;
-        if let Some(fault) = &stored.fault {
-            let text = format!("{} cannot be read ({fault}); mend or remove it", self.path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        let mut file = stored.file.clone();
-        if !change(&mut file) {
-            return Ok(stored);
-        }
-        file.complete(&self.socket_path(), rng);
-        self.write(&file, &stored, now_ms)?;
-        self.load()
-    }
-
-    fn complete(&self, rng: &dyn Rng) -> io::Result<Snapshot> {
-        let mut stored = self.load()?;
-        if let Some(fault) = &stored.fault {
-            log::warn!(
-                target: "gateway",
-                "exec approvals {} cannot be read ({fault}): no command is allowed until it is mended or replaced",
-                self.path.display(),
-            );
-            return Ok(stored);
-        }
-        if !stored.file.complete(&self.socket_path(), rng) && stored.exists {
-            return Ok(stored);
-        }
-        self.write_text(&stored.file)?;
-        self.load()
-    }
-
-    fn write(&self, file: &PolicyFile, stored: &Snapshot, now_ms: UnixMs) -> io::Result<()> {
-        if stored.fault.is_some() {
-            let aside = PathBuf::from(format!("{}.corrupt-{now_ms}", self.path.display()));
-            std::fs::rename(&self.path, &aside)?;
-            log::warn!(target: "gateway", "exec approvals that could not be read were moved to {}", aside.display());
-        }
-        self.write_text(file)
-    }
-
-    fn write_text(&self, file: &PolicyFile) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(file)?;
-        text.push(b'\n');
-        write_atomic(&self.path, &text, MODE_PRIVATE, Durability::Power)
-    }
-
-    fn snapshot(&self, exists: bool, text: &[u8], file: Result<PolicyFile, String>) -> Snapshot {
-        let hash = hex(&Sha256::digest(text));
-        let (file, fault) = match file {
-            Ok(file) => (file, None),
-            Err(fault) => (PolicyFile::default(), Some(fault)),
-        };
-        Snapshot { path: self.path.clone(), exists, hash, file, fault }
-    }
-
-    fn socket_path(&self) -> PathBuf {
-        self.path.with_extension("sock")
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.write.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn file(value: Value) -> PolicyFile {
+        PolicyFile::parse(&value.to_string()).expect("a policy")
+    }
+
+    #[test]
+    fn the_stricter_of_tool_and_file_holds() {
+        let policy =
+            file(json!({"version": 1, "defaults": {"security": "allowlist", "askFallback": "full"}, "agents": {
+                "*": {"ask": "always", "allowlist": [{"pattern": "/all"}]},
+                "a": {"security": "full", "autoAllowSkills": true, "allowlist": [{"pattern": "/own"}]},
+                "typo": {"security": "Full", "ask": "never", "askFallback": "yes"},
+            }}));
+        let of = |agent, security, ask| policy.strictness(Some(agent), security, ask);
+        let found = of("a", Security::Full, Ask::Off);
+        assert_eq!((found.security, found.ask, found.fallback), (Security::Full, Ask::Always, Security::Full));
+        assert!(found.allows_skills);
+        assert_eq!(of("a", Security::Allowlist, Ask::Off).security, Security::Allowlist);
+        let other = of("other", Security::Full, Ask::OnMiss);
+        assert_eq!((other.security, other.ask, other.allows_skills), (Security::Allowlist, Ask::Always, false));
+        assert_eq!(of("typo", Security::Full, Ask::Off), Strictness::CLOSED, "unknown words are the strictest");
+        let empty = PolicyFile::default().strictness(None, Security::Full, Ask::Off);
+        assert_eq!((empty.security, empty.ask, empty.fallback), (Security::Full, Ask::Off, Security::Deny));
+        let patterns = |agent| policy.allowlist(agent).into_iter().map(|entry| entry.pattern).collect::<Vec<_>>();
+        assert_eq!(patterns(Some("a")), ["/all", "/own"]);
+        assert_eq!((patterns(None), patterns(Some("*"))), (vec!["/all".to_owned()], vec!["/all".to_owned()]));
+    }
+
+    #[test]
+    fn the_older_agent_name_is_merged() {
+        let merged = file(json!({"version": 1, "agents": {
+            "default": {"security": "full", "ask": "off", "allowlist": [{"pattern": "/A"}, {"pattern": "/b"}]},
+            "main": {"security": "deny", "allowlist": [{"pattern": "/a"}]},
+        }}));
+        let main = &merged.agents["main"];
+        assert_eq!((main.policy.security.as_deref(), main.policy.ask.as_deref()), (Some("deny"), Some("off")));
+        let patterns: Vec<&str> = main.allowlist.iter().map(|entry| entry.pattern.as_str()).collect();
+        assert_eq!((patterns, merged.agents.len()), (vec!["/a", "/b"], 1));
+    }
+}

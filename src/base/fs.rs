@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::clock::UnixMs;
+
 /// Mode of files that may hold secrets.
 pub const MODE_PRIVATE: u32 = 0o600;
 /// Mode of ordinary files, before the umask.
@@ -111,6 +113,24 @@ pub fn create_if_missing(path: &Path, data: &[u8], mode: u32) -> io::Result<bool
         Ok(mut file) => file.write_all(data).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Moves a file that cannot be read out of the way, to `<file>.corrupt-<ms>`, and returns where it is now; what was moved
+/// away before is never overwritten.
+///
+/// # Errors
+/// Any I/O error; the file is then where it was.
+pub fn set_aside(path: &Path, now_ms: UnixMs) -> io::Result<PathBuf> {
+    let mut stamp = now_ms;
+    loop {
+        let aside = PathBuf::from(format!("{}.corrupt-{stamp}", path.display()));
+        // A hard link fails where a rename would replace.
+        match std::fs::hard_link(path, &aside) {
+            Ok(()) => return std::fs::remove_file(path).map(|()| aside),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => stamp += 1,
+            Err(_) => return std::fs::rename(path, &aside).map(|()| aside),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::clock::{Clock as _, SystemClock};
 use super::fs::{self, Durability};
 
 /// Largest state file that is read, in bytes.
@@ -103,9 +104,7 @@ fn load<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
     match serde_json::from_str(&text) {
         Ok(value) => Ok(value),
         Err(error) => {
-            use super::clock::Clock as _;
-            let aside = PathBuf::from(format!("{}.corrupt-{}", path.display(), super::clock::SystemClock.now_ms()));
-            std::fs::rename(path, &aside)?;
+            let aside = fs::set_aside(path, SystemClock.now_ms())?;
             log::error!(
                 target: "gateway",
                 "state file {} could not be read ({error}); it was moved to {} and starts empty",

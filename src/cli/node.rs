@@ -205,8 +205,21 @@ impl Command for Install {
             let version = crate::gateway::version();
             Ok(Plan::node(&Names::node(), &options, this_program()?, version, |name| std::env::var(name).ok()))
         };
-        with_verb(cli, "install", self.json, |verb| verb.install(self.force, plan))
+        with_verb(cli, "install", self.json, |verb| verb.install(self.force, &token_warning(cli), plan))
     }
+}
+
+/// A service has this shell's variables no more: says where a secret that is only there has to go.
+fn token_warning(cli: &Cli) -> Vec<String> {
+    let gateway = &cli.config().gateway;
+    let configured =
+        if gateway.mode.as_deref() == Some("remote") { &gateway.remote.token } else { &gateway.auth.token };
+    let is_lost = environment::var("CLAWDBOT_GATEWAY_TOKEN").is_some() && configured.is_none();
+    let file = cli.paths.shorten(&cli.paths.state_dir.join(".env"));
+    let text = format!(
+        "The service will not see CLAWDBOT_GATEWAY_TOKEN of this shell; put it into {file} unless this node is paired."
+    );
+    if is_lost { vec![text] } else { Vec::new() }
 }
 
 /// Declares a service verb with `--json`.

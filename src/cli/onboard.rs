@@ -13,7 +13,7 @@ use crate::base::rng::SystemRng;
 use crate::config::paths::gateway_port;
 use crate::wizard::plan::{Plan, ResetScope};
 use crate::wizard::session::{End, Session, State};
-use crate::wizard::{Facts, Mode, Pace, Purpose, RISK_REFUSED, Request};
+use crate::wizard::{Facts, HOSTED, Mode, Pace, Purpose, RISK_REFUSED, Request, is_model_choice};
 
 /// How long something that listens on this machine may take to accept.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
@@ -169,6 +169,7 @@ impl Onboard {
             mode,
             pace: pace.transpose()?,
             workspace: self.workspace.clone(),
+            model: self.model_choice()?,
             accepts_risk: self.accept_risk,
             reset: self.reset_scope(&facts)?,
             skip_channels: self.skip_channels,
@@ -206,6 +207,14 @@ impl Onboard {
         self.mode.as_ref().map(parse).transpose()
     }
 
+    fn model_choice(&self) -> Result<Option<String>, Failure> {
+        let choice = self.auth_choice.as_deref().map(str::trim).filter(|choice| !choice.is_empty());
+        match choice.filter(|choice| !is_model_choice(choice)) {
+            Some(choice) => Err(unsupported_choice(choice)),
+            None => Ok(choice.map(str::to_owned)),
+        }
+    }
+
     fn reset_scope(&self, facts: &Facts) -> Result<Option<ResetScope>, Failure> {
         if self.reset && !facts.may_put_state_away {
             let port = gateway_port(None, &facts.snapshot.typed);
@@ -215,6 +224,16 @@ impl Onboard {
         }
         Ok(self.reset.then_some(ResetScope::Full))
     }
+}
+
+/// Says which model providers there are instead of this one.
+fn unsupported_choice(choice: &str) -> Failure {
+    let names: Vec<&str> = HOSTED.iter().map(|hosted| hosted.choice).collect();
+    Failure::text(format!(
+        "--auth-choice {choice} is not supported by this build. Use one of: {}, offline, skip.\n\
+         A server of your own is set up by \"configure --section model\" or under models.providers.",
+        names.join(", ")
+    ))
 }
 
 /// Refuses to ask where nobody can answer; `instead` are commands that need nobody.

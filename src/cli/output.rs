@@ -116,9 +116,21 @@ pub(super) fn is_truthy(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
+/// Breaks a text into lines of at most `width` characters, after a word or at a joint of one where there is any.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    chars.chunks(width.max(1)).map(|chunk| chunk.iter().collect()).collect()
+    let width = width.max(1);
+    let mut rest: Vec<char> = text.chars().collect();
+    let mut lines = Vec::new();
+    while rest.len() > width {
+        // A blank that would begin the next line may end this one, unseen.
+        let fits = if rest[width] == ' ' { width + 1 } else { width };
+        let joint = rest[..fits].iter().rposition(|c| matches!(c, ' ' | '/' | '-' | '_' | '.'));
+        let next = rest.split_off(joint.map_or(width, |at| at + 1));
+        lines.push(rest.iter().collect::<String>().trim_end().to_owned());
+        rest = next.into_iter().skip_while(|c| *c == ' ').collect();
+    }
+    lines.push(rest.into_iter().collect());
+    lines
 }
 
 fn paint(code: &str, text: &str) -> String {
@@ -135,5 +147,19 @@ mod tests {
         let text = table(&["Key", "Value"], &[vec!["a".to_owned(), long]]);
         assert!(text.lines().all(|line| line.chars().count() <= 119), "{text}");
         assert_eq!(text.matches('x').count(), 200);
+    }
+
+    #[test]
+    fn words_stay_whole_where_they_can() {
+        for (text, lines) in [
+            ("", vec![""]),
+            ("one two three", vec!["one", "two", "three"]),
+            ("abcde fg", vec!["abcde", "fg"]),
+            ("abcdefg", vec!["abcde", "fg"]),
+            ("a/bc-def", vec!["a/bc-", "def"]),
+            ("ééééé é", vec!["ééééé", "é"]),
+        ] {
+            assert_eq!(wrap(text, 5), lines, "{text}");
+        }
     }
 }

@@ -69,7 +69,7 @@ fn read(step: &Step) -> Option<Value> {
     }
 }
 
-/// Returns what stands before the cursor: what an empty line means, in brackets.
+/// Returns what stands before the cursor: in brackets what an empty line means, in parentheses what an answer looks like.
 fn prompt(step: &Step) -> String {
     let initial = step.initial.as_ref();
     let shown = match step.kind {
@@ -78,10 +78,14 @@ fn prompt(step: &Step) -> String {
             .and_then(|initial| step.options.iter().position(|option| *initial == *option.value))
             .map(|index| (index + 1).to_string()),
         Kind::Text if step.is_sensitive => initial.map(|_| "keep the current one".to_owned()),
-        Kind::Text => initial.and_then(Value::as_str).map(str::to_owned).or_else(|| step.placeholder.clone()),
+        Kind::Text => initial.and_then(Value::as_str).map(str::to_owned),
         Kind::Note => None,
     };
-    shown.map_or_else(|| ">".to_owned(), |shown| format!("[{shown}] >"))
+    match (shown, &step.placeholder) {
+        (Some(shown), _) => format!("[{shown}] >"),
+        (None, Some(placeholder)) => format!("({placeholder}) >"),
+        (None, None) => ">".to_owned(),
+    }
 }
 
 fn understand(step: &Step, line: &str) -> Result<Value, String> {

@@ -20,14 +20,19 @@ pub(super) struct Verb<'a> {
 }
 
 impl Verb<'_> {
-    /// Installs what `plan` makes, unless it is installed already and `force` is not given.
-    pub(super) fn install(&self, force: bool, plan: impl FnOnce() -> Result<Plan, String>) -> Outcome {
+    /// Installs what `plan` makes, unless it is installed already and `force` is not given; `warnings` are told after it.
+    pub(super) fn install(
+        &self,
+        force: bool,
+        warnings: &[String],
+        plan: impl FnOnce() -> Result<Plan, String>,
+    ) -> Outcome {
         self.refuse_nix()?;
         let is_loaded = self.manager.is_loaded().map_err(|error| self.check_failed(&error))?;
         let noun = self.noun;
         if is_loaded && !force {
             let message = format!("{noun} service already {}.", self.manager.loaded_text());
-            self.emit("already-installed", Some(&message), &[], is_loaded);
+            self.emit("already-installed", is_loaded, &Extra { message: Some(&message), ..Extra::default() });
             if !self.is_json {
                 output::line(&message);
                 let again = self.cli.paths.hint(&format!("{} install --force", noun.to_lowercase()));
@@ -37,14 +42,14 @@ impl Verb<'_> {
         }
         let plan = plan().map_err(|message| self.failed(&message, &[]))?;
         let lines = self.manager.install(&plan).map_err(|error| self.verb_failed(&error, &[]))?;
-        self.done("installed", &lines)
+        self.done("installed", &lines, warnings)
     }
 
     /// Stops the service and removes it; one that is not there is fine, too.
     pub(super) fn uninstall(&self) -> Outcome {
         self.refuse_nix()?;
         let lines = self.manager.uninstall().map_err(|error| self.verb_failed(&error, &[]))?;
-        self.done("uninstalled", &lines)
+        self.done("uninstalled", &lines, &[])
     }
 
     /// Starts the service, or starts it anew.
@@ -53,7 +58,7 @@ impl Verb<'_> {
             return self.not_loaded(&self.start_hints());
         }
         let lines = self.manager.restart().map_err(|error| self.verb_failed(&error, &self.start_hints()))?;
-        self.done(result, &lines)
+        self.done(result, &lines, &[])
     }
 
     /// Stops the service; it stays installed.
@@ -62,7 +67,7 @@ impl Verb<'_> {
             return self.not_loaded(&[]);
         }
         let lines = self.manager.stop().map_err(|error| self.verb_failed(&error, &[]))?;
-        self.done("stopped", &lines)
+        self.done("stopped", &lines, &[])
     }
 
     /// Returns the commands that would start it.
@@ -81,7 +86,7 @@ impl Verb<'_> {
 
     fn not_loaded(&self, hints: &[String]) -> Outcome {
         let message = format!("{} service {}.", self.noun, self.manager.not_loaded_text());
-        self.emit("not-loaded", Some(&message), hints, false);
+        self.emit("not-loaded", false, &Extra { message: Some(&message), hints, ..Extra::default() });
         if !self.is_json {
             output::line(&message);
             for hint in hints {
@@ -91,14 +96,13 @@ impl Verb<'_> {
         Ok(())
     }
 
-    fn done(&self, result: &str, lines: &[String]) -> Outcome {
+    fn done(&self, result: &str, lines: &[String], warnings: &[String]) -> Outcome {
         // What cannot be asked any more is what was just done.
         let is_loaded = self.manager.is_loaded().unwrap_or(self.action != "uninstall");
-        self.emit(result, None, &[], is_loaded);
+        self.emit(result, is_loaded, &Extra { warnings, ..Extra::default() });
         if !self.is_json {
-            for line in lines {
-                output::line(line);
-            }
+            lines.iter().for_each(|line| output::line(line));
+            warnings.iter().for_each(|warning| output::error_line(warning));
         }
         Ok(())
     }
@@ -135,20 +139,30 @@ impl Verb<'_> {
         Failure::text(format!("{message}{}", tips.collect::<String>()))
     }
 
-    fn emit(&self, result: &str, message: Option<&str>, hints: &[String], is_loaded: bool) {
+    fn emit(&self, result: &str, is_loaded: bool, extra: &Extra<'_>) {
         if !self.is_json {
             return;
         }
         let mut answer = json!({"action": self.action, "ok": true, "result": result});
-        if let Some(message) = message {
+        if let Some(message) = extra.message {
             answer["message"] = message.into();
         }
-        if !hints.is_empty() {
-            answer["hints"] = hints.into();
+        for (key, texts) in [("hints", extra.hints), ("warnings", extra.warnings)] {
+            if !texts.is_empty() {
+                answer[key] = texts.into();
+            }
         }
         answer["service"] = snapshot(self.manager, is_loaded);
         output::json(&answer);
     }
+}
+
+/// What an answer may say besides its result.
+#[derive(Default)]
+struct Extra<'a> {
+    message: Option<&'a str>,
+    hints: &'a [String],
+    warnings: &'a [String],
 }
 
 /// Returns the `service` object of the answers.

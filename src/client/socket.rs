@@ -19,6 +19,8 @@ use super::{ClientError, Deadline, Incoming, tls};
 const MESSAGE_BYTES_MAX: usize = 25 * 1024 * 1024;
 /// Read buffer: most answers are smaller.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// What may wait to be written, in bytes; a peer that lets more pile up is left.
+const WRITE_BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long the challenge may take; after that the connect goes out unsigned by a nonce, as the original does.
 const CHALLENGE_WAIT: Duration = Duration::from_millis(750);
 /// How long the close frame may take after a refusal; it carries the reason.
@@ -93,6 +95,7 @@ impl Socket {
         };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         match tungstenite::client::client_with_config(url, stream, Some(config)) {

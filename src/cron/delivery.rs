@@ -2,14 +2,13 @@
 //! main session (agent.md §19). Pure.
 
 use super::scheduler::Ended;
+use crate::heartbeat::{Report, report};
 use crate::protocol::cron::{CronIsolation, CronPostMode, CronStatus, CronTurn};
 
 /// Longest summary, in characters.
 const SUMMARY_CHARS_MAX: usize = 2000;
 /// Longest text of mode full, in characters, unless the job says otherwise.
 const FULL_CHARS_MAX: u64 = 8000;
-/// What a model says when nothing needs attention.
-const ACK: &str = "HEARTBEAT_OK";
 /// Channel that is meant when nothing names one.
 const CHANNEL_DEFAULT: &str = "whatsapp";
 
@@ -26,11 +25,11 @@ pub struct LastRoute {
 ///
 /// This version has no channels to deliver through: a job that wants its answer delivered ends with the original's error
 /// for a channel that is not there, and its summary is kept.
-pub fn ended(texts: &[String], turn: &CronTurn, last: &LastRoute, ack_chars_max: u64) -> Ended {
+pub fn ended(texts: &[String], turn: &CronTurn, last: &LastRoute, ack_chars_max: usize) -> Ended {
     let summary = full_text(texts).map(|text| shorten(text, SUMMARY_CHARS_MAX));
     let has_to = |to: &Option<String>| to.as_deref().is_some_and(|to| !to.trim().is_empty());
     let is_wanted = turn.deliver.unwrap_or_else(|| has_to(&turn.to));
-    if !is_wanted || texts.iter().all(|text| is_ack(text, ack_chars_max)) {
+    if !is_wanted || texts.iter().all(|text| !matches!(report(text, ack_chars_max), Report::Text(_))) {
         return Ended { status: CronStatus::Ok, error: None, summary };
     }
     let reason = if has_to(&turn.to) || has_to(&last.to) {
@@ -77,21 +76,6 @@ fn shorten(text: &str, chars_max: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// Returns whether a text says no more than that all is well.
-fn is_ack(text: &str, chars_max: u64) -> bool {
-    let is_edge = |c: char| c.is_whitespace() || matches!(c, '*' | '`' | '~' | '_');
-    let mut rest = text.trim_matches(is_edge);
-    if rest.is_empty() {
-        return true;
-    }
-    let mut has_token = false;
-    while let Some(left) = rest.strip_prefix(ACK).or_else(|| rest.strip_suffix(ACK)) {
-        has_token = true;
-        rest = left.trim_matches(is_edge);
-    }
-    has_token && rest.chars().count() as u64 <= chars_max
 }
 
 #[cfg(test)]

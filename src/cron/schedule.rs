@@ -1,6 +1,6 @@
 //! When a schedule comes up next: pure arithmetic over wall-clock milliseconds.
 //!
-//! Cron patterns are `croner`'s; [`Local`] shows it our calendar. When clocks are set forward, a fixed time that does not
+//! Cron patterns are `croner`'s; `Local` shows it our calendar. When clocks are set forward, a fixed time that does not
 //! exist comes up at the first moment after the gap; when they are set back, a fixed time comes up once, in the first
 //! pass, and a repeated one (`*/15 * * * *`) in both.
 
@@ -145,7 +145,9 @@ mod tests {
         check("0 0 7 * * *", "Asia/Tokyo", now, "2026-03-29T22:00");
         check("30 9 * * *", "asia/kolkata", now, "2026-03-29T04:00");
         assert_eq!(cron("*/20 * * * * *", "UTC", now), Ok(Some("2026-03-29T00:30:20.000Z".to_owned())));
-        assert_eq!(cron("0 0 31 2 *", "UTC", now), Ok(None));
+        for never in ["0 0 31 2 *", "59 59 23 30 FEB *", "0 0 30 2 +MON"] {
+            assert_eq!(cron(never, "UTC", now), Ok(None), "{never}");
+        }
     }
 
     /// Clocks jump from 02:00 to 03:00 on 2026-03-29 in Berlin and on 2026-03-08 in New York.

@@ -7,7 +7,7 @@
 //! which runs were cut off.
 //!
 //! Wall clocks jump. The timer looks at least once a minute ([`LOOK_AGAIN`]), so a jump forward costs no more than that;
-//! after a jump back [`Scheduler::look`] pulls in what would now lie too far ahead.
+//! after a jump back `Scheduler::look` pulls in what would now lie too far ahead.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub struct Scheduler {
     claims: BTreeMap<String, Claim>,
     is_enabled: bool,
     is_dirty: bool,
-    /// The time at the last tick.
+    /// The time at the last look at the clock.
     seen_ms: UnixMs,
 }
 
@@ -110,8 +110,8 @@ impl Scheduler {
     pub fn start(&mut self, is_enabled: bool, now_ms: UnixMs) -> Vec<CronEvent> {
         let mut events = Vec::new();
         for job in &mut self.jobs {
-            // Whatever its age: nothing can be running yet. A job that takes the gateway down with it counts its failures
-            // here, and does so no more often than any other that fails.
+            // Whatever its age: nothing can be running yet. For a one-shot job it counts as a failure, so that a job that
+            // takes the gateway down with it does so only a few times.
             if let Some(at_ms) = job.state.running_at_ms.take() {
                 let ended = &Ended::error("the gateway ended during this run");
                 let run = Run { at_ms, duration_ms: None, ended, after_ms: now_ms, is_set_up_anew: false };

@@ -142,8 +142,7 @@ fn load(path: &Path) -> io::Result<Contents> {
         Some(Ok(contents)) => return Ok(contents),
         Some(Err(error)) => error,
     };
-    let aside = PathBuf::from(format!("{}.corrupt-{}", path.display(), SystemClock.now_ms()));
-    std::fs::rename(path, &aside)?;
+    let aside = fs::set_aside(path, SystemClock.now_ms())?;
     let copy = backup(path);
     let (contents, rest) = match read(&copy) {
         Ok(Some(Ok(contents))) => (contents, format!("the jobs of {} are used", copy.display())),

@@ -19,6 +19,7 @@ use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::{Ask, AskMain, Lifecycle};
 use super::reload::Change;
+use super::remote_bins::RemoteBins;
 use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
@@ -29,8 +30,8 @@ use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
-use crate::approvals::file::PolicyStore;
 use crate::approvals::requests::Requests;
+use crate::approvals::store::PolicyStore;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
@@ -181,6 +182,7 @@ impl Gateway {
             auth,
             pairing,
             nodes: Registry::default(),
+            remote_bins: RemoteBins::default(),
             node_pairing,
             exec_policy: PolicyStore::new(paths.exec_approvals_file()),
             exec_requests: Requests::default(),

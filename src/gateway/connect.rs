@@ -289,6 +289,10 @@ fn pair(
     match admission {
         Admission::Admitted { token, approved } => {
             for request in approved {
+                log::info!(
+                    target: "gateway",
+                    "device pairing auto-approved device={} role={}", request.info.device_id, role.as_str(),
+                );
                 let payload = json!({
                     "requestId": request.request_id, "deviceId": request.info.device_id, "decision": "approved", "ts": now_ms,
                 });
@@ -357,6 +361,8 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         "connected conn={conn_id} client={} mode={} role={} ip={}",
         params.client.id, params.client.mode, role.as_str(), peer.address.ip(),
     );
+    let node_id = params.device.as_ref().map_or_else(|| params.client.id.clone(), |device| device.id.0.clone());
+    let instance_id = said(&params.client.instance_id);
     if role == Role::Node {
         super::nodes::register(cx, conn, &params, &place);
     }
@@ -373,7 +379,7 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
     cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
     if role == Role::Node {
-        super::nodes::greet(cx, conn);
+        super::nodes::greet(cx, conn, &node_id, instance_id.as_deref());
     }
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.
     super::health::refresh_soon(cx);

@@ -12,6 +12,7 @@ use super::dedupe::Dedupe;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
+use super::remote_bins::RemoteBins;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
@@ -20,8 +21,8 @@ use super::work::Due;
 use crate::agent::run::Agent;
 use crate::agent::session;
 use crate::agent::sessions::Sessions;
-use crate::approvals::file::PolicyStore;
 use crate::approvals::requests::Requests;
+use crate::approvals::store::PolicyStore;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
@@ -61,6 +62,8 @@ pub struct Ctx {
     pub pairing: Pairing,
     /// Connected nodes and what they were asked for.
     pub nodes: Registry,
+    /// Programs on them.
+    pub remote_bins: RemoteBins,
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
     /// The policy about commands.

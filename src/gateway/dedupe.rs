@@ -100,6 +100,13 @@ impl Dedupe {
         self.lock().results.insert(key.to_owned(), (outcome, now_ms));
     }
 
+    /// Replaces a result; a key that is not known stays so.
+    pub fn replace(&self, key: &str, outcome: Outcome, now_ms: UnixMs) {
+        if let Some(stored) = self.lock().results.get_mut(key) {
+            *stored = (outcome, now_ms);
+        }
+    }
+
     /// Drops what is old, and the oldest beyond the limit. Called every minute.
     pub fn sweep(&self, now_ms: UnixMs) {
         let entries = &mut self.lock().results;

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::ctx::Ctx;
+use super::start_run::failure_payload;
+use super::ticket::Outcome;
 use super::{events, nodes};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::base::ids::RunId;
 use crate::base::text::ellipsize;
+use crate::protocol::error::ErrorShape;
 
 /// Least time between two deltas of one run.
 const DELTA_INTERVAL: Duration = Duration::from_millis(150);
@@ -72,6 +75,12 @@ impl Fanout {
 impl RunSink for Fanout {
     fn emit(&self, event: RunEvent) {
         let seq = self.cx.runs.next_seq(&self.run);
+        // First: whoever hears of the end may ask again.
+        match &event {
+            RunEvent::End { .. } => settle_chat(&self.cx, &self.run, Ok(())),
+            RunEvent::Error { error, .. } => settle_chat(&self.cx, &self.run, Err(error.clone())),
+            _ => {}
+        }
         match event {
             RunEvent::Start { started_at } => {
                 self.agent_event(seq, "lifecycle", json!({"phase": "start", "startedAt": started_at}));
@@ -132,6 +141,18 @@ impl RunSink for Fanout {
             }
         }
     }
+}
+
+/// Notes how a run of `chat.send` ended, for those who ask again with its key; other runs have no such note.
+pub fn settle_chat(cx: &Ctx, run: &RunId, result: Result<(), String>) {
+    let outcome = match result {
+        Ok(()) => Outcome::Ok(json!({"runId": run.as_str(), "status": "ok"})),
+        Err(message) => Outcome::Err {
+            payload: Some(failure_payload(run.as_str(), &message)),
+            error: ErrorShape::unavailable(message),
+        },
+    };
+    cx.dedupe.replace(&format!("chat:{run}"), outcome, cx.clock.now_ms());
 }
 
 /// Broadcasts one chat event.

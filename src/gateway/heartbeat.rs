@@ -55,6 +55,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns how many characters an acknowledgement may have beside its token.
+    pub fn ack_chars_max(&self) -> usize {
+        usize::try_from(self.ack_max_chars).unwrap_or(usize::MAX)
+    }
+
     /// Returns the shape of `health.agents[].heartbeat`.
     pub fn to_health(&self) -> Value {
         let mut value = json!({
@@ -331,8 +336,7 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
 fn told(outcome: &RunOutcome, settings: &Settings, reason: &str, duration_ms: u64) -> Value {
     // The last text that says something is the answer.
     let answer = outcome.texts.iter().rev().find(|text| !text.trim().is_empty()).map_or("", String::as_str);
-    let ack_chars_max = usize::try_from(settings.ack_max_chars).unwrap_or(usize::MAX);
-    match heartbeat::report(answer, ack_chars_max) {
+    match heartbeat::report(answer, settings.ack_chars_max()) {
         Report::Text(text) => {
             let why = if settings.target == "none" { "target-none" } else { "no-target" };
             json!({
@@ -358,8 +362,9 @@ fn publish(cx: &Ctx, mut event: Value) {
     if let Value::Object(event) = &mut event {
         event.shift_insert(0, "ts".to_owned(), cx.clock.now_ms().into());
     }
+    // First: whoever hears of it may ask for it.
+    cx.heartbeats.lock().last = Some(event.clone());
     events::broadcast(&cx.net, events::HEARTBEAT, &event, None);
-    cx.heartbeats.lock().last = Some(event);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod agent;
 mod approvals;
+mod browser;
 #[cfg(test)]
 mod catalogue;
 mod channels;
@@ -109,9 +110,10 @@ const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
 }
 
-const FAMILIES: [&[Method]; 16] = [
+const FAMILIES: [&[Method]; 17] = [
     agent::METHODS,
     approvals::METHODS,
+    browser::METHODS,
     channels::METHODS,
     chat::METHODS,
     config::METHODS,

@@ -15,6 +15,7 @@ use super::client::Client;
 use super::ctx::Ctx;
 use super::events::{self, Event};
 use super::heartbeat;
+use super::remote_bins;
 use super::start_run::{self, Start};
 use super::work::Due;
 use crate::agent::run::RunRequest;
@@ -64,14 +65,37 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
     answer(cx.nodes.register(conn, node));
 }
 
-/// Tells a node that was just admitted what it listens for.
-pub fn greet(cx: &Ctx, conn: ConnId) {
+/// Tells a node that was just admitted what it listens for, asks what it has, and notes that it came.
+pub fn greet(cx: &Arc<Ctx>, conn: ConnId, node_id: &str, instance_id: Option<&str>) {
     events::send(&cx.net, vec![conn], events::VOICEWAKE_CHANGED, &json!({"triggers": cx.voicewake.triggers()}));
+    if let Some(node) = cx.nodes.get(node_id) {
+        remote_bins::ask(cx, &node);
+    }
+    let now_ms = cx.clock.now_ms();
+    for id in std::iter::once(node_id).chain(instance_id.filter(|id| *id != node_id)) {
+        let (job_cx, id) = (cx.clone(), id.to_owned());
+        note(cx, move || job_cx.node_pairing.note_connected(&id, now_ms));
+    }
+}
+
+/// Writes something down about a node of the older store, in turn and off the frame workers; most nodes are not in it.
+pub fn note(cx: &Ctx, write: impl FnOnce() -> std::io::Result<bool> + Send + 'static) {
+    let submitted = cx.jobs.submit(vec!["pairing".to_owned()], move || {
+        if let Err(error) = write() {
+            log::warn!(target: "gateway/nodes", "the node store does not take a note: {error}");
+        }
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/nodes", "the node store does not take a note: {error}");
+    }
 }
 
 /// Forgets a node whose connection is gone; whoever waits for it is told.
-pub fn disconnected(cx: &Ctx, conn: ConnId) {
+pub fn disconnected(cx: &Ctx, conn: ConnId, client: &Client) {
     answer(cx.nodes.disconnected(conn));
+    if cx.nodes.get(client.node_id()).is_none() {
+        cx.remote_bins.forget(client.node_id());
+    }
 }
 
 fn answer(lost: Lost) {

@@ -245,3 +245,45 @@ fn step_on_wire(id: &str, step: &Step) -> Value {
     add("id", Some(id.into()));
     wire
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::SystemRng;
+    use crate::config::load::load;
+    use crate::config::paths::Paths;
+    use crate::wizard::{Facts, Request};
+    use std::sync::Arc;
+
+    fn session() -> Session {
+        let paths = Paths::resolve(|name| (name == "HOME").then(|| "/nonexistent".to_owned()));
+        let snapshot = Arc::new(load(&paths));
+        Session::start(Facts::new(paths, snapshot, &SystemRng), Request::default(), Arc::new(SystemRng))
+    }
+
+    #[test]
+    fn a_run_gives_way_when_nobody_wants_it_any_more() {
+        let wizards = Wizards::default();
+        let (one, two) = (ConnId(1), ConnId(2));
+        let start = |id: &str, conn, at| wizards.start(id.to_owned(), session(), conn, at).map(|_| ());
+        let began = Instant::now();
+        let almost = began + IDLE_MAX - Duration::from_secs(1);
+        assert_eq!(start("a", one, began), Ok(()));
+        assert!(start("b", two, almost).is_err());
+        assert!(wizards.next("a", None, one, almost).is_ok(), "a call keeps it alive");
+        assert!(start("b", two, began + IDLE_MAX).is_err());
+        assert_eq!(start("b", two, almost + IDLE_MAX), Ok(()), "idle for too long");
+        assert!(wizards.status("a").is_err());
+
+        wizards.client_gone(one);
+        assert!(start("c", one, almost + IDLE_MAX).is_err(), "somebody else went");
+        wizards.client_gone(two);
+        assert!(wizards.next("b", None, one, almost + IDLE_MAX).is_ok(), "taken over");
+        assert!(start("c", two, almost + IDLE_MAX).is_err());
+        wizards.client_gone(one);
+        assert_eq!(start("c", two, almost + IDLE_MAX), Ok(()));
+        assert_eq!(wizards.cancel("c").map(|answer| answer["status"].clone()), Ok(json!("cancelled")));
+        assert!(wizards.status("c").is_err(), "forgotten once told");
+        assert_eq!(start("d", one, began), Ok(()));
+    }
+}

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes};
+use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -83,6 +83,8 @@ pub enum Due {
         /// Which schedule planned it.
         schedule: u64,
     },
+    /// Skills changed a while ago.
+    RemoteBins,
     /// A node has had its time for a command.
     NodeInvoke {
         /// The request.
@@ -132,7 +134,7 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
 fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
     if client.role == Role::Node {
-        nodes::disconnected(cx, conn);
+        nodes::disconnected(cx, conn, client);
     }
     exec_approvals::withdraw(cx, conn);
     cx.wizards.client_gone(conn);
@@ -168,6 +170,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
         Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),
+        Due::RemoteBins => remote_bins::ask_all(cx),
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled if cx.runs.active_count() == 0 => memory::release(),
         Due::Settled => {}

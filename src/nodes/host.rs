@@ -1,7 +1,7 @@
 //! The headless node host: this machine as a node of a gateway that runs elsewhere (`clawdbot node run`).
 //!
-//! A process of its own. `main` waits for signals; `node-link` owns the connection and keeps it ([`connection`]); each
-//! command that is asked for runs on a thread `invoke-N` of its own ([`invoke`]) and posts what it has to say. A command
+//! A process of its own. `main` waits for signals; `node-link` owns the connection and keeps it (`connection`); each
+//! command that is asked for runs on a thread `invoke-N` of its own (`invoke`) and posts what it has to say. A command
 //! goes on when the connection is lost: its result is then of no use to anyone, but its event is told to the next one.
 //! Not here: what the gateway does with nodes (`registry`, `gateway::nodes`).
 

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
-    agent, approvals, channels, chat, config, connect, cron, devices, node_pair, nodes, outbound, sessions, skills,
-    system, talk, wizard,
+    agent, approvals, browser, channels, chat, config, connect, cron, devices, node_pair, nodes, outbound, sessions,
+    skills, system, talk, wizard,
 };
 
 fn constants(values: &[&str]) -> Schema {
@@ -79,6 +79,7 @@ pub(crate) fn generate() -> Value {
         connect::define,
         agent::define,
         approvals::define,
+        browser::define,
         channels::define,
         chat::define,
         config::define,

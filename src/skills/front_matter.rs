@@ -151,7 +151,10 @@ impl<'a> Reader<'a> {
             self.at += 1;
             text.push_str(end);
         }
-        json5::parse(&text).ok().or_else(|| bare_list(&text)).unwrap_or_else(|| Value::String(text.trim().to_owned()))
+        json5::parse(&text)
+            .ok()
+            .or_else(|| Flow::parse(text.trim()))
+            .unwrap_or_else(|| Value::String(text.trim().to_owned()))
     }
 
     fn block_text(&mut self, header: &str, indent: usize) -> String {
@@ -196,11 +199,79 @@ fn split_entry(content: &str) -> Option<(&str, &str)> {
     is_entry.then(|| (key, rest.trim()))
 }
 
-/// Reads `[a, b]` with texts that have no quotes.
-fn bare_list(text: &str) -> Option<Value> {
-    let inside = text.trim().strip_prefix('[')?.strip_suffix(']')?;
-    let items = inside.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Some(Value::Array(items.map(scalar).collect()))
+/// A value in braces or brackets whose texts need no quotes, as YAML allows them.
+struct Flow<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Flow<'a> {
+    /// Reads a whole text; `None` when it is not one such value.
+    fn parse(text: &'a str) -> Option<Value> {
+        let mut flow = Self { rest: text };
+        let value = flow.value(0)?;
+        flow.rest.trim().is_empty().then_some(value)
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        self.rest = self.rest.trim_start();
+        if self.take('[') {
+            let mut items = Vec::new();
+            while !self.ends(']')? {
+                let before = self.rest.len();
+                items.push(self.value(depth + 1)?);
+                // A brace that closes nothing is taken by nobody.
+                if self.rest.len() == before {
+                    return None;
+                }
+            }
+            return Some(Value::Array(items));
+        }
+        if self.take('{') {
+            let mut map = Map::new();
+            while !self.ends('}')? {
+                let key = self.token(&[':', ',', '}'])?;
+                let key = text_of(Some(&scalar(key)))?;
+                let value = if self.take(':') { self.value(depth + 1)? } else { Value::Null };
+                map.insert(key, value);
+            }
+            return Some(Value::Object(map));
+        }
+        self.token(&[',', ']', '}']).map(scalar)
+    }
+
+    /// Passes a comma; returns whether the collection ends here, `None` when the text does.
+    fn ends(&mut self, close: char) -> Option<bool> {
+        self.rest = self.rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+        (!self.rest.is_empty()).then(|| self.take(close))
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let rest = self.rest.strip_prefix(wanted);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Takes a text up to one of `stops`, which do not count within quotes.
+    fn token(&mut self, stops: &[char]) -> Option<&'a str> {
+        let quote = self.rest.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let quoted = match quote {
+            // The end of the quotes: one that no backslash and no other quote precedes.
+            Some(quote) => {
+                2 + self.rest[1..]
+                    .match_indices(quote)
+                    .map(|(at, _)| at)
+                    .find(|at| !self.rest[..=*at].ends_with('\\'))?
+            }
+            None => 0,
+        };
+        let end = quoted + self.rest[quoted..].find(stops)?;
+        let (token, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Some(token.trim())
+    }
 }
 
 fn scalar(text: &str) -> Value {
@@ -227,6 +298,7 @@ fn scalar(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::SeededRng;
     use serde_json::json;
 
     fn check(head: &str, expected: Value) {
@@ -258,7 +330,17 @@ mod tests {
         );
         check("metadata: {\n  clawdbot: {os: ['linux'], install: [{id: 'a', bins: ['x', 'y']}, 2]}\n}", wanted.clone());
         let block = "metadata:\n  clawdbot:\n    os: [linux]\n    install:\n    - id: a\n      bins:\n        - x\n        - y\n    - 2";
+        let wanted_bare = wanted.clone();
         check(block, wanted);
+        let bare = "metadata: {clawdbot: {os: [linux], install: [{id: a, bins: ['x', \"y\"]}, 2]}}";
+        check(bare, wanted_bare);
+        check(
+            "m: {u: https://x/y?a=1, e: , 'q, 1': \"a\\\"}\", f: no}",
+            json!({"m": {"u": "https://x/y?a=1", "e": null, "q, 1": "a\"}", "f": "no"}}),
+        );
+        for broken in ["{a: [b}", "[}", "{a: ]", "{:}", "[a", "{a", "{a: \"b}", "[[]", "{a: b} c"] {
+            check(&format!("m: {broken}"), json!({"m": broken}));
+        }
         check("tools: [a, b\nlist:\n- a: 1\n-\n- b", json!({"tools": "[a, b", "list": [{"a": 1}, null, "b"]}));
     }
 
@@ -270,6 +352,23 @@ mod tests {
         check(&format!("a: {}", "[".repeat(50_000)), json!({"a": "[".repeat(50_000)}));
         let deep: String = (0..200).map(|level| format!("{}k:\n", " ".repeat(level))).collect();
         assert!(parse(&format!("---\n{deep}---")).contains_key("k"));
+    }
+
+    #[test]
+    fn no_text_takes_long_or_panics() {
+        let seed = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok());
+        let pieces = [
+            "a", ": ", ":", ",", "{", "}", "[", "]", "\"", "'", "\\", "\n", "\n  ", "\n- ", "|", ">", "#", " ", "é",
+            "~", "---",
+        ];
+        for seed in seed.map_or(0..512, |seed: u64| seed..seed + 1) {
+            let rng = SeededRng::new(seed);
+            let piece = || pieces[usize::try_from(rng.below(pieces.len() as u64)).unwrap_or(0)];
+            let text: String = (0..60).map(|_| piece()).collect();
+            // What is read is never more than what was written.
+            let read = serde_json::to_string(&parse(&format!("---\nk: {text}\n---\n"))).expect("JSON");
+            assert!(read.len() < 4096, "SIM_SEED={seed}: {text:?} became {read}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::request::Request;
 use crate::base::cancel::{CancelReason, CancelToken};
@@ -24,13 +24,13 @@ struct State {
 pub(super) struct Attempts(Mutex<State>);
 
 impl Attempts {
-    /// Makes the request and returns the audio; waits at most `timeout`.
+    /// Makes the request and returns the audio; waits until `deadline`.
     ///
     /// # Errors
     /// A text for people, without the provider's name.
-    pub(super) fn make(&self, request: &Request, timeout: Duration) -> Result<Vec<u8>, String> {
+    pub(super) fn make(&self, request: &Request, deadline: Instant) -> Result<Vec<u8>, String> {
         let token = CancelToken::new();
-        token.set_deadline(Instant::now() + timeout);
+        token.set_deadline(deadline);
         let number = {
             let mut state = self.lock();
             if state.closed.is_some() {

@@ -40,7 +40,9 @@ impl Prefs {
 
     /// Refuses later changes of the file in use.
     pub(super) fn close(&self) {
-        if let Some(store) = self.lock().as_ref() {
+        // Taken out of the lock first: closing takes the store's own.
+        let last = self.lock().clone();
+        if let Some(store) = last {
             store.close();
         }
     }

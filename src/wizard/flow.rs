@@ -76,8 +76,8 @@ fn onboard_local(
         _ => plan.workspace(&facts.paths, &place::default_workspace(facts, config)),
     }
     let has_model = models::configured_name(config, &session::default_agent(config)).is_some();
-    if !(keeps && has_model) {
-        model::ask(asker, facts, config, plan)?;
+    if request.model.is_some() || !(keeps && has_model) {
+        model::ask(asker, facts, config, request.model.as_deref(), plan)?;
     }
     if asks_all || (pace == Pace::Manual && !place::has_gateway(config)) {
         place::ask_gateway(asker, facts, config, plan)?;
@@ -91,13 +91,15 @@ fn onboard_local(
         asker.note("Skills", SKILLS)?;
     }
     if !request.skip_ui {
-        asker.note("Control UI", &describe_control_ui(config, plan))?;
+        asker.note("Control UI", &describe_control_ui(facts, config, plan))?;
     }
     Ok(())
 }
 
+/// What is said of chat networks.
 const CHANNELS: &str = "Chat networks (Telegram, WhatsApp) can be connected later: put them under \"channels\" in the configuration.\n\
                         Until then you talk to the assistant in the Control UI and with \"clawdbot agent\".";
+/// What is said of skills.
 const SKILLS: &str =
     "Skills can be added later: a skill is a directory with a SKILL.md below \"skills\" in the workspace.";
 
@@ -205,6 +207,9 @@ fn configure(facts: &Facts, sections: &[Section], asker: &mut Asker<'_>) -> Aske
     Ok(plan)
 }
 
+/// The answer that ends the choice of sections, as the original spells it.
+const DONE: &str = "__continue";
+
 fn ask_section(asker: &mut Asker<'_>, is_later: bool) -> Asked<Option<Section>> {
     let hint = |section: Section| match section {
         Section::Workspace => "Where the assistant works",
@@ -221,8 +226,9 @@ fn ask_section(asker: &mut Asker<'_>, is_later: bool) -> Asked<Option<Section>> 
         .map(|&section| Choice::new(section.as_str(), section.as_str()).hint(hint(section)))
         .collect();
     let done = if is_later { "Done: write what was chosen" } else { "Skip for now" };
-    options.push(Choice::new("__continue", "Continue").hint(done));
-    let chosen = asker.select("Select sections to configure", &options, Some("workspace"))?;
+    options.push(Choice::new(DONE, "Continue").hint(done));
+    let chosen =
+        asker.select("Select sections to configure", &options, Some(if is_later { DONE } else { "workspace" }))?;
     Ok(Section::parse(&chosen))
 }
 
@@ -230,7 +236,7 @@ fn configure_section(facts: &Facts, section: Section, asker: &mut Asker<'_>, pla
     let config = &facts.snapshot.typed;
     match section {
         Section::Workspace => place::ask_workspace(asker, facts, config, plan),
-        Section::Model => model::ask(asker, facts, config, plan),
+        Section::Model => model::ask(asker, facts, config, None, plan),
         Section::Web => model::ask_web(asker, config, plan),
         Section::Gateway => place::ask_gateway(asker, facts, config, plan),
         Section::Daemon => {
@@ -287,7 +293,7 @@ fn describe_gateway(facts: &Facts, config: &Config) -> String {
     )
 }
 
-fn describe_control_ui(config: &Config, plan: &Plan) -> String {
+fn describe_control_ui(facts: &Facts, config: &Config, plan: &Plan) -> String {
     let base_path = config.gateway.control_ui.base_path.as_deref().unwrap_or_default().trim().trim_matches('/');
     let base_path = if base_path.is_empty() { String::new() } else { format!("/{base_path}") };
     let Some(gateway) = plan.gateway_choice() else { return String::new() };
@@ -295,6 +301,7 @@ fn describe_control_ui(config: &Config, plan: &Plan) -> String {
     let port = gateway.port;
     format!(
         "Web UI: http://{host}:{port}{base_path}/\nGateway WS: ws://{host}:{port}{base_path}\n\
-         With the token in the address: clawdbot dashboard --no-open"
+         With the token in the address: {}",
+        facts.paths.hint("dashboard --no-open")
     )
 }

@@ -48,10 +48,37 @@ pub fn hosted_env(hosted: &Hosted) -> (&'static str, String) {
 const SERVERS: [(&str, &str, &str); 2] =
     [("ollama", "Ollama", "http://127.0.0.1:11434/v1"), ("custom", "Another OpenAI-compatible server", "")];
 
-/// Asks for everything and notes it in `plan`.
-pub(super) fn ask(asker: &mut Asker<'_>, facts: &Facts, config: &Config, plan: &mut Plan) -> Asked<()> {
+/// Returns whether this word chooses a model provider.
+pub fn is_model_choice(word: &str) -> bool {
+    let is_hosted = HOSTED.iter().any(|hosted| hosted.choice == word);
+    is_hosted || SERVERS.iter().any(|(server, ..)| *server == word) || matches!(word, "offline" | "skip")
+}
+
+/// Asks for everything that `chosen` leaves open and notes it in `plan`.
+pub(super) fn ask(
+    asker: &mut Asker<'_>,
+    facts: &Facts,
+    config: &Config,
+    chosen: Option<&str>,
+    plan: &mut Plan,
+) -> Asked<()> {
     let current = models::configured_name(config, &session::default_agent(config)).map(|name| name.to_string());
-    let keep = match &current {
+    let chosen = match chosen {
+        Some(chosen) => chosen.to_owned(),
+        None => ask_provider(asker, current.as_deref())?,
+    };
+    if let Some(hosted) = HOSTED.iter().find(|hosted| hosted.choice == chosen) {
+        return ask_hosted(asker, facts, config, hosted, current.as_deref(), plan);
+    }
+    if let Some((id, label, url)) = SERVERS.iter().find(|(word, ..)| *word == chosen) {
+        return ask_server(asker, config, (id, label, url), plan);
+    }
+    plan.model(config, if chosen == "offline" { ModelChoice::Offline } else { ModelChoice::Keep });
+    Ok(())
+}
+
+fn ask_provider(asker: &mut Asker<'_>, current: Option<&str>) -> Asked<String> {
+    let keep = match current {
         Some(model) => Choice::new("skip", format!("Keep {model}")),
         None => Choice::new("skip", "Skip for now").hint("The built-in offline agent answers until a model is there"),
     };
@@ -62,15 +89,7 @@ pub(super) fn ask(asker: &mut Asker<'_>, facts: &Facts, config: &Config, plan: &
     }));
     options.push(Choice::new("offline", "Offline").hint("Needs no model and no network; for trying things out"));
     options.push(keep);
-    let chosen = asker.select("Model provider", &options, Some("skip"))?;
-    if let Some(hosted) = HOSTED.iter().find(|hosted| hosted.choice == chosen) {
-        return ask_hosted(asker, facts, config, hosted, current.as_deref(), plan);
-    }
-    if let Some((id, label, url)) = SERVERS.iter().find(|(word, ..)| *word == chosen) {
-        return ask_server(asker, config, (id, label, url), plan);
-    }
-    plan.model(config, if chosen == "offline" { ModelChoice::Offline } else { ModelChoice::Keep });
-    Ok(())
+    asker.select("Model provider", &options, Some("skip"))
 }
 
 fn ask_hosted(

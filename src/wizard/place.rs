@@ -16,11 +16,18 @@ pub(super) fn ask_workspace(asker: &mut Asker<'_>, facts: &Facts, config: &Confi
     let given = asker.text(Text {
         message: "Workspace directory",
         initial: default_workspace(facts, config),
+        check: Some(&is_anchored),
         ..Text::default()
     })?;
     let given = if given.is_empty() { default_workspace(facts, config) } else { given };
     plan.workspace(&facts.paths, &given);
     Ok(())
+}
+
+/// Refuses a path that depends on where somebody stands, which is the gateway's place when a client asks.
+fn is_anchored(given: &str) -> Option<String> {
+    let is_ok = given.is_empty() || given.starts_with(['/', '~']);
+    (!is_ok).then(|| "Use a path that starts with / or ~".to_owned())
 }
 
 /// Returns the configured workspace, else the default one.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ask::{Asker, Stop};
 use super::plan::Plan;
-use super::{Facts, Request, Step, flow};
+use super::{Facts, Kind, Request, Step, flow};
 use crate::base::rng::{Rng, uuid};
 
 /// Most answers of one run: far more than the longest way through.
@@ -76,9 +76,15 @@ impl Session {
     /// # Errors
     /// What is wrong with the answer; the step then still waits.
     pub fn answer(&mut self, value: Value) -> Result<(), String> {
-        if !matches!(self.state, State::Asking { .. }) {
+        let State::Asking { step, .. } = &self.state else {
             return Err("wizard: no pending step".to_owned());
-        }
+        };
+        // All answers are kept: what a client sends beside them is not.
+        let value = match step.kind {
+            Kind::Note => Value::Null,
+            Kind::Confirm => Value::Bool(value == Value::Bool(true)),
+            Kind::Select | Kind::Text => value,
+        };
         if self.answers.len() >= ANSWERS_MAX {
             self.state = State::Ended(End::Failed("too many answers".to_owned()));
             return Ok(());
@@ -138,7 +144,7 @@ impl Session {
     fn check_invariants(&self) {
         debug_assert!(self.answers.len() <= ANSWERS_MAX, "bounded");
         if let State::Asking { step, .. } = &self.state {
-            debug_assert_eq!(step.kind == super::Kind::Select, !step.options.is_empty(), "only a select has options");
+            debug_assert_eq!(step.kind == Kind::Select, !step.options.is_empty(), "only a select has options");
         }
     }
 }

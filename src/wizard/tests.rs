@@ -47,6 +47,7 @@ impl Place {
 fn walk(session: &mut Session, answers: &[(&str, Value)]) -> Vec<String> {
     let mut asked = Vec::new();
     while let State::Asking { step, .. } = session.state() {
+        assert!(asked.len() < 100, "no end: {asked:?}");
         let name = step.title.clone().unwrap_or_else(|| step.message.clone());
         let given = answers.iter().find(|(start, _)| step.kind != Kind::Note && name.starts_with(start));
         let value = given.map(|(_, value)| value.clone()).or_else(|| step.initial.clone()).unwrap_or(Value::Null);

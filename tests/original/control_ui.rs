@@ -115,7 +115,7 @@ impl Page {
         let url = format!("http://127.0.0.1:{}/?gatewayUrl={}&token=tok", files.port, gateway.url());
         let mut tab = browser.tab(&url);
         tab.hear("hello-ok", |frames| frames.iter().any(|it| it.frame["payload"]["type"] == "hello-ok"));
-        Some(Self { tab, from: 0, gateway: gateway })
+        Some(Self { tab, from: 0, gateway })
     }
 
     /// Opens a tab and waits for its answers.

@@ -1,5 +1,7 @@
 //! Sends what a recording sent and demands what it received.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use tungstenite::protocol::Message;
 
@@ -41,6 +43,42 @@ impl<'a> Replay<'a> {
     /// A recording that starts after the handshake.
     pub fn session(&self, gateway: &Gateway, client: &mut Client) {
         self.exchange(gateway, client, &wire::load(self.recording), 0, "");
+    }
+
+    /// A recording whose requests name ids and tokens of earlier answers: each request is sent when those are known.
+    pub fn in_turn(&self, gateway: &Gateway, client: &mut Client) {
+        self.turns(gateway, client, &wire::load(self.recording));
+    }
+
+    /// As [`Replay::in_turn`], for a recording at hand.
+    pub fn turns(&self, gateway: &Gateway, client: &mut Client, recording: &Recording) {
+        let mut known: HashMap<String, String> = HashMap::new();
+        let mut unsent = recording.sent.as_slice();
+        for (index, expected) in recording.received.iter().enumerate() {
+            // What is awaited may be the work of any request up to the one that is answered next.
+            let next = recording.received[index..].iter().find(|frame| frame["type"] == "res");
+            while next.is_some_and(|next| unsent.iter().any(|frame| frame["id"] == next["id"])) {
+                let frame = substituted(&unsent[0], &known);
+                if expected["type"] == "event" && awaits_answers(&frame, &recording.received) {
+                    break;
+                }
+                client.send(&frame);
+                unsent = &unsent[1..];
+            }
+            let what = format!("{}: {}", recording.name, head_of(expected));
+            let actual = client.wait(&what, |frame| same_kind(expected, frame));
+            self.check(gateway, expected, &actual);
+            wire::learn(expected, &actual, &mut known);
+        }
+    }
+
+    /// What a recording received, when its requests were sent before.
+    pub fn receive(&self, gateway: &Gateway, client: &mut Client, recording: &Recording) {
+        for expected in &recording.received {
+            let what = format!("{}: {}", recording.name, head_of(expected));
+            let actual = client.wait(&what, |frame| same_kind(expected, frame));
+            self.check(gateway, expected, &actual);
+        }
     }
 
     fn exchange(&self, gateway: &Gateway, client: &mut Client, recording: &Recording, from: usize, nonce: &str) {
@@ -85,6 +123,26 @@ impl<'a> Replay<'a> {
 pub fn check(recording: &str, gateway: &Gateway, expected: &Value, actual: &Value, ignore: &[&str]) {
     let found = differences(expected, actual, gateway.home.path(), ignore);
     assert!(found.is_empty(), "{recording}: {}\n{}\nactual: {actual}", head_of(expected), found.join("\n"));
+}
+
+/// Whether a request names something random of the recording that is not known yet.
+fn awaits_answers(request: &Value, received: &[Value]) -> bool {
+    let mut wanted = Vec::new();
+    wire::random_texts(&request["params"], &mut wanted);
+    let mut recorded = Vec::new();
+    received.iter().for_each(|frame| wire::random_texts(frame, &mut recorded));
+    wanted.iter().any(|text| recorded.contains(text))
+}
+
+fn substituted(frame: &Value, known: &HashMap<String, String>) -> Value {
+    match frame {
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), substituted(value, known))).collect())
+        }
+        Value::Array(items) => items.iter().map(|item| substituted(item, known)).collect(),
+        Value::String(text) => known.get(text).unwrap_or(text).as_str().into(),
+        other => other.clone(),
+    }
 }
 
 /// Which received frame stands for which recorded one: ids for responses; name, run, stream and phase for events.

@@ -1,5 +1,7 @@
 //! `agents add`: one more agent with a workspace and state of its own.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::super::exit::{Failure, Outcome};
@@ -75,34 +77,59 @@ impl Command for Add {
             append(file, &rules.added)
         })?;
         let sessions = make_directories(cli, &agent)?;
+        let made = Made { agent, name, workspace, agent_dir, model, sessions, rules };
         if self.json {
-            output::json(&json!({
-                "agentId": agent.as_str(), "name": name, "workspace": workspace, "agentDir": agent_dir, "model": model,
-                "bindings": {
-                    "added": rules.added.iter().map(|rule| describe(&rule["match"])).collect::<Vec<_>>(),
-                    "skipped": rules.skipped, "conflicts": rules.conflicts,
-                },
-            }));
-            return Ok(());
-        }
-        output::line(&updated(cli));
-        output::line(&format!("Workspace OK: {}", cli.paths.shorten(&workspace)));
-        output::line(&format!("Sessions OK: {}", cli.paths.shorten(&sessions)));
-        output::line(&format!("Agent: {agent}"));
-        output::line(&format!("Workspace: {}", cli.paths.shorten(&workspace)));
-        output::line(&format!("Agent dir: {}", cli.paths.shorten(&agent_dir)));
-        if let Some(model) = model {
-            output::line(&format!("Model: {model}"));
-        }
-        if !rules.conflicts.is_empty() {
-            output::error_line("Skipped bindings already claimed by another agent:");
-            rules.conflicts.iter().for_each(|rule| output::error_line(&format!("- {rule}")));
+            output::json(&made.to_json());
+        } else {
+            made.print(cli);
         }
         Ok(())
     }
 }
 
-fn make_directories(cli: &Cli, agent: &AgentId) -> Result<std::path::PathBuf, Failure> {
+/// What was made.
+struct Made {
+    agent: AgentId,
+    name: String,
+    workspace: PathBuf,
+    agent_dir: PathBuf,
+    model: Option<String>,
+    sessions: PathBuf,
+    rules: Rules,
+}
+
+impl Made {
+    fn to_json(&self) -> Value {
+        let mut all = json!({
+            "agentId": self.agent.as_str(), "name": self.name, "workspace": self.workspace, "agentDir": self.agent_dir,
+        });
+        if let Some(model) = &self.model {
+            all["model"] = model.as_str().into();
+        }
+        let added: Vec<String> = self.rules.added.iter().map(|rule| describe(&rule["match"])).collect();
+        all["bindings"] = json!({"added": added, "skipped": self.rules.skipped, "conflicts": self.rules.conflicts});
+        all
+    }
+
+    fn print(&self, cli: &Cli) {
+        let path = |path: &Path| cli.paths.shorten(path);
+        output::line(&updated(cli));
+        output::line(&format!("Workspace OK: {}", path(&self.workspace)));
+        output::line(&format!("Sessions OK: {}", path(&self.sessions)));
+        output::line(&format!("Agent: {}", self.agent));
+        output::line(&format!("Workspace: {}", path(&self.workspace)));
+        output::line(&format!("Agent dir: {}", path(&self.agent_dir)));
+        if let Some(model) = &self.model {
+            output::line(&format!("Model: {model}"));
+        }
+        if !self.rules.conflicts.is_empty() {
+            output::error_line("Skipped bindings already claimed by another agent:");
+            self.rules.conflicts.iter().for_each(|rule| output::error_line(&format!("- {rule}")));
+        }
+    }
+}
+
+fn make_directories(cli: &Cli, agent: &AgentId) -> Result<PathBuf, Failure> {
     let config = load::load(&cli.paths).typed;
     workspace::ensure(&config, &cli.paths, agent)
         .map_err(|error| Failure::error(format!("make the workspace: {error}")))?;

@@ -1,11 +1,12 @@
 //! `onboard --non-interactive`: the same plan as the wizard's, from flags (cli.md §12.3).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Onboard, carry_out, facts, is_listening};
+use super::{Onboard, carry_out, facts, is_listening, unsupported_choice};
 use crate::base::cancel::CancelToken;
+use crate::base::clock::{Clock as _, SystemClock};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::rpc::ClientOptions;
 use crate::cli::{Cli, health, output};
@@ -146,14 +147,7 @@ fn decide_model(
     match choice {
         "skip" => plan.model(config, ModelChoice::Keep),
         "offline" => plan.model(config, ModelChoice::Offline),
-        _ => {
-            let names: Vec<&str> = HOSTED.iter().map(|hosted| hosted.choice).collect();
-            return Err(Failure::text(format!(
-                "--auth-choice {choice} is not supported by this build. Use one of: {}, offline, skip.\n\
-                 A server of your own is set up by \"configure --section model\" or under models.providers.",
-                names.join(", ")
-            )));
-        }
+        _ => return Err(unsupported_choice(choice)),
     }
     Ok(None)
 }
@@ -230,9 +224,9 @@ fn wait_for_gateway(cli: &Cli, gateway: &GatewayChoice) -> Outcome {
     let written = load(&cli.paths);
     let target = Target::resolve(&cli.paths, &written.typed, &Overrides { url: None, token, password });
     let address = target.url.split_once("://").map_or("", |(_, address)| address).to_owned();
-    let until = Instant::now() + GATEWAY_WAIT;
+    let until = SystemClock.now() + GATEWAY_WAIT;
     // Another process comes up when it likes: there is nothing to wait on but the clock.
-    while !is_listening(&address) && Instant::now() < until {
+    while !is_listening(&address) && SystemClock.now() < until {
         CancelToken::new().sleep(GATEWAY_LOOK);
     }
     let options = ClientOptions { timeout: HEALTH_TIMEOUT, ..ClientOptions::default() };

@@ -102,6 +102,15 @@ fn a_small_step_back_of_the_clock_repeats_nothing() {
 }
 
 #[test]
+fn a_run_that_ends_as_the_next_period_begins_is_not_followed_at_once() {
+    let mut scheduler = with(json!({"kind": "every", "everyMs": 2000, "anchorMs": NOON}));
+    assert_eq!(scheduler.tick(NOON + 2000), ["j"]);
+    scheduler.begin("j", false, NOON + 2000).expect("begun");
+    scheduler.finish("j", &ok(), NOON + 4000);
+    assert_eq!(scheduler.next_wake(), Some(NOON + 6000));
+}
+
+#[test]
 fn a_large_step_back_of_the_clock_stops_no_job() {
     let hour = 3_600_000;
     for schedule in

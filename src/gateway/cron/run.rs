@@ -33,8 +33,6 @@ const BUSY: &str = "requests-in-flight";
 /// How long it is waited for then, and how long between two looks.
 const BUSY_MAX: Duration = Duration::from_secs(120);
 const BUSY_STEP: Duration = Duration::from_millis(250);
-/// Longest answer, in characters, that still counts as "all is well" beside the token for it.
-const ACK_CHARS_MAX: u64 = 300;
 
 /// Queues the run of a claimed job.
 pub(super) fn queue(cx: &Arc<Ctx>, store: &Arc<Store>, id: String, by_force: bool, ticket: Option<Ticket>) {
@@ -228,7 +226,8 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> (Ended, 
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
     match start_run::run_here(cx, start) {
         Ok(outcome) => {
-            let ended = delivery::ended(&outcome.texts, turn, &last, ack_chars_max(&config, &agent_id));
+            let ended =
+                delivery::ended(&outcome.texts, turn, &last, heartbeat::settings(&config, &agent_id).ack_chars_max());
             (ended, outcome.texts)
         }
         Err(error) => (Ended::error(format!("Error: {}", error.message)), Vec::new()),
@@ -270,10 +269,4 @@ fn last_route(main: Option<Entry>) -> LastRoute {
     let Some(entry) = main else { return LastRoute::default() };
     let context = entry.delivery_context.unwrap_or_default();
     LastRoute { channel: context.channel.or(entry.last_channel), to: context.to.or(entry.last_to) }
-}
-
-fn ack_chars_max(config: &Config, agent: &AgentId) -> u64 {
-    let own = session::agent_entry(config, agent).and_then(|entry| entry.heartbeat.as_ref());
-    let of = |heartbeat: Option<&crate::config::types::Heartbeat>| heartbeat.and_then(|it| it.ack_max_chars);
-    of(own).or_else(|| of(config.agents.defaults.heartbeat.as_ref())).unwrap_or(ACK_CHARS_MAX)
 }

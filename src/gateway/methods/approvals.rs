@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Method, methods};
-use crate::approvals::file::{ReplaceError, Snapshot};
 use crate::approvals::policy::Decision;
 use crate::approvals::requests::{Answered, AskError};
+use crate::approvals::store::{ReplaceError, Snapshot};
 use crate::base::rng::uuid;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};

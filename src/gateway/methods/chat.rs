@@ -13,8 +13,8 @@ use crate::base::ids::{RunId, SessionKey};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::events::{self, CHAT};
-use crate::gateway::fanout::chat_event;
-use crate::gateway::start_run::{self, Start, failure_payload};
+use crate::gateway::fanout::{chat_event, settle_chat};
+use crate::gateway::start_run::{self, Start};
 use crate::gateway::ticket::Outcome;
 use crate::gateway::{attachments, chat_commands};
 use crate::protocol::chat::{ChatAbortParams, ChatHistoryParams, ChatInjectParams, ChatSendParams};
@@ -77,7 +77,7 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     let message = params.message;
     if message.trim().is_empty() && images.is_empty() {
         chat_commands::answer(cx, &run, &key, &echo, BLANK_REPLY);
-        settle(cx, &run, Ok(()));
+        settle_chat(cx, &run, Ok(()));
         return Ok(Reply::Later);
     }
     let message = match commands::parse(&message).filter(|_| config.commands.text != Some(false)) {
@@ -104,7 +104,7 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     start_run::start(
         cx,
         start,
-        Box::new(move |cx, result| settle(cx, &run, result.map(|_| ()).map_err(|error| error.message))),
+        Box::new(move |cx, result| settle_chat(cx, &run, result.map(|_| ()).map_err(|error| error.message))),
     );
     Ok(Reply::Later)
 }
@@ -114,7 +114,7 @@ fn answer_command(cx: &Arc<Ctx>, run: &RunId, key: &SessionKey, echo: &str, comm
     match chat_commands::execute(cx, key, command) {
         Ok(chat_commands::Executed::Answer(text)) => {
             chat_commands::answer(cx, run, key, echo, &text);
-            settle(cx, run, Ok(()));
+            settle_chat(cx, run, Ok(()));
             None
         }
         Ok(chat_commands::Executed::Prompt(prompt)) => Some(prompt),
@@ -122,21 +122,10 @@ fn answer_command(cx: &Arc<Ctx>, run: &RunId, key: &SessionKey, echo: &str, comm
             let message = format!("Error: {error:#}");
             log::error!(target: "gateway", "command in {key} failed: {error:#}");
             chat_event(cx, CHAT, run, echo, 1, "error", |payload| payload["errorMessage"] = message.as_str().into());
-            settle(cx, run, Err(message));
+            settle_chat(cx, run, Err(message));
             None
         }
     }
-}
-
-fn settle(cx: &Ctx, run: &RunId, result: Result<(), String>) {
-    let outcome = match result {
-        Ok(()) => Outcome::Ok(json!({"runId": run.as_str(), "status": "ok"})),
-        Err(message) => Outcome::Err {
-            payload: Some(failure_payload(run.as_str(), &message)),
-            error: ErrorShape::unavailable(message),
-        },
-    };
-    cx.dedupe.put(&format!("chat:{run}"), outcome, cx.clock.now_ms());
 }
 
 fn abort(cx: &Arc<Ctx>, _call: &Call, params: ChatAbortParams) -> Result<Reply, ErrorShape> {
@@ -166,7 +155,7 @@ pub(super) fn abort_runs(cx: &Ctx, runs: &[RunId], stop_reason: &str) -> Value {
         let Some(active) = cx.runs.abort(run) else { continue };
         let echo = active.echo.as_deref().unwrap_or(active.session.as_str());
         chat_event(cx, CHAT, run, echo, seq, "aborted", |payload| payload["stopReason"] = stop_reason.into());
-        settle(cx, run, Ok(()));
+        settle_chat(cx, run, Ok(()));
         stopped.push(run.as_str().to_owned());
     }
     json!({"ok": true, "aborted": !stopped.is_empty(), "runIds": stopped})

@@ -43,7 +43,7 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: CronStatusParams) -> Result<Repl
     let scheduler = store.get();
     Ok(Reply::Now(json!({
         "enabled": scheduler.is_enabled(),
-        "storePath": store.path(),
+        "storePath": store.path().display().to_string(),
         "jobs": scheduler.jobs().len(),
         // compat: null
         "nextWakeAtMs": scheduler.next_wake(),

@@ -12,6 +12,7 @@ use crate::config::types::Config;
 use crate::config::{load, tree, write};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
+use crate::gateway::remote_bins;
 use crate::gateway::ticket::Outcome;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::skills::{SkillsBinsParams, SkillsInstallParams, SkillsStatusParams, SkillsUpdateParams};
@@ -32,7 +33,8 @@ const INSTALL_LANE: &str = "skills.install";
 fn status(cx: &Arc<Ctx>, _call: &Call, _params: SkillsStatusParams) -> Result<Reply, ErrorShape> {
     let config = config_on_disk(cx);
     let agent = session::default_agent(&config);
-    let around = Surroundings::of_process(&config, None);
+    let remote = cx.remote_bins.remote();
+    let around = Surroundings::of_process(&config, remote.as_ref());
     let skills = cx.skills.all(&sources(cx, &config, &agent), cx.clock.now_ms());
     let skills: Vec<status::Status> = skills.iter().map(|skill| status::of(skill, &around)).collect();
     Ok(Reply::Now(json!({
@@ -81,6 +83,7 @@ fn run_install(cx: &Ctx, params: &SkillsInstallParams) -> Outcome {
     log::info!(target: "skills", "install {} ({}): {}", params.name.0, params.install_id.0, result.message);
     let payload = json!(result);
     if result.ok {
+        remote_bins::skills_changed(cx);
         return Outcome::Ok(payload);
     }
     Outcome::Err { error: ErrorShape::unavailable(result.message), payload: Some(payload) }
@@ -95,6 +98,7 @@ fn update(cx: &Arc<Ctx>, _call: &Call, params: SkillsUpdateParams) -> Result<Rep
         Ok(())
     });
     edited.map_err(ErrorShape::exception)?;
+    remote_bins::skills_changed(cx);
     Ok(Reply::Now(json!({"ok": true, "skillKey": params.skill_key.0, "config": entry})))
 }
 

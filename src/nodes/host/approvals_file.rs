@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::invoke::{Refusal, Shared, decode};
-use crate::approvals::file::{ReplaceError, Snapshot};
+use crate::approvals::store::{ReplaceError, Snapshot};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::rng::SystemRng;
 

@@ -13,7 +13,7 @@ use super::connection::Outgoing;
 use super::environment::{complete, find_program};
 use super::skill_bins::SkillBins;
 use super::{approvals_file, run};
-use crate::approvals::file::PolicyStore;
+use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
 use crate::base::thread::{self, Joiner, STACK_WORKER_BYTES};
 use crate::client::link::Post;

@@ -1,8 +1,10 @@
-//! What the policy file promises.
+//! What the policy file's owner promises.
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::base::fs::testing::TempDir;
@@ -33,10 +35,6 @@ impl Place {
     fn replace(&self, file: Value, hash: Option<&str>) -> Result<Snapshot, ReplaceError> {
         self.store.replace(file, hash, 1000, &self.rng)
     }
-}
-
-fn file(value: Value) -> PolicyFile {
-    PolicyFile::parse(&value.to_string()).expect("a policy")
 }
 
 #[test]
@@ -104,28 +102,6 @@ fn a_file_that_cannot_be_read_allows_nothing_and_is_kept() {
 }
 
 #[test]
-fn the_stricter_of_tool_and_file_holds() {
-    let policy = file(json!({"version": 1, "defaults": {"security": "allowlist", "askFallback": "full"}, "agents": {
-        "*": {"ask": "always", "allowlist": [{"pattern": "/all"}]},
-        "a": {"security": "full", "autoAllowSkills": true, "allowlist": [{"pattern": "/own"}]},
-        "typo": {"security": "Full", "ask": "never", "askFallback": "yes"},
-    }}));
-    let of = |agent, security, ask| policy.strictness(Some(agent), security, ask);
-    let found = of("a", Security::Full, Ask::Off);
-    assert_eq!((found.security, found.ask, found.fallback), (Security::Full, Ask::Always, Security::Full));
-    assert!(found.allows_skills);
-    assert_eq!(of("a", Security::Allowlist, Ask::Off).security, Security::Allowlist);
-    let other = of("other", Security::Full, Ask::OnMiss);
-    assert_eq!((other.security, other.ask, other.allows_skills), (Security::Allowlist, Ask::Always, false));
-    assert_eq!(of("typo", Security::Full, Ask::Off), Strictness::CLOSED, "unknown words are the strictest");
-    let empty = PolicyFile::default().strictness(None, Security::Full, Ask::Off);
-    assert_eq!((empty.security, empty.ask, empty.fallback), (Security::Full, Ask::Off, Security::Deny));
-    let patterns = |agent| policy.allowlist(agent).into_iter().map(|entry| entry.pattern).collect::<Vec<_>>();
-    assert_eq!(patterns(Some("a")), ["/all", "/own"]);
-    assert_eq!((patterns(None), patterns(Some("*"))), (vec!["/all".to_owned()], vec!["/all".to_owned()]));
-}
-
-#[test]
 fn entries_are_added_noted_and_taken_out() {
     let place = Place::new();
     let change = |change: &dyn Fn(&mut PolicyFile) -> bool| {
@@ -146,16 +122,4 @@ fn entries_are_added_noted_and_taken_out() {
     assert!(!change(&|file| file.disallow(None, "/absent")));
     assert!(change(&|file| file.disallow(None, "/x")));
     assert_eq!(place.store.load().expect("load").file.agents.keys().collect::<Vec<_>>(), ["*"]);
-}
-
-#[test]
-fn the_older_agent_name_is_merged() {
-    let merged = file(json!({"version": 1, "agents": {
-        "default": {"security": "full", "ask": "off", "allowlist": [{"pattern": "/A"}, {"pattern": "/b"}]},
-        "main": {"security": "deny", "allowlist": [{"pattern": "/a"}]},
-    }}));
-    let main = &merged.agents["main"];
-    assert_eq!((main.policy.security.as_deref(), main.policy.ask.as_deref()), (Some("deny"), Some("off")));
-    let patterns: Vec<&str> = main.allowlist.iter().map(|entry| entry.pattern.as_str()).collect();
-    assert_eq!((patterns, merged.agents.len()), (vec!["/a", "/b"], 1));
 }
