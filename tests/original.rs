@@ -3,3 +3,4 @@
 
 mod cli;
 mod control_ui;
+mod node_host;

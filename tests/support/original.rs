@@ -72,9 +72,12 @@ impl Original {
     }
 }
 
-/// The JSON document in an output that says other things first (`gateway call` says what it calls).
+/// The JSON document in an output that may say other things first; `gateway call` says what it calls.
 pub fn json_in(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{ran:#?}");
-    let start = ran.stdout.find(['{', '[']).unwrap_or_else(|| panic!("no JSON: {ran:#?}"));
-    serde_json::from_str(&ran.stdout[start..]).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
+    let text = match ran.stdout.split_once('\n') {
+        Some((first, rest)) if first.starts_with("Gateway call: ") => rest,
+        _ => &ran.stdout[ran.stdout.find(['{', '[']).unwrap_or_default()..],
+    };
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
 }
