@@ -8,7 +8,7 @@ pub mod channel;
 mod telegram;
 mod whatsapp;
 
-use channel::{Channel, Setting};
+use channel::{Account, Channel, Setting};
 
 /// The channels of this build, in the order in which clients show them.
 static CHANNELS: [&dyn Channel; 2] = [&telegram::Telegram, &whatsapp::WhatsApp];
@@ -49,6 +49,27 @@ pub fn normalize(given: &str) -> Option<&'static str> {
 /// Returns the channels that are switched on, in order: configured, and not disabled as a plugin.
 pub fn active(at: &Setting<'_>) -> Vec<&'static dyn Channel> {
     CHANNELS.iter().copied().filter(|channel| is_active(*channel, at)).collect()
+}
+
+/// Returns every channel of this build, switched on or not.
+pub fn all() -> impl Iterator<Item = &'static dyn Channel> {
+    CHANNELS.iter().copied()
+}
+
+/// Returns the account of a channel that is named, else its default.
+///
+/// # Errors
+/// Which accounts there are.
+pub fn account(channel: &dyn Channel, at: &Setting<'_>, named: Option<&str>) -> Result<Account, String> {
+    let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
+        return Ok(channel.default_account(at));
+    };
+    let accounts = channel.accounts(at);
+    let known: Vec<String> = accounts.iter().map(|account| account.id.clone()).collect();
+    let wanted = named.to_lowercase();
+    accounts.into_iter().find(|account| account.id == wanted).ok_or_else(|| {
+        format!("{} has no account \"{named}\" (configured: {})", channel.info().label, known.join(", "))
+    })
 }
 
 /// Returns a channel that is switched on.

@@ -7,6 +7,7 @@ mod agent;
 mod agents;
 mod approvals;
 mod argv;
+mod channels;
 mod config;
 mod configure;
 mod cron;
@@ -109,6 +110,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["approvals"], "which commands the assistant may run, here, on the gateway or on a node"),
     (&["approvals", "allowlist"], "allow programs, and take that back"),
     (&["devices"], "device pairing and device tokens"),
+    (&["channels"], "the chat networks and their accounts"),
     (&["cron"], "jobs that run by themselves"),
     (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
     (&["nodes"], "look at a gateway's nodes, let them in, ask them for what they can do"),
@@ -164,6 +166,9 @@ const COMMANDS: &[Row] = &[
         &["gateway usage-cost", "gateway usage-cost --days 7 --json"],
     ),
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
+    row::<channels::List>(&["channels", "list"], &["channels list", "channels list --json"]),
+    row::<channels::Status>(&["channels", "status"], &["channels status", "channels status --probe"]),
+    row::<channels::Logout>(&["channels", "logout"], &["channels logout --channel telegram --account default"]),
     row::<cron::Status>(&["cron", "status"], &["cron status"]),
     row::<cron::List>(&["cron", "list"], &["cron list", "cron list --all --json"]),
     row::<cron::Add>(&["cron", "add"], CRON_ADD_EXAMPLES),

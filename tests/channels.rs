@@ -97,6 +97,46 @@ fn a_logout_forgets_the_token_and_nothing_else() {
 }
 
 #[test]
+fn the_command_line_shows_channels_and_logs_them_out() {
+    let mut gateway = gateway();
+    let list = gateway.cli(&["channels", "list"]);
+    let shown = "Chat channels:\n- Telegram default: configured, token=config, enabled\n\
+                 - WhatsApp default: not linked, enabled\n";
+    assert!(list.stdout.starts_with(shown), "{list:?}");
+    let json = gateway.cli(&["channels", "list", "--json"]).json();
+    assert_eq!(json, json!({ "chat": { "telegram": ["default"], "whatsapp": ["default"] }, "auth": [] }));
+
+    let status = gateway.cli(&["channels", "status"]);
+    assert!(status.stdout.contains("Gateway reachable.\n"), "{status:?}");
+    let whatsapp = "- WhatsApp default: enabled, configured, not linked, stopped, disconnected, dm:pairing, \
+                    allow:+15555550123";
+    assert!(status.stdout.contains(whatsapp), "{status:?}");
+    assert_eq!(gateway.cli(&["channels", "status", "--json"]).json()["channels"]["telegram"]["configured"], true);
+
+    gateway.stop();
+    let status = gateway.cli(&["channels", "status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(status.stderr.contains("Gateway not reachable: "), "{status:?}");
+    assert!(
+        status.stdout.contains("- Telegram default: enabled, configured, mode:polling, token:config"),
+        "{status:?}"
+    );
+    assert_eq!(gateway.cli(&["channels", "status", "--json"]).code, Some(1));
+
+    let refused = gateway.cli(&["channels", "logout", "--channel", "discord"]);
+    assert_eq!(
+        (refused.code, refused.stderr.trim()),
+        (Some(1), "Channel logout failed: Error: Unsupported channel: discord",)
+    );
+    let gone = gateway.cli(&["channels", "logout", "--channel", "telegram"]);
+    assert_eq!(gone.stdout, "Removed the bot token from the configuration.", "{gone:?}");
+    assert!(!std::fs::read_to_string(gateway.home.config_file()).unwrap().contains("123:abc"));
+    let again = gateway.cli(&["channels", "logout", "--channel", "telegram"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(gateway.cli(&["channels", "logout"]).stdout.contains("nothing to delete"));
+}
+
+#[test]
 fn equal_sends_share_one_result() {
     let gateway = gateway();
     let mut client = gateway.client();

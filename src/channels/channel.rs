@@ -41,6 +41,16 @@ pub struct Setting<'a> {
     pub is_skipped: bool,
 }
 
+impl<'a> Setting<'a> {
+    /// Returns those of this process.
+    pub fn of_process(config: &'a Config, paths: &'a Paths, now_ms: UnixMs) -> Self {
+        let env: &dyn Fn(&str) -> Option<String> = &|name| std::env::var(name).ok();
+        let is_set = |name: &str| env(name).is_some_and(|value| !matches!(value.trim(), "" | "0"));
+        let is_skipped = is_set("CLAWDBOT_SKIP_CHANNELS") || is_set("CLAWDBOT_SKIP_PROVIDERS");
+        Self { config, paths, env, now_ms, is_skipped }
+    }
+}
+
 /// One account of a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {

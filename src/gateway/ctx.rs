@@ -127,15 +127,7 @@ pub struct Host {
 impl Ctx {
     /// Returns the circumstances in which channels are asked.
     pub fn channels_at<'a>(&'a self, config: &'a Config) -> Setting<'a> {
-        let is_set =
-            |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty() && value.trim() != "0");
-        Setting {
-            config,
-            paths: &self.paths,
-            env: &|name| std::env::var(name).ok(),
-            now_ms: self.clock.now_ms(),
-            is_skipped: is_set("CLAWDBOT_SKIP_CHANNELS") || is_set("CLAWDBOT_SKIP_PROVIDERS"),
-        }
+        Setting::of_process(config, &self.paths, self.clock.now_ms())
     }
 
     /// Returns `snapshot.sessionDefaults`.

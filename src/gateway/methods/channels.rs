@@ -62,7 +62,7 @@ fn log_out(cx: &Arc<Ctx>, _call: &Call, params: ChannelsLogoutParams) -> Result<
     if !load::load(&cx.paths).valid {
         return Err(ErrorShape::invalid("config invalid; fix it before logging out"));
     }
-    let account = account(channel, &at, params.account_id.as_deref())?;
+    let account = named_account(channel, &at, params.account_id.as_deref())?;
     let done = channel.log_out(&at, &account).map_err(ErrorShape::exception)?;
     log::info!(target: "gateway/channels", "logged out {} account={}", channel.info().id, account.id);
     let mut answer = json!({"channel": channel.info().id, "accountId": account.id, "cleared": done.cleared});
@@ -72,18 +72,8 @@ fn log_out(cx: &Arc<Ctx>, _call: &Call, params: ChannelsLogoutParams) -> Result<
     Ok(Reply::Now(answer))
 }
 
-/// Returns the account that is named, else the channel's default.
-fn account(channel: &dyn Channel, at: &Setting<'_>, named: Option<&str>) -> Result<Account, ErrorShape> {
-    let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
-        return Ok(channel.default_account(at));
-    };
-    let wanted = named.to_lowercase();
-    let found = channel.accounts(at).into_iter().find(|account| account.id == wanted);
-    found.ok_or_else(|| {
-        let known: Vec<String> = channel.accounts(at).into_iter().map(|account| account.id).collect();
-        let (label, known) = (channel.info().label, known.join(", "));
-        ErrorShape::invalid(format!("Error: {label} has no account \"{named}\" (configured: {known})"))
-    })
+fn named_account(channel: &dyn Channel, at: &Setting<'_>, named: Option<&str>) -> Result<Account, ErrorShape> {
+    channels::account(channel, at, named).map_err(|text| ErrorShape::invalid(format!("Error: {text}")))
 }
 
 /// Where a message goes.
@@ -107,7 +97,7 @@ impl Route {
         let id = normalize(given).ok_or_else(|| ErrorShape::invalid(format!("unsupported {kind}: {given}")))?;
         let channel = channels::find(at, id).filter(|channel| can(*channel));
         let channel = channel.ok_or_else(|| ErrorShape::invalid(format!("unsupported {kind}: {id}")))?;
-        let account = account(channel, at, account_id)?;
+        let account = named_account(channel, at, account_id)?;
         let to = channel.target(at, &account, to).map_err(|text| ErrorShape::invalid(format!("Error: {text}")))?;
         Ok(Self { channel, account, to })
     }
