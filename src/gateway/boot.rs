@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -203,6 +204,7 @@ impl Gateway {
             usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,
+            is_settling: AtomicBool::new(false),
         });
         let worker_cx = cx.clone();
         let pool = Pool::start(

@@ -383,6 +383,7 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
     }
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.
     super::health::refresh_soon(cx);
+    super::work::arm_settled(cx);
 }
 
 fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Value {

@@ -1,6 +1,7 @@
 //! What handlers get: the stores, the queues, the clock. Built once per start by `boot`; shared by every worker and job.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -104,6 +105,8 @@ pub struct Ctx {
     pub host: Host,
     /// When this process started.
     pub started_at: Instant,
+    /// Whether memory is about to be given back.
+    pub is_settling: AtomicBool,
 }
 
 /// What this machine says about itself.

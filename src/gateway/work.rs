@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -23,8 +24,8 @@ use crate::protocol::error::ErrorShape;
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which caches are swept.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// When a start or a run is over for sure, with what it causes.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// When a start, a run or a connect is over for sure, with what it causes (a health refresh comes up to a second later).
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// One item of work.
 #[derive(Debug)]
@@ -111,7 +112,9 @@ pub fn arm(cx: &Ctx) {
 
 /// Has memory given back when nothing goes on any more.
 pub fn arm_settled(cx: &Ctx) {
-    cx.timer.arm(SETTLED_AFTER, Due::Settled);
+    if !cx.is_settling.swap(true, Ordering::Relaxed) {
+        cx.timer.arm(SETTLED_AFTER, Due::Settled);
+    }
 }
 
 /// Handles one item.
@@ -133,6 +136,7 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
 
 fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
+    arm_settled(cx);
     if client.role == Role::Node {
         nodes::disconnected(cx, conn, client);
     }
@@ -159,6 +163,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Health => {
             health::refresh_soon(cx);
+            arm_settled(cx);
             cx.timer.arm(HEALTH_INTERVAL, Due::Health);
         }
         Due::HealthSoon => health::refresh_armed(cx),
@@ -172,8 +177,12 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),
         Due::RemoteBins => remote_bins::ask_all(cx),
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
-        Due::Settled if cx.runs.active_count() == 0 => memory::release(),
-        Due::Settled => {}
+        Due::Settled => {
+            cx.is_settling.store(false, Ordering::Relaxed);
+            if cx.runs.active_count() == 0 {
+                memory::release();
+            }
+        }
         Due::Restart => cx.lifecycle.fire(),
         Due::Overdue { ticket, error } => {
             if let Some(ticket) = ticket.take() {

@@ -1,19 +1,34 @@
 //! Judging values by `schemas/protocol.schema.json`, and wording what is wrong.
 //!
-//! The file is embedded; a definition is compiled with `jsonschema` when it is first used. Texts and their order are
-//! those of the original's validator (protocol.md §2.3). May be called from any thread.
+//! The file is embedded. At first it is only cut into its definitions; each is parsed and compiled with `jsonschema` when
+//! it is first used, alone, because none names another: a gateway pays in time and memory for the methods it is asked.
+//! Texts and their order are those of the original's validator (protocol.md §2.3). May be called from any thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../schemas/protocol.schema.json")).expect("the schema file is JSON (tested)")
+/// The file's definitions by name, not parsed.
+static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static RawValue>> = LazyLock::new(|| {
+    #[derive(serde::Deserialize)]
+    struct File<'a> {
+        #[serde(borrow)]
+        definitions: BTreeMap<&'a str, &'a RawValue>,
+    }
+    let text = include_str!("../../schemas/protocol.schema.json");
+    serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)").definitions
 });
-static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Definition>>>> = LazyLock::new(Mutex::default);
+
+/// A definition in use.
+struct Definition {
+    schema: Value,
+    validator: Validator,
+}
 
 /// Checks a value against a definition.
 ///
@@ -23,29 +38,26 @@ static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Validator>>>> = LazyLo
 /// # Panics
 /// When the schema file has no such definition (tested for every method).
 pub fn check(definition: &'static str, value: &Value) -> Result<(), String> {
-    let validator = compiled(definition);
-    if validator.is_valid(value) {
+    let definition = compiled(definition);
+    if definition.validator.is_valid(value) {
         return Ok(());
     }
-    let errors: Vec<ValidationError<'_>> = validator.iter_errors(value).collect();
-    let schema = &SCHEMA["definitions"][definition];
+    let errors: Vec<ValidationError<'_>> = definition.validator.iter_errors(value).collect();
     let mut parts: Vec<String> = Vec::new();
-    describe(schema, "", &errors, &mut parts);
+    describe(&definition.schema, "", &errors, &mut parts);
     let mut seen = std::collections::HashSet::new();
     parts.retain(|part| seen.insert(part.clone()));
     Err(parts.join("; "))
 }
 
-fn compiled(definition: &'static str) -> Arc<Validator> {
+fn compiled(name: &'static str) -> Arc<Definition> {
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     compiled
-        .entry(definition)
+        .entry(name)
         .or_insert_with(|| {
-            // A definition holds all its parts (tested): none refers to another.
-            Arc::new(
-                jsonschema::draft7::new(&SCHEMA["definitions"][definition])
-                    .expect("every definition compiles (tested)"),
-            )
+            let schema: Value = serde_json::from_str(DEFINITIONS[name].get()).expect("a definition is JSON (tested)");
+            let validator = jsonschema::draft7::new(&schema).expect("every definition compiles (tested)");
+            Arc::new(Definition { schema, validator })
         })
         .clone()
 }
@@ -150,13 +162,14 @@ fn simple_text(kind: &ValidationErrorKind, error: &ValidationError<'_>) -> Strin
 }
 
 /// Returns the names of all definitions.
-pub fn definitions() -> impl Iterator<Item = &'static String> {
-    SCHEMA["definitions"].as_object().map(Map::keys).into_iter().flatten()
+pub fn definitions() -> impl Iterator<Item = &'static str> {
+    DEFINITIONS.keys().copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn texts(definition: &'static str, value: Value) -> String {
         check(definition, &value).expect_err("invalid")
@@ -191,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn every_definition_compiles_by_itself() {
-        assert!(!SCHEMA.to_string().contains("\"$ref\""));
+    fn every_definition_compiles() {
         for name in definitions() {
-            compiled(Box::leak(name.clone().into_boxed_str()));
+            assert!(!DEFINITIONS[name].get().contains("$ref"), "{name} is compiled alone");
+            compiled(name);
         }
     }
 }
