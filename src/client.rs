@@ -196,27 +196,49 @@ impl Client {
     pub fn connect(paths: &Paths, target: &Target, profile: &Profile, deadline: Deadline) -> Result<Self, ClientError> {
         let identity = Identity::load_or_create(&paths.identity_dir(), &SystemRng, &SystemClock)
             .map_err(|error| ClientError::Unusable(format!("device identity: {error}")))?;
-        let mut socket = Socket::open(&target.url, target.tls_fingerprint.as_deref(), deadline)?;
-        let nonce = socket.challenge(deadline)?;
-        let stored = tokens::load(&paths.state_dir, identity.device_id(), profile.role);
+        let mut stored = tokens::load(&paths.state_dir, identity.device_id(), profile.role);
         // compat: a stored device token goes first, even before a token given by flag.
         let token = stored.as_ref().map(|entry| &entry.token).or(target.token.as_ref());
-        let params = connect_params(profile, target.password.as_ref(), token, &identity, nonce.as_deref());
+        let first = Self::try_connect(target, profile, token, &identity, deadline);
+        let result = match first {
+            // It was revoked, or covers fewer scopes than are asked for now: the gateway's own token still counts. The
+            // original forgets the stored one too, but fails, and only the next command works.
+            Err(ClientError::Closed { refusal: Some(_), .. }) if stored.is_some() && target.token.is_some() => {
+                tokens::forget(&paths.state_dir, identity.device_id(), profile.role);
+                stored = None;
+                Self::try_connect(target, profile, target.token.as_ref(), &identity, deadline)
+            }
+            result => result,
+        };
+        let client = result?;
+        tokens::remember(&paths.state_dir, identity.device_id(), profile.role, stored.as_ref(), &client.hello["auth"]);
+        Ok(client)
+    }
+
+    /// Connects with this token.
+    fn try_connect(
+        target: &Target,
+        profile: &Profile,
+        token: Option<&Secret>,
+        identity: &Identity,
+        deadline: Deadline,
+    ) -> Result<Self, ClientError> {
+        let mut socket = Socket::open(&target.url, target.tls_fingerprint.as_deref(), deadline)?;
+        let nonce = socket.challenge(deadline)?;
+        let params = connect_params(profile, target.password.as_ref(), token, identity, nonce.as_deref());
         let mut client = Self { socket, hello: Value::Null, last_id: 0 };
         let id = client.send("connect", params)?;
         match client.await_response(&id, deadline, false, &mut |_, _| {}) {
-            Ok(hello) => client.hello = hello,
-            Err(ClientError::Rpc { message, hint, .. }) => {
-                if stored.is_some() && target.token.is_some() {
-                    tokens::forget(&paths.state_dir, identity.device_id(), profile.role);
-                }
-                let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));
-                return Err(client.socket.refused(message, text));
+            Ok(hello) => {
+                client.hello = hello;
+                Ok(client)
             }
-            Err(error) => return Err(error),
+            Err(ClientError::Rpc { message, hint, .. }) => {
+                let text = hint.map_or(message.clone(), |hint| format!("{message} ({hint})"));
+                Err(client.socket.refused(message, text))
+            }
+            Err(error) => Err(error),
         }
-        tokens::remember(&paths.state_dir, identity.device_id(), profile.role, stored.as_ref(), &client.hello["auth"]);
-        Ok(client)
     }
 
     /// Returns the payload of `hello-ok`.

@@ -133,3 +133,15 @@ fn version_help_and_mistakes() {
         assert!(ran.stderr.contains(words), "{args:?}: {ran:?}");
     }
 }
+
+#[test]
+fn a_command_that_needs_more_scopes_than_the_last_one_works_at_once() {
+    let gateway = Gateway::start(json!({}));
+    // Probes pair with one scope and keep that token; what comes next asks for more.
+    assert_eq!(gateway.cli(&["status", "--json"]).json()["gateway"]["reachable"], true);
+    for args in
+        [&["health", "--json"][..], &["devices", "list", "--json"], &["status", "--json"], &["health", "--json"]]
+    {
+        gateway.cli(args).json();
+    }
+}

@@ -167,4 +167,60 @@ mod tests {
         assert_eq!(pending.close(), [("a", 3)]);
         assert_eq!(pending.insert("a", at, 6), Err(6));
     }
+
+    /// Whatever happens in whatever order: no waiter is taken twice or lost, and the table keeps to its bound.
+    #[test]
+    fn random_use_loses_nobody() {
+        const COUNT_MAX: usize = 8;
+        for seed in crate::base::rng::testing::seeds(256) {
+            let rng = crate::base::rng::SeededRng::new(seed);
+            let start = Instant::now();
+            let pending = Pending::new(COUNT_MAX);
+            let (mut ids, mut inside, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+            for step in 0..200_u64 {
+                let key = rng.below(4);
+                let found: Vec<u64> = match rng.below(7) {
+                    0 => pending.take(&key),
+                    1 => pending.take_due(start + Duration::from_secs(step / 2)).into_iter().map(|due| due.1).collect(),
+                    2 if !ids.is_empty() => {
+                        let index = usize::try_from(rng.below(ids.len() as u64)).expect("small");
+                        pending.take_one(&ids[index]).into_iter().collect()
+                    }
+                    3 => pending.take_where(|waiter| waiter % 5 == key).into_iter().map(|found| found.1).collect(),
+                    4 => match pending.insert_only(key, start + Duration::from_secs(step + rng.below(9)), step) {
+                        Ok(id) => {
+                            ids.push(id);
+                            inside.push(step);
+                            Vec::new()
+                        }
+                        Err(Refused::Taken(waiter) | Refused::Full(waiter)) => {
+                            assert_eq!(waiter, step, "SIM_SEED={seed}: it is given back");
+                            Vec::new()
+                        }
+                    },
+                    _ => match pending.insert(key, start + Duration::from_secs(step + rng.below(9)), step) {
+                        Ok(id) => {
+                            ids.push(id);
+                            inside.push(step);
+                            Vec::new()
+                        }
+                        Err(waiter) => {
+                            assert!(waiter == step && inside.len() >= COUNT_MAX, "SIM_SEED={seed}");
+                            Vec::new()
+                        }
+                    },
+                };
+                for waiter in found {
+                    let index = inside.iter().position(|other| *other == waiter);
+                    inside.remove(index.unwrap_or_else(|| panic!("SIM_SEED={seed}: {waiter} was taken twice")));
+                    taken.push(waiter);
+                }
+                assert!(inside.len() <= COUNT_MAX, "SIM_SEED={seed}");
+            }
+            let mut rest: Vec<u64> = pending.close().into_iter().map(|left| left.1).collect();
+            rest.sort_unstable();
+            inside.sort_unstable();
+            assert_eq!(rest, inside, "SIM_SEED={seed}: who was not taken is still there");
+        }
+    }
 }

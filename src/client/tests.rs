@@ -58,11 +58,18 @@ fn with_gateway(answers: Vec<Vec<Value>>, check: impl FnOnce(&Target)) -> Vec<Va
     let url = format!("ws://{}", listener.local_addr().expect("address"));
     let (sender, received) = crossbeam_channel::bounded(16);
     let server = spawn("fake-gateway", STACK_WORKER_BYTES, move || {
-        let (stream, _) = listener.accept().expect("client");
-        let mut socket = tungstenite::accept(stream).expect("handshake");
-        let challenge = json!({"type": "event", "event": "connect.challenge", "payload": {"nonce": "n", "ts": 1}});
-        socket.send(Message::text(challenge.to_string())).expect("send");
+        let accept = || {
+            let (stream, _) = listener.accept().expect("client");
+            let mut socket = tungstenite::accept(stream).expect("handshake");
+            let challenge = json!({"type": "event", "event": "connect.challenge", "payload": {"nonce": "n", "ts": 1}});
+            socket.send(Message::text(challenge.to_string())).expect("send");
+            socket
+        };
+        let mut socket = accept();
         for answers in answers {
+            if !socket.can_write() {
+                socket = accept();
+            }
             let request: Value = match socket.read() {
                 Ok(Message::Text(text)) => serde_json::from_str(&text).expect("json"),
                 _ => return,
@@ -133,18 +140,20 @@ fn signs_the_challenge_keeps_the_device_token_and_waits_for_the_final_answer() {
 }
 
 #[test]
-fn a_refused_device_token_is_forgotten_and_the_close_reason_told() {
+fn a_refused_device_token_gives_way_to_the_gateway_s_own_and_the_close_reason_is_told() {
     let dir = TempDir::new("client-refused");
     let paths = paths(&dir);
     let identity = Identity::load_or_create(&paths.identity_dir(), &SystemRng, &SystemClock).expect("identity");
     tokens::remember(&paths.state_dir, identity.device_id(), "operator", None, &json!({"deviceToken": "old"}));
     let refusal = json!({"type": "res", "ok": false, "error": {"code": "INVALID_REQUEST", "message": "no"}});
-    let requests = with_gateway(vec![vec![refusal, json!({"close": 1008, "reason": "why"})]], |target| {
+    let refused = vec![refusal, json!({"close": 1008, "reason": "why"})];
+    let requests = with_gateway(vec![refused.clone(), refused], |target| {
         let deadline = Deadline::after(Duration::from_secs(10));
         let error = Client::connect(&paths, target, &Profile::cli(), deadline).err().expect("refused");
         let expected = ClientError::Closed { code: 1008, reason: "why".to_owned(), refusal: Some("no".to_owned()) };
         assert_eq!(error, expected);
     });
     assert_eq!(requests[0]["params"]["auth"], json!({"token": "old"}));
+    assert_eq!(requests[1]["params"]["auth"], json!({"token": "t"}));
     assert_eq!(tokens::load(&paths.state_dir, identity.device_id(), "operator"), None);
 }

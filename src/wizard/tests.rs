@@ -234,12 +234,8 @@ fn sections_are_configured_in_one_go() {
 /// Whatever is answered: no panic, an end, and a configuration that changes only when the plan is carried out.
 #[test]
 fn random_answers_always_end() {
-    let seeds = match std::env::var("SIM_SEED") {
-        Ok(seed) => seed.parse().map(|seed: u64| seed..seed + 1).expect("SIM_SEED is a number"),
-        Err(_) => 0..256,
-    };
     let mut ends = [0; 3];
-    for seed in seeds {
+    for seed in crate::base::rng::testing::seeds(256) {
         let outcome = std::panic::catch_unwind(|| random_run(seed));
         let end = outcome.unwrap_or_else(|_| panic!("SIM_SEED={seed} replays this failure"));
         ends[match end {

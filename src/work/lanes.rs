@@ -200,8 +200,7 @@ mod tests {
     /// Random pushes and ends: caps hold after each step, and everything pushed runs once.
     #[test]
     fn simulation() {
-        let seed = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok());
-        for seed in seed.map_or(0..256, |seed: u64| seed..seed + 1) {
+        for seed in crate::base::rng::testing::seeds(256) {
             let rng = SeededRng::new(seed);
             let mut lanes = Lanes::new([("main".to_owned(), 3)]);
             let (mut pushed, mut ran, mut running) = (0_u64, 0_u64, Vec::new());

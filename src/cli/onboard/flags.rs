@@ -229,6 +229,13 @@ fn wait_for_gateway(cli: &Cli, gateway: &GatewayChoice) -> Outcome {
     while !is_listening(&address) && SystemClock.now() < until {
         CancelToken::new().sleep(GATEWAY_LOOK);
     }
+    if !is_listening(&address) {
+        let (run, skip) = (cli.paths.hint("gateway"), "--skip-health");
+        return Err(Failure::error(format!(
+            "Everything is written, but no gateway answers at {} yet. Start it with: {run} (or pass {skip})",
+            target.url
+        )));
+    }
     let options = ClientOptions { timeout: HEALTH_TIMEOUT, ..ClientOptions::default() };
     for line in health::lines(cli, target, &options)? {
         output::line(&line);

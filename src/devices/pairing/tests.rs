@@ -134,11 +134,7 @@ impl Model {
 
 #[test]
 fn random_use_keeps_the_promises() {
-    let seeds: Vec<u64> = match std::env::var("SIM_SEED").ok().and_then(|text| text.parse().ok()) {
-        Some(seed) => vec![seed],
-        None => (0..64).collect(),
-    };
-    for seed in seeds {
+    for seed in crate::base::rng::testing::seeds(64) {
         let result = std::panic::catch_unwind(|| simulate(seed));
         assert!(result.is_ok(), "failed with SIM_SEED={seed}");
     }
