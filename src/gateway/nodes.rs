@@ -61,8 +61,10 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
         path_env: params.path_env.clone(),
         connected_at_ms: cx.clock.now_ms(),
     };
-    log::info!(target: "gateway/nodes", "node connected id={} commands={}", node.node_id, node.commands.len());
+    let connected = format!("node connected id={} commands={}", node.node_id, node.commands.len());
     answer(cx.nodes.register(conn, node));
+    // Last, so that whoever reads it finds the node.
+    log::info!(target: "gateway/nodes", "{connected}");
 }
 
 /// Tells a node that was just admitted what it listens for, asks what it has, and notes that it came.
