@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::home::Ran;
-use crate::support::{schema, skipped, wire};
+use crate::support::{asks_npm, schema, skipped, wire};
 
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,7 +39,7 @@ fn typescript_takes_them_and_finds_mistakes() {
         command.args(&tsc[1..]).current_dir(tree());
         command.args(["--strict", "--noEmit", "--pretty", "false", "--target", "es2022", "--module", "es2022"]);
         command.args(["--moduleResolution", "bundler", "--lib", "es2022"]);
-        Ran::of_within(command.arg(file).env("npm_config_fetch_retries", "0"), INSTALL_PATIENCE)
+        Ran::of_within(command.arg(file), INSTALL_PATIENCE)
     };
     let client = check("tests/client_models/client.ts");
     assert_eq!(client.code, Some(0), "{client:#?}");
@@ -66,11 +66,21 @@ fn tsc() -> Option<Vec<String>> {
     if on_path("tsc").is_some() {
         return Some(vec!["tsc".into()]);
     }
-    if std::env::var("CLAWDBOT_TEST_NPM").as_deref() == Ok("1") && on_path("npx").is_some() {
-        return Some(["npx", "--yes", "--package", "typescript@5", "tsc"].map(str::to_owned).to_vec());
+    if !asks_npm() {
+        skipped(
+            "TypeScript models: no tsc here (set CLAWDBOT_TEST_NPM=1 to fetch it, or CLAWDBOT_TSC to how it starts)",
+        );
+        return None;
     }
-    skipped("TypeScript models: no tsc here (set CLAWDBOT_TEST_NPM=1 to fetch it, or CLAWDBOT_TSC to how it starts)");
-    None
+    let words = ["npx", "--yes", "--package", "typescript@5", "tsc"];
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("--version").env("npm_config_fetch_retries", "0");
+    let tried = on_path(words[0]).map(|_| Ran::of_within(&mut command, INSTALL_PATIENCE));
+    if tried.as_ref().is_none_or(|ran| ran.code != Some(0)) {
+        skipped(&format!("TypeScript models: npm does not bring tsc: {tried:?}"));
+        return None;
+    }
+    Some(words.map(str::to_owned).to_vec())
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {

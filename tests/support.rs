@@ -28,3 +28,8 @@ pub const TOKEN: &str = "tok";
 pub fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
+
+/// Returns whether tests may install what they want from npm: `CLAWDBOT_TEST_NPM=1`.
+pub fn asks_npm() -> bool {
+    std::env::var("CLAWDBOT_TEST_NPM").as_deref() == Ok("1")
+}

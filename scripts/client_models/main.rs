@@ -1,9 +1,10 @@
 //! Writes models for clients from `schemas/` alone: `cargo run --example client-models` makes
 //! `schemas/clawdbot-protocol.ts` and `schemas/ClawdbotProtocol.swift`, which are committed. A black-box test compares.
 //!
-//! Generators of our own, because the published ones were looked at and lose what matters here: json-schema-to-typescript
-//! knows no `discriminator` and writes a shape out anew wherever it stands; quicktype merges the frames into one bag of
-//! options and makes any unknown enum value an error. And the comparison must work without a network.
+//! Generators of our own, because the published ones, tried on this schema, lose what matters here:
+//! json-schema-to-typescript writes a shape out anew wherever it stands (a `GatewayFrame` is no `RequestFrame`) and
+//! knows nothing of methods and events; quicktype 26 makes of the frames one bag of optional fields, and of any unknown
+//! word an error. And the comparison must work without a network.
 
 mod model;
 mod swift;

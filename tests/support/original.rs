@@ -1,5 +1,5 @@
 //! The original, where it is to be had: `CLAWDBOT_ORIGINAL` says how to start it (`node …/dist/entry.js`), or
-//! `CLAWDBOT_TEST_ORIGINAL=1` lets `scripts/original.sh` install it once.
+//! `CLAWDBOT_TEST_NPM=1` lets `scripts/original.sh` install it once.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::gateway::Gateway;
 use super::home::{Home, Ran};
-use super::{PATIENCE, TOKEN, skipped};
+use super::{PATIENCE, TOKEN, asks_npm, skipped};
 
 /// How to start it.
 pub struct Original {
@@ -28,8 +28,8 @@ impl Original {
         if let Ok(program) = std::env::var("CLAWDBOT_ORIGINAL") {
             return Some(Self { words: words(&program) });
         }
-        if std::env::var("CLAWDBOT_TEST_ORIGINAL").as_deref() != Ok("1") {
-            skipped("the original's clients (set CLAWDBOT_TEST_ORIGINAL=1, or CLAWDBOT_ORIGINAL to how it starts)");
+        if !asks_npm() {
+            skipped("the original's clients (set CLAWDBOT_TEST_NPM=1, or CLAWDBOT_ORIGINAL to how it starts)");
             return None;
         }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/original.sh");
