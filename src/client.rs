@@ -4,13 +4,13 @@
 //! between calls. Who stays connected goes on with a [`link`]. Owns, through [`tokens`], the cache of device tokens. Not
 //! here: the bytes (`socket`), what is printed (`cli`), which gateway is meant ([`target`]).
 
+mod error;
 pub mod link;
 mod socket;
 pub mod target;
 mod tls;
 pub mod tokens;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,7 +21,8 @@ use crate::base::secret::Secret;
 use crate::config::paths::Paths;
 use crate::devices::identity::{self, Identity, PayloadFields};
 use crate::protocol::PROTOCOL_VERSION;
-use socket::{CLOSE_ABNORMAL, Socket};
+pub use error::ClientError;
+use socket::Socket;
 use target::Target;
 
 /// The scopes of an operator that may do everything.
@@ -73,64 +74,6 @@ impl Profile {
     /// Returns the profile of probes: it asks for one scope and leaves less in the gateway's log.
     pub fn probe() -> Self {
         Self { mode: "probe", scopes: vec![SCOPES_ALL[0].to_owned()], ..Self::cli() }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientError {
-    /// The socket was closed, or could not be opened (1006).
-    Closed {
-        /// Close code.
-        code: u16,
-        /// Reason, maybe empty.
-        reason: String,
-        /// The gateway's answer to `connect`, when it refused.
-        refusal: Option<String>,
-    },
-    /// The time was over.
-    Timeout {
-        /// All the time there was.
-        after: Duration,
-    },
-    /// The gateway answered with an error.
-    Rpc {
-        /// Its code.
-        code: String,
-        /// Its message.
-        message: String,
-        /// What mends it, where the gateway knows.
-        hint: Option<String>,
-    },
-    /// The request could not be made at all.
-    Unusable(String),
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed { code, reason, .. } => {
-                let hint = match *code {
-                    CLOSE_ABNORMAL => " abnormal closure (no close frame)",
-                    1000 => " normal closure",
-                    _ => "",
-                };
-                let reason = if reason.trim().is_empty() { "no close reason" } else { reason.trim() };
-                write!(f, "gateway closed ({code}{hint}): {reason}")
-            }
-            Self::Timeout { after } => write!(f, "gateway timeout after {}ms", after.as_millis()),
-            Self::Rpc { message, .. } => f.write_str(message),
-            Self::Unusable(message) => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
-
-impl ClientError {
-    /// Returns whether the gateway was not reached or did not stay: the connection details then help.
-    pub fn is_connection(&self) -> bool {
-        matches!(self, Self::Closed { .. } | Self::Timeout { .. })
     }
 }
 

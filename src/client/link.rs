@@ -14,7 +14,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use serde_json::Value;
 
-use super::socket::broken;
+use super::error::broken;
 use super::{Client, ClientError, Incoming};
 use crate::base::clock::{Clock as _, SystemClock};
 

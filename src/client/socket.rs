@@ -13,7 +13,8 @@ use tungstenite::handshake::HandshakeError;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-use super::{ClientError, Deadline, Incoming, tls};
+use super::error::{CLOSE_ABNORMAL, ClientError, broken, is_timeout};
+use super::{Deadline, Incoming, tls};
 
 /// Largest message that is read, in bytes.
 const MESSAGE_BYTES_MAX: usize = 25 * 1024 * 1024;
@@ -29,8 +30,6 @@ const CLOSE_WAIT: Duration = Duration::from_millis(1000);
 const GOODBYE_WAIT: Duration = Duration::from_millis(200);
 /// Close code of a policy violation: every refusal of a connect.
 const CLOSE_POLICY: u16 = 1008;
-/// What stands for a socket that broke without a close frame.
-pub(super) const CLOSE_ABNORMAL: u16 = 1006;
 
 /// TCP, or TLS over it.
 enum Stream {
@@ -284,16 +283,6 @@ fn dial(authority: &str, deadline: Deadline) -> Result<TcpStream, ClientError> {
         deadline.left()?;
     }
     Err(broken(last))
-}
-
-pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}
-
-/// compat: whatever breaks the socket is the code 1006 without a reason, as a WebSocket library reports it.
-pub(super) fn broken(error: io::Error) -> ClientError {
-    log::debug!(target: "client", "socket failed error={error}");
-    ClientError::Closed { code: CLOSE_ABNORMAL, reason: String::new(), refusal: None }
 }
 
 fn closed(error: &tungstenite::Error, deadline: Deadline) -> ClientError {

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 use sha2::Digest as _;
 
-use super::socket::{broken, is_timeout};
+use super::error::{broken, is_timeout};
 use super::{ClientError, Deadline};
 use crate::base::rng::hex;
 

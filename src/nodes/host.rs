@@ -7,12 +7,15 @@
 
 mod approval;
 mod approvals_file;
+mod command;
 pub mod config;
 mod connection;
 mod environment;
 mod invoke;
+mod outgoing;
 mod run;
 mod skill_bins;
+mod which;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::invoke::Shared;
+use super::command::Shared;
 use super::run::{Job, Params};
 use crate::approvals::allowlist::{Allowed, CommandLine, Evaluation, SAFE_BINS_DEFAULT, Surroundings, evaluate};
 use crate::approvals::file::{Policy, PolicyFile};

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::invoke::{Refusal, Shared, decode};
+use super::command::{Refusal, Shared, decode};
 use crate::approvals::store::{ReplaceError, Snapshot};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::rng::SystemRng;

@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use serde_json::Value;
 
 use super::invoke::Invokes;
+use super::outgoing::Outgoing;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock as _, SystemClock};
@@ -29,30 +30,6 @@ const RETRY_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 const RETRY_JITTER: f64 = 0.1;
 /// Close code of a gateway that has gone quiet.
 const CLOSE_TICK_TIMEOUT: u16 = 4000;
-
-/// What commands have to say.
-#[derive(Debug)]
-pub(super) enum Outgoing {
-    /// The result of a command, for the connection that asked.
-    Result {
-        /// Which connection.
-        epoch: u64,
-        /// Parameters of `node.invoke.result`.
-        params: Value,
-    },
-    /// Something that happened, for whichever connection there is.
-    Event(
-        /// Parameters of `node.event`.
-        Value,
-    ),
-    /// A question to the gateway; dropping `reply` says that there is no answer.
-    Ask {
-        /// Method without parameters.
-        method: &'static str,
-        /// Who waits for the payload.
-        reply: Sender<Value>,
-    },
-}
 
 /// See the module.
 pub(super) struct Connection {

@@ -3,16 +3,14 @@
 //! Owns the threads `invoke-N`, at most [`INVOKES_MAX`] at a time; one more is refused at once. The connection's thread
 //! starts them and does nothing else here. Not here: what running a command means ([`super::run`]).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::connection::Outgoing;
-use super::environment::{complete, find_program};
+use super::command::{Refusal, Shared};
+use super::outgoing::Outgoing;
 use super::skill_bins::SkillBins;
-use super::{approvals_file, run};
+use super::{approvals_file, run, which};
 use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
 use crate::base::thread::{self, Joiner, STACK_WORKER_BYTES};
@@ -22,49 +20,12 @@ use crate::config::paths::Paths;
 /// Commands that may be under way at a time.
 pub(super) const INVOKES_MAX: usize = 16;
 
-/// What commands share.
-pub(super) struct Shared {
-    pub(super) paths: Paths,
-    pub(super) path_env: String,
-    pub(super) post: Post<Outgoing>,
-    pub(super) stop: CancelToken,
-    pub(super) skill_bins: SkillBins,
-    pub(super) policy: PolicyStore,
-}
-
-impl Shared {
-    /// Returns the environment of a command that the caller gave these variables.
-    pub(super) fn environment(&self, accepted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        // Names and values that are not Unicode cannot be compared with anything; no command needs them.
-        let own =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        complete(own, &self.path_env, accepted)
-    }
-}
-
-/// Why a command was not carried out.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) code: &'static str,
-    pub(super) message: String,
-}
-
-impl Refusal {
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Self { code: "INVALID_REQUEST", message: message.into() }
-    }
-
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self { code: "UNAVAILABLE", message: message.into() }
-    }
-}
-
 type Handler = fn(&Shared, &str) -> Result<Value, Refusal>;
 
 /// Every command, in the order in which they are offered.
 const COMMANDS: &[(&str, Handler)] = &[
     ("system.run", run::run),
-    ("system.which", which),
+    ("system.which", which::which),
     ("system.execApprovals.get", approvals_file::get),
     ("system.execApprovals.set", approvals_file::set),
 ];
@@ -179,33 +140,6 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Decodes a command's parameters.
-pub(super) fn decode<T: for<'de> Deserialize<'de>>(params: &str) -> Result<T, Refusal> {
-    if params.is_empty() {
-        return Err(Refusal::invalid("Error: INVALID_REQUEST: paramsJSON required"));
-    }
-    serde_json::from_str(params).map_err(|error| Refusal::invalid(format!("Error: INVALID_REQUEST: {error}")))
-}
-
-#[derive(Deserialize)]
-struct WhichParams {
-    #[serde(default)]
-    bins: Option<Vec<String>>,
-}
-
-/// `system.which`: where programs are.
-fn which(shared: &Shared, params: &str) -> Result<Value, Refusal> {
-    let WhichParams { bins: Some(bins) } = decode(params)? else {
-        return Err(Refusal::invalid("Error: INVALID_REQUEST: bins required"));
-    };
-    let found: serde_json::Map<String, Value> = bins
-        .iter()
-        .map(|bin| bin.trim())
-        .filter_map(|bin| Some((bin.to_owned(), find_program(bin, &shared.path_env)?.to_string_lossy().into())))
-        .collect();
-    Ok(json!({"bins": found}))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,15 +167,5 @@ mod tests {
             request.answer(Err(Refusal::invalid("why"))),
             json!({"id": "i", "nodeId": "n", "ok": false, "error": {"code": "INVALID_REQUEST", "message": "why"}})
         );
-    }
-
-    #[test]
-    fn parameters_that_cannot_be_read() {
-        assert_eq!(
-            decode::<WhichParams>("").err(),
-            Some(Refusal::invalid("Error: INVALID_REQUEST: paramsJSON required"))
-        );
-        assert!(decode::<WhichParams>("{").is_err());
-        assert!(decode::<WhichParams>("{\"bins\": 5}").is_err());
     }
 }

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::approval::{self, Denial};
-use super::connection::Outgoing;
+use super::command::{Refusal, Shared, decode};
 use super::environment::{accepted, find_program};
-use super::invoke::{Refusal, Shared, decode};
+use super::outgoing::Outgoing;
 use crate::base::process::{self, Captured, Ended, Keep};
 use crate::base::rng::{SystemRng, uuid};
 use crate::base::text::tail_chars;

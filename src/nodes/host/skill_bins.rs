@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::connection::Outgoing;
+use super::outgoing::Outgoing;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::client::link::Post;
 
