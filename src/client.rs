@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::host;
 use crate::base::rng::{SystemRng, uuid};
 use crate::base::secret::Secret;
 use crate::config::paths::Paths;
@@ -294,7 +295,7 @@ fn connect_params(
         "client": {
             "id": profile.id,
             "version": profile.version,
-            "platform": if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS },
+            "platform": host::platform(),
             "mode": profile.mode,
             "instanceId": profile.instance_id.clone().unwrap_or_else(|| uuid(&SystemRng)),
         },

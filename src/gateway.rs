@@ -39,7 +39,7 @@ mod wizards;
 mod work;
 mod ws_log;
 
-pub use supervise::run;
+pub use supervise::{run, start_logging};
 
 use crate::config::paths::Paths;
 

@@ -345,9 +345,7 @@ impl Git<'_> {
     /// A service's path seldom has cargo's directory.
     fn cargo(&self) -> PathBuf {
         let own = self.home.join(".cargo/bin/cargo");
-        let paths = std::env::var_os("PATH").unwrap_or_default();
-        let is_known = std::env::split_paths(&paths).any(|dir| dir.join("cargo").is_file());
-        if is_known || !own.is_file() { PathBuf::from("cargo") } else { own }
+        if process::find_program("cargo").is_some() || !own.is_file() { PathBuf::from("cargo") } else { own }
     }
 
     fn git(&mut self, name: &'static str, words: &[&str]) -> &Step {

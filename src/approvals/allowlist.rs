@@ -4,13 +4,12 @@
 //! at files (does it exist, may it run), writes nothing. Not here: reading command lines (`command`).
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::command::{self, Form, Segment, Unclear};
 use super::file::AllowlistEntry;
 use super::{glob, safe_bins};
+use crate::base::process::is_executable;
 
 pub use super::safe_bins::DEFAULT as SAFE_BINS_DEFAULT;
 
@@ -209,12 +208,6 @@ fn settled(path: &Path) -> Option<PathBuf> {
     }
     let parent = path.parent()?.canonicalize().ok()?;
     path.file_name().map(|name| parent.join(name))
-}
-
-fn is_executable(path: &Path) -> bool {
-    let Ok(text) = CString::new(path.as_os_str().as_bytes()) else { return false };
-    // SAFETY: `text` is a NUL-terminated string that lives through the call.
-    path.is_file() && unsafe { libc::access(text.as_ptr(), libc::X_OK) } == 0
 }
 
 #[cfg(test)]

@@ -253,6 +253,11 @@ impl PolicyFile {
         }
     }
 
+    /// Returns whether the file says something that counts for the agent.
+    pub fn says(&self, agent: Option<&str>, pick: fn(&Policy) -> bool) -> bool {
+        self.levels(agent).into_iter().flatten().any(|entry| pick(&entry.policy)) || pick(&self.defaults)
+    }
+
     /// The agent's entry, then the one for all; one alone when they are the same.
     fn levels(&self, agent: Option<&str>) -> [Option<&AgentPolicy>; 2] {
         let name = agent.unwrap_or(AGENT_DEFAULT);

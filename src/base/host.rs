@@ -20,6 +20,15 @@ pub fn kernel_release() -> String {
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
+/// Returns the platform as Node names it.
+pub fn platform() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        "windows" => "win32",
+        other => other,
+    }
+}
+
 /// Returns the CPU architecture as Node names it.
 pub fn arch() -> &'static str {
     match std::env::consts::ARCH {

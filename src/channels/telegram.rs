@@ -107,15 +107,16 @@ impl Channel for Telegram {
     }
 
     fn health(&self, at: &Setting<'_>, account: &Account) -> Value {
+        let is_configured = self.is_configured(at, account);
         // compat: health shows no runtime state, so neither source nor mode.
         json!({
-            "configured": self.is_configured(at, account),
+            "configured": is_configured,
             "tokenSource": "none",
             "running": false,
             "mode": null,
             "lastStartAt": null,
             "lastStopAt": null,
-            "lastError": idle_error(at, account, self.is_configured(at, account)),
+            "lastError": idle_error(at, account, is_configured),
             "lastProbeAt": null,
             "accountId": account.id,
         })

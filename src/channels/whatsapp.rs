@@ -44,17 +44,23 @@ impl Link {
     }
 }
 
-/// Returns the directory of an account's credentials; the oldest layout kept the default account's beside the others.
+/// Returns the directory of an account's credentials.
 fn auth_dir(at: &Setting<'_>, account: &Account) -> PathBuf {
+    auth_place(at, account).0
+}
+
+/// Returns the directory of an account's credentials, and whether other credentials live there too: the oldest layout
+/// kept the default account's beside the others.
+fn auth_place(at: &Setting<'_>, account: &Account) -> (PathBuf, bool) {
     if let Some(dir) = account.text("authDir") {
-        return at.paths.expand(dir);
+        return (at.paths.expand(dir), false);
     }
     let base = (at.env)("CLAWDBOT_OAUTH_DIR").filter(|dir| !dir.trim().is_empty());
     let base = base.map_or_else(|| at.paths.state_dir.join("credentials"), |dir| at.paths.expand(&dir));
     let own = base.join("whatsapp").join(&account.id);
     let is_legacy =
         account.id == DEFAULT_ACCOUNT && !own.join("creds.json").exists() && base.join("creds.json").exists();
-    if is_legacy { base } else { own }
+    if is_legacy { (base, true) } else { (own, false) }
 }
 
 fn e164_of_jid(jid: &str) -> Option<String> {
@@ -167,16 +173,13 @@ impl Channel for WhatsApp {
     }
 
     fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String> {
-        let dir = auth_dir(at, account);
+        let (dir, is_shared) = auth_place(at, account);
         let nothing = LoggedOut { cleared: false, more: Map::new() };
         if !dir.join("creds.json").exists() {
             return Ok(nothing);
         }
-        let is_shared =
-            !dir.ends_with(PathBuf::from("whatsapp").join(&account.id)) && account.text("authDir").is_none();
         let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
         if is_shared {
-            // The oldest layout: other credentials live in this directory too.
             for entry in std::fs::read_dir(&dir).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 if is_session_file(&entry.file_name().to_string_lossy()) {

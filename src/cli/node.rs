@@ -10,8 +10,8 @@ use crate::base::rng::{SystemRng, uuid};
 use crate::base::secret::Secret;
 use crate::client::target::Target;
 use crate::config::env;
-use crate::config::paths::{GATEWAY_PORT, log_dir};
-use crate::logging;
+use crate::config::paths::GATEWAY_PORT;
+use crate::gateway;
 use crate::nodes::host as node_host;
 use crate::nodes::host::config::{GatewayAddress, NodeConfig};
 use crate::service::plan::{Names, NodeOptions, Plan};
@@ -65,7 +65,7 @@ impl Command for Run {
         }
         environment::enrich_path();
         let path_env = environment::var("PATH").unwrap_or_else(|| node_host::PATH_DEFAULT.to_owned());
-        start_logging(cli);
+        gateway::start_logging(cli.config(), &cli.paths, false);
         let store =
             node_host::config::open(&cli.paths).map_err(|error| Failure::error(format!("node.json: {error}")))?;
         let known = store.get();
@@ -152,22 +152,6 @@ fn given(typed: Option<&str>, otherwise: &str) -> Option<String> {
 fn machine_name() -> String {
     let name = host::name();
     name.strip_suffix(".local").unwrap_or(&name).to_owned()
-}
-
-fn start_logging(cli: &Cli) {
-    let settings = &cli.config().logging;
-    let file = match settings.file.as_deref().filter(|file| !file.trim().is_empty()) {
-        Some(file) => logging::file::Destination::Fixed(cli.paths.expand(file)),
-        None => logging::file::Destination::Daily(log_dir()),
-    };
-    logging::init(logging::Settings {
-        file,
-        file_level: logging::parse_level(settings.level.as_deref()),
-        console_level: logging::parse_level(settings.console_level.as_deref()),
-        style: logging::console::Style::choose(settings.console_style.as_deref()),
-        redact_patterns: settings.redact_patterns.clone(),
-        is_redacting: settings.redact_sensitive.as_deref() != Some("off"),
-    });
 }
 
 host_command! {

@@ -16,6 +16,7 @@ pub(super) fn resolve(cli: &Cli, options: &ClientOptions, query: &str) -> Result
     let listed = rpc::call(cli, options, "node.list", json!({})).map(|answer| answer["nodes"].clone());
     let nodes = listed.or_else(|error: CallError| match error.error.is_connection() {
         true => Err(error),
+        // An older gateway knows pairings only.
         false => rpc::call(cli, options, "node.pair.list", json!({})).map(|answer| answer["paired"].clone()),
     });
     choose(items(&nodes.map_err(|error| error.to_string())?), query)
@@ -83,6 +84,25 @@ mod tests {
             choose(&nodes[..2], "abcdef"),
             Err("ambiguous node: abcdef (matches: My Phone, 192.0.2.7)".to_owned())
         );
+        assert_eq!(choose(&[], "x"), Err("unknown node: x".to_owned()));
+    }
+
+    #[test]
+    fn nodes_are_found_by_id_address_name_and_prefix() {
+        let nodes = [
+            json!({"nodeId": "abcdef123", "displayName": "My Phone!", "remoteIp": "10.0.0.1"}),
+            json!({"nodeId": "abcdef456", "displayName": "my-phone"}),
+            json!({"nodeId": "zz", "remoteIp": "10.0.0.2"}),
+        ];
+        let check = |typed: &str, expected: Result<&str, &str>| {
+            assert_eq!(choose(&nodes, typed).as_deref().map_err(String::as_str), expected, "{typed}");
+        };
+        check("abcdef123", Ok("abcdef123"));
+        check("10.0.0.2", Ok("zz"));
+        check("abcdef4", Ok("abcdef456"));
+        check("MY phone", Err("ambiguous node: MY phone (matches: My Phone!, my-phone)"));
+        check("abcdef", Err("ambiguous node: abcdef (matches: My Phone!, my-phone)"));
+        check("z", Err("unknown node: z (known: My Phone!, my-phone, 10.0.0.2)"));
         assert_eq!(choose(&[], "x"), Err("unknown node: x".to_owned()));
     }
 }

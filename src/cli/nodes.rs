@@ -32,12 +32,10 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, ClientOptions};
-use super::{Cli, output};
+use super::{Cli, node_ref, output};
 use crate::base::fs::{Durability, MODE_PRIVATE, write_atomic};
 use crate::base::rng::{SystemRng, uuid};
-
-/// Shortest start of a node's id that may stand for it.
-const ID_PREFIX_LEN_MIN: usize = 6;
+use crate::base::text::short_age;
 
 /// Declares a command with the options that all of them have: `--url --token --timeout --json`. The number is the
 /// default of `--timeout`.
@@ -96,16 +94,7 @@ impl<'a> Calls<'a> {
 
     /// Returns the id of the node that was typed.
     fn node_id(&self, typed: &str) -> Result<String, String> {
-        let typed = typed.trim();
-        if typed.is_empty() {
-            return Err("node required".to_owned());
-        }
-        let nodes = match self.call("node.list", json!({})) {
-            Ok(mut list) => list["nodes"].take(),
-            // An older gateway knows pairings only.
-            Err(_) => self.call("node.pair.list", json!({}))?["paired"].take(),
-        };
-        find_node(rpc::items(&nodes), typed)
+        node_ref::resolve(self.cli, &self.options, typed)
     }
 
     /// Asks a node for something, `null` standing for no parameters; `timeout_ms` is how long it may take.
@@ -133,47 +122,6 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// Finds the node whose id, address, name or start of an id was typed.
-fn find_node(nodes: &[Value], typed: &str) -> Result<String, String> {
-    let name_key = key_of(typed);
-    let matches: Vec<&Value> = nodes
-        .iter()
-        .filter(|node| {
-            let id = text(node, "nodeId");
-            id == typed
-                || node["remoteIp"] == typed
-                || !text(node, "displayName").is_empty() && key_of(text(node, "displayName")) == name_key
-                || typed.len() >= ID_PREFIX_LEN_MIN && id.starts_with(typed)
-        })
-        .collect();
-    let shown = |nodes: &[&Value]| {
-        let name = |node: &&Value| {
-            ["displayName", "remoteIp", "nodeId"]
-                .map(|key| text(node, key))
-                .into_iter()
-                .find(|it| !it.is_empty())
-                .map(str::to_owned)
-        };
-        nodes.iter().filter_map(name).collect::<Vec<_>>().join(", ")
-    };
-    match matches[..] {
-        [node] => Ok(text(node, "nodeId").to_owned()),
-        [] => {
-            let known = shown(&nodes.iter().collect::<Vec<_>>());
-            let known = if known.is_empty() { known } else { format!(" (known: {known})") };
-            Err(format!("unknown node: {typed}{known}"))
-        }
-        _ => Err(format!("ambiguous node: {typed} (matches: {})", shown(&matches))),
-    }
-}
-
-/// Returns a name in lower case with one `-` for each run of other characters.
-fn key_of(name: &str) -> String {
-    let words = name.to_lowercase();
-    let words = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-")
-}
-
 /// Words a failure as these commands do.
 fn outcome(command: &str, result: Result<(), String>) -> Outcome {
     result.map_err(|message| Failure::text(format!("nodes {command} failed: Error: {message}")))
@@ -186,13 +134,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 /// Formats an age with its largest unit: `12s ago`, `3m ago`, `5h ago`, `2d ago`.
 fn age(now_ms: u64, at_ms: u64) -> String {
-    let seconds = now_ms.saturating_sub(at_ms) / 1000;
-    match seconds {
-        0..60 => format!("{seconds}s ago"),
-        60..3600 => format!("{}m ago", seconds / 60),
-        3600..86_400 => format!("{}h ago", seconds / 3600),
-        _ => format!("{}d ago", seconds / 86_400),
-    }
+    format!("{} ago", short_age(now_ms.saturating_sub(at_ms)))
 }
 
 /// Reads `<number>(ms|s|m|h|d)`; a bare number is milliseconds.
@@ -271,25 +213,6 @@ fn without_nulls(mut object: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nodes_are_found_by_id_address_name_and_prefix() {
-        let nodes = [
-            json!({"nodeId": "abcdef123", "displayName": "My Phone!", "remoteIp": "10.0.0.1"}),
-            json!({"nodeId": "abcdef456", "displayName": "my-phone"}),
-            json!({"nodeId": "zz", "remoteIp": "10.0.0.2"}),
-        ];
-        let check = |typed: &str, expected: Result<&str, &str>| {
-            assert_eq!(find_node(&nodes, typed).as_deref().map_err(String::as_str), expected, "{typed}");
-        };
-        check("abcdef123", Ok("abcdef123"));
-        check("10.0.0.2", Ok("zz"));
-        check("abcdef4", Ok("abcdef456"));
-        check("MY phone", Err("ambiguous node: MY phone (matches: My Phone!, my-phone)"));
-        check("abcdef", Err("ambiguous node: abcdef (matches: My Phone!, my-phone)"));
-        check("z", Err("unknown node: z (known: My Phone!, my-phone, 10.0.0.2)"));
-        assert_eq!(find_node(&[], "x"), Err("unknown node: x".to_owned()));
-    }
 
     #[test]
     fn durations() {

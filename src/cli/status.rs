@@ -149,7 +149,7 @@ fn local_summary(cli: &Cli) -> Value {
 }
 
 fn os() -> Value {
-    let platform = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+    let platform = host::platform();
     let (arch, release) = (host::arch(), host::kernel_release());
     json!({"platform": platform, "arch": arch, "release": release, "label": format!("{platform} {release} ({arch})")})
 }

@@ -155,7 +155,7 @@ impl Pairing {
                 (Vec::new(), Vec::new())
             };
             device.info = request.info.clone();
-            device.info.roles = union(old_roles, &request.roles());
+            device.info.roles = union(old_roles, &request.info.all_roles());
             device.info.scopes = union(old_scopes, &request.info.scopes);
             if device.created_at_ms == 0 {
                 device.created_at_ms = now_ms;

@@ -77,11 +77,6 @@ impl Pending {
     pub fn is_silent(&self) -> bool {
         self.silent == Some(true)
     }
-
-    /// Returns the roles asked for.
-    pub fn roles(&self) -> Vec<String> {
-        self.info.all_roles()
-    }
 }
 
 impl Request for Pending {

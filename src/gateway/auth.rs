@@ -210,11 +210,10 @@ fn place_among(config: &Config, peer: &Peer, is_own_tailnet: impl Fn(IpAddr) -> 
     } else {
         (Some(peer_ip), is_near(peer_ip))
     };
-    let has_any_proxy_header = has_proxy_headers || peer.head.header("x-forwarded-host").is_some();
     let is_direct_local = is_local
         && ip.is_some_and(|ip| ip.is_loopback())
         && is_local_host_name(&peer.head)
-        && (!has_any_proxy_header || is_trusted);
+        && (!is_forwarded(&peer.head) || is_trusted);
     Place { ip, has_untrusted_proxy, is_local, is_direct_local }
 }
 
@@ -290,6 +289,11 @@ pub fn is_origin_allowed(head: &RequestHead) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Returns whether a proxy passed a request on: whoever forwards sets one of these headers; a page cannot.
+fn is_forwarded(head: &RequestHead) -> bool {
+    ["x-forwarded-for", "x-forwarded-host", "x-real-ip"].iter().any(|key| head.header(key).is_some())
+}
+
 /// Returns whether a page may have been brought here by a name that its author pointed at this machine (DNS rebinding):
 /// its origin is the host it asked for, as it should be, but that host is neither an address nor a local name. A gateway
 /// without a secret must not listen to it.
@@ -297,10 +301,7 @@ pub fn may_be_rebound(head: &RequestHead) -> bool {
     let Some((_, authority)) = head.header("origin").and_then(|origin| origin.split_once("://")) else { return false };
     let name = host_name(authority).to_ascii_lowercase();
     let is_local = name == "localhost" || name.ends_with(".localhost") || name.ends_with(".ts.net");
-    // Whoever forwards sets these; a page cannot.
-    let is_forwarded =
-        ["x-forwarded-for", "x-forwarded-host", "x-real-ip"].iter().any(|key| head.header(key).is_some());
-    !is_local && !is_forwarded && name.parse::<IpAddr>().is_err()
+    !is_local && !is_forwarded(head) && name.parse::<IpAddr>().is_err()
 }
 
 #[cfg(test)]

@@ -361,12 +361,11 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         "connected conn={conn_id} client={} mode={} role={} ip={}",
         params.client.id, params.client.mode, role.as_str(), peer.address.ip(),
     );
-    let node_id = params.device.as_ref().map_or_else(|| params.client.id.clone(), |device| device.id.0.clone());
     let instance_id = said(&params.client.instance_id);
     if role == Role::Node {
         super::nodes::register(cx, conn, &params, &place);
     }
-    let client = Client {
+    let client = Arc::new(Client {
         conn_id,
         role,
         scopes: bits,
@@ -375,11 +374,11 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         device_id: params.device.map(|device| device.id.0),
         id: params.client.id,
         presence_key,
-    };
+    });
     let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
-    cx.net.send(LoopMsg::Admit { conn, client: Arc::new(client), audience: bits, frames });
+    cx.net.send(LoopMsg::Admit { conn, client: client.clone(), audience: bits, frames });
     if role == Role::Node {
-        super::nodes::greet(cx, conn, &node_id, instance_id.as_deref());
+        super::nodes::greet(cx, conn, client.node_id(), instance_id.as_deref());
     }
     // Every connect asks for a fresh health snapshot; those who come while one is made share it.
     super::health::refresh_soon(cx);

@@ -198,7 +198,7 @@ fn make(cx: &Ctx) -> Value {
     for agent in session::agent_ids(&config) {
         let heartbeat = super::heartbeat::settings(&config, &agent);
         let sessions = json!(listing::health_sessions(&cx.sessions, &agent, now_ms));
-        let entry = config.agents.list.iter().find(|entry| session::normalize_agent_id(&entry.id) == agent);
+        let entry = session::agent_entry(&config, &agent);
         let mut row = json!({"agentId": agent.as_str()});
         if let Some(name) = entry.and_then(|entry| entry.name.as_deref()) {
             row["name"] = name.into();

@@ -15,7 +15,7 @@ use super::events;
 use super::start_run::{self, Start};
 use super::work::Due;
 use crate::agent::run::{RunError, RunOutcome, RunRequest};
-use crate::agent::session::{self, normalize_agent_id};
+use crate::agent::session;
 use crate::agent::workspace;
 use crate::base::clock::UnixMs;
 use crate::base::fs::read_text_capped;
@@ -25,6 +25,8 @@ use crate::base::text::ellipsize;
 use crate::config::types::{Config, Heartbeat};
 use crate::heartbeat::{self, ActiveHours, Report};
 
+/// Why a heartbeat is skipped while the agent's main session is busy.
+pub const BUSY: &str = "requests-in-flight";
 /// The prompt when none is configured.
 const PROMPT: &str = "Read HEARTBEAT.md if it exists in the workspace and follow it. Do not repeat tasks of earlier \
                       conversations. If nothing needs attention, reply HEARTBEAT_OK.";
@@ -108,7 +110,7 @@ pub fn settings(config: &Config, agent: &AgentId) -> Settings {
 }
 
 fn agent_heartbeat<'a>(config: &'a Config, agent: &AgentId) -> Option<&'a Heartbeat> {
-    let entry = config.agents.list.iter().find(|entry| normalize_agent_id(&entry.id) == *agent);
+    let entry = session::agent_entry(config, agent);
     entry.and_then(|entry| entry.heartbeat.as_ref())
 }
 
@@ -197,7 +199,7 @@ pub fn request(
     }
     if wish.done.len() >= WISHES_MAX {
         drop(state);
-        return done(cx, HeartbeatOutcome::Skipped("requests-in-flight".to_owned()));
+        return done(cx, HeartbeatOutcome::Skipped(BUSY.to_owned()));
     }
     wish.done.push(Box::new(done));
     drop(state);
@@ -280,7 +282,7 @@ fn refusal(
     }
     // Whoever asks for one by name waits in the lane; the clock does not pile up work behind a busy agent.
     if is_interval && cx.jobs.depth("main") > 0 {
-        return Some("requests-in-flight");
+        return Some(BUSY);
     }
     // The original leaves the agent alone here also when it was called, so that nothing that waits for it is ever read
     // in a fresh workspace.

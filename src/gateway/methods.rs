@@ -25,11 +25,13 @@ mod wizard;
 
 use std::sync::{Arc, LazyLock};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ctx::Ctx;
 use super::dispatch::{Call, Reply};
 use crate::protocol::error::ErrorShape;
+use crate::protocol::validate;
 
 /// Who may call a method (protocol.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +227,13 @@ pub fn advertised(has_web_login: bool) -> impl Iterator<Item = &'static str> {
     static ADVERTISED: LazyLock<Vec<&str>> =
         LazyLock::new(|| ORDER.into_iter().filter(|name| find(name).is_some()).collect());
     ADVERTISED.iter().copied().filter(move |name| has_web_login || !name.starts_with("web.login."))
+}
+
+/// Judges parameters that a handler has to look at, or bring into shape, first.
+fn decode<P: DeserializeOwned>(method: &str, definition: &'static str, params: Value) -> Result<P, ErrorShape> {
+    let invalid = |issues: String| ErrorShape::invalid(format!("invalid {method} params: {issues}"));
+    validate::check(definition, &params).map_err(invalid)?;
+    serde_json::from_value(params).map_err(|error| invalid(error.to_string()))
 }
 
 #[cfg(test)]

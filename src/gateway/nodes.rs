@@ -43,8 +43,8 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
         list.iter().flatten().map(|text| text.0.trim().to_owned()).filter(|text| !text.is_empty()).collect()
     };
     let config = cx.config.get();
-    let platform = said(&client.device_family);
-    let allowed = allowed_commands(&config, Some(&client.platform), platform.as_deref());
+    let device_family = said(&client.device_family);
+    let allowed = allowed_commands(&config, Some(&client.platform), device_family.as_deref());
     let mut commands = list(&params.commands);
     commands.retain(|command| allowed.contains(command));
     let node = Node {
@@ -52,7 +52,7 @@ pub fn register(cx: &Ctx, conn: ConnId, params: &ConnectParams, place: &Place) {
         display_name: said(&client.display_name),
         platform: Some(client.platform.0.clone()),
         version: Some(client.version.0.clone()),
-        device_family: said(&client.device_family),
+        device_family,
         model_identifier: said(&client.model_identifier),
         remote_ip: place.ip.map(|ip| ip.to_string()),
         caps: list(&params.caps),
@@ -115,8 +115,17 @@ fn allowed_commands(
     policy::allowed(Platform::of(platform, family), &nodes.allow_commands, &nodes.deny_commands)
 }
 
-/// Says why a node may not be asked for a command, if it may not.
-pub fn refusal(config: &Config, node: &Node, command: &str) -> Option<&'static str> {
+/// Refuses a command that a node may not be asked for.
+///
+/// # Errors
+/// Says why in `details.reason`.
+pub fn require_allowed(config: &Config, node: &Node, command: &str) -> Result<(), ErrorShape> {
+    let Some(reason) = refusal(config, node, command) else { return Ok(()) };
+    let details = json!({"reason": reason, "command": command});
+    Err(ErrorShape::invalid("node command not allowed").with_details(details))
+}
+
+fn refusal(config: &Config, node: &Node, command: &str) -> Option<&'static str> {
     if !allowed_commands(config, node.platform.as_deref(), node.device_family.as_deref()).contains(command) {
         Some("command not allowlisted")
     } else if node.commands.is_empty() {

@@ -61,7 +61,7 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
     let mut snapshot = load_valid(&paths)?;
     // SAFETY: no other thread runs yet, so nobody reads the environment meanwhile.
     unsafe { export(&snapshot.typed, &mut options) };
-    start_logging(&snapshot.typed, &paths, &options);
+    start_logging(&snapshot.typed, &paths, options.verbose);
     let port = gateway_port(options.port, &snapshot.typed);
     if options.force {
         force::free_port(port).map_err(|error| format!("Force: Error: {error:#}"))?;
@@ -93,7 +93,7 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
             lock = take_lock(&paths)?;
         }
         snapshot = load_valid(&paths)?;
-        start_logging(&snapshot.typed, &paths, &options);
+        start_logging(&snapshot.typed, &paths, options.verbose);
         start += 1;
     }
 }
@@ -174,14 +174,15 @@ unsafe fn export(config: &Config, options: &mut RunOptions) {
     set("CLAWDBOT_GATEWAY_PORT", &port.to_string());
 }
 
-fn start_logging(config: &Config, paths: &Paths, options: &RunOptions) {
+/// Starts the log as the configuration has it; `is_verbose` shows debugging on the console whatever it says.
+pub fn start_logging(config: &Config, paths: &Paths, is_verbose: bool) {
     let settings = &config.logging;
     let file = match settings.file.as_deref().filter(|file| !file.trim().is_empty()) {
         Some(file) => Destination::Fixed(paths.expand(file)),
         None => Destination::Daily(log_dir()),
     };
     let console_level =
-        if options.verbose { log::LevelFilter::Debug } else { logging::parse_level(settings.console_level.as_deref()) };
+        if is_verbose { log::LevelFilter::Debug } else { logging::parse_level(settings.console_level.as_deref()) };
     logging::init(logging::Settings {
         file,
         file_level: logging::parse_level(settings.level.as_deref()),

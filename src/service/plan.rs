@@ -111,7 +111,7 @@ impl Plan {
 /// Returns the `PATH` of services: where users keep programs, then the system's own directories.
 ///
 /// compat: the original's list, of which its audit reports what is missing.
-pub fn minimal_path(env: impl Fn(&str) -> Option<String>) -> String {
+fn minimal_path(env: impl Fn(&str) -> Option<String>) -> String {
     let var = |name: &str| env(name).filter(|text| !text.trim().is_empty());
     let mut parts: Vec<String> = Vec::new();
     if cfg!(target_os = "macos") {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::manifest::{InstallKind, InstallSpec, Requires, Skill, Source};
+use crate::base::host::platform;
 use crate::base::process::find_program;
 use crate::config::tree;
 use crate::config::types::{Config, SkillEntry, SkillsInstall};
@@ -146,15 +147,6 @@ pub fn of(skill: &Skill, around: &Surroundings<'_>) -> Status {
         missing,
         config_checks,
         install: install_options(&skill.install, &settings.install, around.has_program),
-    }
-}
-
-/// Returns the platform as Node names it.
-pub fn platform() -> &'static str {
-    match std::env::consts::OS {
-        "macos" => "darwin",
-        "windows" => "win32",
-        other => other,
     }
 }
 

@@ -28,9 +28,7 @@ use crate::protocol::cron::{CronJob, CronPayload, CronStatus, CronTurn, CronWake
 
 /// Channel of a run whose answer goes nowhere.
 const CHANNEL_NONE: &str = "webchat";
-/// What a heartbeat says while the agent's main session is busy.
-const BUSY: &str = "requests-in-flight";
-/// How long it is waited for then, and how long between two looks.
+/// How long a busy main session is waited for, and how long between two looks.
 const BUSY_MAX: Duration = Duration::from_secs(120);
 const BUSY_STEP: Duration = Duration::from_millis(250);
 
@@ -40,7 +38,7 @@ pub(super) fn queue(cx: &Arc<Ctx>, store: &Arc<Store>, id: String, by_force: boo
     if let Some(job) = store.get().jobs().iter().find(|job| job.id == id)
         && matches!(job.payload, CronPayload::AgentTurn { .. })
     {
-        lanes.push(format!("session:{}", own_session(&cx.config.get(), job)));
+        lanes.push(start_run::lane_of(&own_session(&cx.config.get(), job)));
     }
     lanes.push("cron".to_owned());
     let run = Run { cx: cx.clone(), store: store.clone(), id, by_force, ticket, stage: Stage::Queued };
@@ -181,7 +179,7 @@ fn wake(cx: &Arc<Ctx>, agent: &AgentId, reason: &str) -> HeartbeatOutcome {
             recv(receiver) -> outcome => outcome.unwrap_or_else(|_| stopping()),
             recv(cx.cron.stopped) -> _ => stopping(),
         };
-        if outcome != HeartbeatOutcome::Skipped(BUSY.to_owned()) {
+        if outcome != HeartbeatOutcome::Skipped(heartbeat::BUSY.to_owned()) {
             return outcome;
         }
         if cx.clock.now() >= patience {

@@ -223,7 +223,7 @@ fn list_agents(cx: &Arc<Ctx>, _call: &Call, _params: AgentsListParams) -> Result
     let agents: Vec<Value> = ids
         .iter()
         .map(|id| {
-            let entry = config.agents.list.iter().find(|entry| session::normalize_agent_id(&entry.id) == *id);
+            let entry = session::agent_entry(&config, id);
             let mut row = json!({"id": id.as_str()});
             if let Some(name) = entry.and_then(|entry| entry.name.as_deref()) {
                 row["name"] = name.into();

@@ -32,10 +32,7 @@ fn request(cx: &Arc<Ctx>, call: &Call, params: BrowserRequestParams) -> Result<R
         return Err(ErrorShape::invalid("path required"));
     }
     let node = browser_node(cx)?;
-    if let Some(reason) = nodes::refusal(&cx.config.get(), &node, COMMAND) {
-        let details = json!({"reason": reason, "command": COMMAND});
-        return Err(ErrorShape::invalid("node command not allowed").with_details(details));
-    }
+    nodes::require_allowed(&cx.config.get(), &node, COMMAND)?;
     let mut proxied = json!({"method": method, "path": path});
     for (key, value) in [("query", params.query), ("body", params.body)] {
         if let Some(value) = value {

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Any, Method, methods};
+use super::{Any, Method, decode, methods};
 use crate::agent::session;
 use crate::base::rng::uuid;
 use crate::cron::jobs::{self, Refused};
@@ -21,7 +20,6 @@ use crate::protocol::cron::{
     CronUpdateParams,
 };
 use crate::protocol::error::ErrorShape;
-use crate::protocol::validate;
 
 pub(super) const METHODS: &[Method] = methods! {
     "cron.list" Read CronListParams list on cron_store;
@@ -98,13 +96,6 @@ fn read_runs(cx: &Arc<Ctx>, _call: &Call, params: CronRunsParams) -> Result<Repl
     let (id, limit) = params.into_parts();
     let entries = runs::read(cx.cron.store().path(), &id, limit.unwrap_or(runs::LIMIT_DEFAULT));
     Ok(Reply::Now(json!({"entries": entries})))
-}
-
-/// Judges parameters that had to be brought into shape first.
-fn decode<P: DeserializeOwned>(method: &str, definition: &'static str, params: Value) -> Result<P, ErrorShape> {
-    let invalid = |issues: String| ErrorShape::invalid(format!("invalid {method} params: {issues}"));
-    validate::check(definition, &params).map_err(invalid)?;
-    serde_json::from_value(params).map_err(|error| invalid(error.to_string()))
 }
 
 fn agent_id(given: &str) -> String {

@@ -128,11 +128,8 @@ fn invoke(cx: &Arc<Ctx>, call: &Call, params: NodeInvokeParams) -> Result<Reply,
         return Err(ErrorShape::invalid("nodeId and command required"));
     }
     // A node that is not there is for `nodes::invoke` to word.
-    if let Some(node) = cx.nodes.get(&node_id)
-        && let Some(reason) = nodes::refusal(&cx.config.get(), &node, &command)
-    {
-        let details = json!({"reason": reason, "command": command});
-        return Err(ErrorShape::invalid("node command not allowed").with_details(details));
+    if let Some(node) = cx.nodes.get(&node_id) {
+        nodes::require_allowed(&cx.config.get(), &node, &command)?;
     }
     let ticket = call.ticket(cx);
     let invoke = Invoke {

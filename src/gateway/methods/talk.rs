@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Any, Method, methods};
+use super::{Any, Method, decode, methods};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::events;
@@ -12,7 +12,6 @@ use crate::nodes::policy::Platform;
 use crate::nodes::registry::Node;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::talk::TalkModeParams;
-use crate::protocol::validate;
 
 pub(super) const METHODS: &[Method] = methods! {
     "talk.mode" Write Any talk_mode;
@@ -26,9 +25,7 @@ fn talk_mode(cx: &Arc<Ctx>, call: &Call, params: Any) -> Result<Reply, ErrorShap
     if call.client.is_webchat() && !has_mobile_node(cx) {
         return Err(ErrorShape::unavailable("talk disabled: no connected iOS/Android nodes"));
     }
-    let invalid = |issues: String| ErrorShape::invalid(format!("invalid talk.mode params: {issues}"));
-    validate::check("TalkModeParams", &params).map_err(invalid)?;
-    let params: TalkModeParams = serde_json::from_value(params).map_err(|error| invalid(error.to_string()))?;
+    let params: TalkModeParams = decode("talk.mode", "TalkModeParams", params)?;
     // compat: null for an absent phase.
     let payload = json!({"enabled": params.enabled, "phase": params.phase, "ts": cx.clock.now_ms()});
     events::broadcast(&cx.net, events::TALK_MODE, &payload, None);

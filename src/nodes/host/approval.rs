@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::command::Shared;
 use super::run::{Job, Params};
 use crate::approvals::allowlist::{Allowed, CommandLine, Evaluation, SAFE_BINS_DEFAULT, Surroundings, evaluate};
-use crate::approvals::file::{Policy, PolicyFile};
+use crate::approvals::file::Policy;
 use crate::approvals::policy::{Ask, Decision, Denial as Cause, Security, Strictness, Verdict};
 use crate::approvals::store::Snapshot;
 use crate::base::clock::{Clock as _, SystemClock};
@@ -24,10 +24,6 @@ use crate::config::types::Config;
 const SECURITY_DEFAULT: Security = Security::Allowlist;
 /// The same, for questions.
 const ASK_DEFAULT: Ask = Ask::OnMiss;
-/// The agent that is meant when none is named.
-const AGENT_DEFAULT: &str = "main";
-/// The entry that holds for every agent.
-const AGENT_ANY: &str = "*";
 
 /// Why a command does not run: a word for the event, a text for the answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,7 +102,7 @@ impl Settings {
 /// compat: where the configuration says nothing, the file may be laxer than the default; where it does, the stricter of
 /// both holds, while the original lets the file win.
 fn strictness(policy: &Snapshot, agent: Option<&str>, settings: &Settings) -> Strictness {
-    let says = |pick: fn(&Policy) -> bool| says(&policy.file, agent, pick);
+    let says = |pick: fn(&Policy) -> bool| policy.file.says(agent, pick);
     let security = settings.security.unwrap_or(match says(|policy| policy.security.is_some()) {
         true => Security::Full,
         false => SECURITY_DEFAULT,
@@ -116,12 +112,6 @@ fn strictness(policy: &Snapshot, agent: Option<&str>, settings: &Settings) -> St
         false => ASK_DEFAULT,
     });
     policy.strictness(agent, security, ask)
-}
-
-/// Returns whether the file says something that counts for the agent.
-fn says(file: &PolicyFile, agent: Option<&str>, pick: fn(&Policy) -> bool) -> bool {
-    let entries = [agent.unwrap_or(AGENT_DEFAULT), AGENT_ANY].map(|name| file.agents.get(name));
-    entries.into_iter().flatten().any(|entry| pick(&entry.policy)) || pick(&file.defaults)
 }
 
 fn evaluation(
@@ -188,6 +178,7 @@ fn remember(shared: &Shared, job: &Job, found: &Evaluation, allow_always: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::approvals::file::PolicyFile;
     use serde_json::json;
 
     fn snapshot(file: Value) -> Snapshot {
