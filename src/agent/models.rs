@@ -182,8 +182,9 @@ struct Resolver<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// A blank variable is none.
 fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 impl<'a> Resolver<'a> {

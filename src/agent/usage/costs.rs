@@ -193,7 +193,8 @@ fn tokens_of(usage: &Value) -> Option<[u64; 5]> {
         |names: &[&str]| names.iter().find_map(|name| usage.get(name).filter(|value| !value.is_null()))?.as_f64();
     let counts = names.map(count);
     let [input, output, cache_read, cache_write, total] = counts.map(|count| count.unwrap_or(0.0) as u64);
-    let total = if counts[4].is_some() { total } else { input + output + cache_read + cache_write };
+    let parts = [input, output, cache_read, cache_write];
+    let total = if counts[4].is_some() { total } else { parts.into_iter().fold(0, u64::saturating_add) };
     counts.iter().any(Option::is_some).then_some([input, output, cache_read, cache_write, total])
 }
 
