@@ -144,6 +144,10 @@ fn equal_sends_share_one_result() {
     let ids: Vec<String> = (0..20).map(|_| client.post("send", params.clone())).collect();
     let answers: Vec<Value> = ids.iter().map(|id| client.response(id).unwrap_err()).collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]));
+    // Only the first result explains this: asked afresh, it would be a channel that does not exist.
+    let mut other = params.clone();
+    other["channel"] = json!("nope");
+    assert_eq!(client.request("send", other).unwrap_err(), answers[0]);
     let poll = json!({ "to": "+15555550123", "question": " ", "options": ["a", " "], "idempotencyKey": "p" });
     assert_eq!(client.request("poll", poll).unwrap_err()["message"], "Error: Poll question is required");
 }

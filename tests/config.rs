@@ -216,6 +216,7 @@ fn a_stale_hash_loses_nothing() {
     let before = std::fs::read_to_string(gateway.home.config_file()).unwrap();
     let error = patch(&mut client, &base, json!({ "messages": { "responsePrefix": "two" } })).unwrap_err();
     assert_eq!(error["message"], "config changed since last load; re-run config.get and retry");
+    assert_eq!(std::fs::read_to_string(gateway.home.config_file()).unwrap(), before, "a refusal writes nothing");
     // An edit by hand, or of a command line, counts as well.
     let base = hash(&mut client);
     let ran = gateway.home.run(&["config", "set", "messages.ackReaction", "x"]);

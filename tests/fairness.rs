@@ -43,11 +43,16 @@ fn a_burst_starts_in_order_and_slow_methods_hold_nobody_up() {
 fn a_thousand_clients_with_a_request_each_are_all_answered() {
     let gateway = Gateway::start(json!({}));
     let mut clients = many(&gateway, CLIENTS);
+    let wait = json!({ "runId": "nobody", "timeoutMs": 600_000 });
+    let waits: Vec<String> = clients[1..].iter_mut().map(|client| client.post("agent.wait", wait.clone())).collect();
     // One client asks for far more than its share; the others must not have to wait until it is served.
     let greedy: Vec<String> = (0..500).map(|_| clients[0].post("config.get", json!({}))).collect();
     let ids: Vec<String> = clients[1..].iter_mut().map(|client| client.post("system-presence", json!({}))).collect();
     for (client, id) in clients[1..].iter_mut().zip(&ids) {
         assert!(client.response(id).is_ok());
+    }
+    for (client, id) in clients[1..].iter().zip(&waits) {
+        assert!(client.unread().iter().all(|frame| frame["id"] != id.as_str()), "nobody ended that wait");
     }
     for id in greedy {
         let answer = clients[0].response(&id);

@@ -390,6 +390,15 @@ mod tests {
             assert_eq!(transcript.leaf(), Some(leaf));
             assert!(std::fs::read_to_string(&path).expect("read").ends_with('\n'));
         }
+        // A last line that ends at any byte costs nothing but itself, and the next one has its place.
+        let two = "{\"type\":\"label\",\"id\":\"two\",\"targetId\":\"é\"}";
+        for count in 0..two.len() {
+            std::fs::write(&path, [whole.as_bytes(), &two.as_bytes()[..count]].concat()).expect("write");
+            assert_eq!(open(&path).leaf(), Some(one.as_str()), "{count}");
+            open(&path).append_message(&user("three")).expect("append");
+            let texts: Vec<Value> = read_messages(&path, 5, 10_000).expect("read");
+            assert_eq!(texts.len(), 2, "{count}");
+        }
     }
 
     #[test]

@@ -191,4 +191,23 @@ mod tests {
         assert!(read_text_capped(&path, 2).is_err());
         assert_eq!(read_text_capped(&dir.path().join("no"), 2).expect("read"), None);
     }
+
+    #[test]
+    fn a_write_that_ends_at_any_byte_leaves_the_old_file() {
+        let dir = testing::TempDir::new("fs-torn");
+        let path = dir.path().join("b.json");
+        write_atomic(&path, b"old", MODE_PRIVATE, Durability::Process).expect("write");
+        let new = b"the new content";
+        for count in 0..=new.len() {
+            let result = write_atomic_with(&path, MODE_PRIVATE, Durability::Process, |file| {
+                file.write_all(&new[..count])?;
+                // What a kill would find here: the old file whole, the new one beside it.
+                assert_eq!(read_text_capped(&path, 100).expect("read").as_deref(), Some("old"), "{count}");
+                Err(io::Error::other("no more"))
+            });
+            assert!(result.is_err());
+            assert_eq!(read_text_capped(&path, 100).expect("read").as_deref(), Some("old"), "{count}");
+            assert_eq!(std::fs::read_dir(dir.path()).expect("dir").count(), 1);
+        }
+    }
 }
