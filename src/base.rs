@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod cancel;
 pub mod clock;
 pub mod fs;
+pub mod hash;
 pub mod host;
 pub mod ids;
 pub mod memory;

@@ -9,6 +9,7 @@ mod approvals;
 mod argv;
 mod channels;
 mod config;
+#[cfg(feature = "onboarding")]
 mod configure;
 mod cron;
 mod dashboard;
@@ -22,13 +23,17 @@ mod health;
 mod help;
 mod logs;
 mod models;
+#[cfg(feature = "node-host")]
 mod node;
 mod node_ref;
 mod nodes;
+#[cfg(feature = "onboarding")]
 mod onboard;
 mod output;
+#[cfg(feature = "onboarding")]
 mod prompt;
 mod rpc;
+#[cfg(feature = "node-host")]
 mod service;
 mod sessions;
 mod setup;
@@ -112,6 +117,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["devices"], "device pairing and device tokens"),
     (&["channels"], "the chat networks and their accounts"),
     (&["cron"], "jobs that run by themselves"),
+    #[cfg(feature = "node-host")]
     (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
     (&["nodes"], "look at a gateway's nodes, let them in, ask them for what they can do"),
     (&["nodes", "camera"], "pictures and films from a node's cameras"),
@@ -135,11 +141,14 @@ const ALIASES: &[(&[&str], &str)] = &[(&["exec-approvals"], "approvals")];
 /// Every command, in the order of the help.
 const COMMANDS: &[Row] = &[
     row::<setup::Setup>(&["setup"], &["setup", "setup --workspace ~/assistant"]),
+    #[cfg(feature = "onboarding")]
     row::<onboard::Onboard>(
         &["onboard"],
         &["onboard", "onboard --non-interactive --accept-risk --auth-choice openai-api-key --openai-api-key <key>"],
     ),
+    #[cfg(feature = "onboarding")]
     row::<configure::Configure>(&["configure"], &["configure", "configure --section model --section gateway"]),
+    #[cfg(feature = "onboarding")]
     row::<configure::Configure>(&["config"], &["config", "config --section gateway", "config get gateway.port"]),
     row::<config::Get>(&["config", "get"], &["config get gateway.port", "config get agents.list[0].id --json"]),
     row::<config::Set>(
@@ -215,15 +224,22 @@ const COMMANDS: &[Row] = &[
     row::<nodes::CameraClip>(&["nodes", "camera", "clip"], &["nodes camera clip --node phone --duration 10s"]),
     row::<nodes::ScreenRecord>(&["nodes", "screen", "record"], &["nodes screen record --node mac --out screen.mp4"]),
     row::<nodes::LocationGet>(&["nodes", "location", "get"], &["nodes location get --node phone"]),
+    #[cfg(feature = "node-host")]
     row::<node::Run>(
         &["node", "run"],
         &["node run --host gateway.local --port 18789", "node run --host gw --tls-fingerprint <sha256>"],
     ),
+    #[cfg(feature = "node-host")]
     row::<node::Status>(&["node", "status"], &["node status", "node status --json"]),
+    #[cfg(feature = "node-host")]
     row::<node::Install>(&["node", "install"], &["node install --host gateway.local --display-name \"build box\""]),
+    #[cfg(feature = "node-host")]
     row::<node::Uninstall>(&["node", "uninstall"], &["node uninstall"]),
+    #[cfg(feature = "node-host")]
     row::<node::Start>(&["node", "start"], &["node start"]),
+    #[cfg(feature = "node-host")]
     row::<node::Stop>(&["node", "stop"], &["node stop"]),
+    #[cfg(feature = "node-host")]
     row::<node::Restart>(&["node", "restart"], &["node restart --json"]),
     row::<system::Event>(&["system", "event"], &["system event --text \"the build is done\" --mode now"]),
     row::<system::HeartbeatLast>(&["system", "heartbeat", "last"], &["system heartbeat last"]),

@@ -35,6 +35,7 @@ mod surfaces;
 mod system_events;
 mod ticket;
 mod usage_costs;
+#[cfg(feature = "onboarding")]
 mod wizards;
 mod work;
 mod ws_log;

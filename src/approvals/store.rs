@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::file::PolicyFile;
 use super::policy::{Ask, Security, Strictness};
 use crate::base::clock::UnixMs;
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, set_aside, write_atomic};
-use crate::base::rng::{Rng, hex};
+use crate::base::hash::sha256_hex;
+use crate::base::rng::Rng;
 
 /// Largest policy file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -192,7 +192,7 @@ impl PolicyStore {
     }
 
     fn snapshot(&self, exists: bool, text: &[u8], file: Result<PolicyFile, String>) -> Snapshot {
-        let hash = hex(&Sha256::digest(text));
+        let hash = sha256_hex(text);
         let (file, fault) = match file {
             Ok(file) => (file, None),
             Err(fault) => (PolicyFile::default(), Some(fault)),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::exit::Outcome;
-use super::rpc::{self, CallError, ClientOptions, Positive, TIMEOUT_DEFAULT_MS, items};
+use super::rpc::{self, ClientOptions, Positive, TIMEOUT_DEFAULT_MS, items};
 use super::{Cli, Command, output};
 use crate::base::text::duration;
 use crate::client::target::Target;
@@ -62,7 +62,8 @@ impl Command for Health {
 ///
 /// # Errors
 /// The call's error.
-pub(super) fn lines(cli: &Cli, target: Target, options: &ClientOptions) -> Result<Vec<String>, CallError> {
+#[cfg(feature = "onboarding")]
+pub(super) fn lines(cli: &Cli, target: Target, options: &ClientOptions) -> Result<Vec<String>, rpc::CallError> {
     let health = rpc::call_target(cli, target, options, "health", json!({}))?;
     Ok([channel_lines(&health), agent_lines(&health, false)].concat())
 }

@@ -1,6 +1,7 @@
 //! `setup`: a configuration file, a workspace and a place for sessions (cli.md §12.1).
 
 use super::exit::{Failure, Outcome};
+#[cfg(feature = "onboarding")]
 use super::onboard::Onboard;
 use super::{Cli, Command, config, output};
 use crate::agent::{session, workspace};
@@ -73,8 +74,14 @@ impl Command for Setup {
 
 impl Setup {
     /// Does what `onboard` does with the same options.
+    #[cfg(feature = "onboarding")]
     fn onboard(self, cli: &Cli) -> Outcome {
         let Self { workspace, non_interactive, mode, remote_url, remote_token, wizard: _ } = self;
         Onboard { workspace, non_interactive, mode, remote_url, remote_token, ..Onboard::default() }.run(cli)
+    }
+
+    #[cfg(not(feature = "onboarding"))]
+    fn onboard(self, _: &Cli) -> Outcome {
+        Err(Failure::error("this small build asks no questions; set what you want with `config set`".to_owned()))
     }
 }

@@ -11,11 +11,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
-use sha2::Digest as _;
 
 use super::error::{broken, is_timeout};
 use super::{ClientError, Deadline};
-use crate::base::rng::hex;
+use crate::base::hash::sha256_hex;
 
 const MISMATCH: &str = "gateway tls fingerprint mismatch";
 
@@ -97,7 +96,7 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match hex(&sha2::Sha256::digest(certificate.as_ref())) == self.fingerprint {
+        match sha256_hex(certificate.as_ref()) == self.fingerprint {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(rustls::Error::General(MISMATCH.to_owned())),
         }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::Digest as _;
 
 use super::issue::Issue;
 use super::paths::Paths;
@@ -87,7 +86,7 @@ pub fn check_payload(paths: &Paths, tree: &Value) -> Result<Value, Vec<Issue>> {
 
 /// Returns the SHA-256 of a text in hex, by which clients name the version they edited.
 pub fn hash(text: &str) -> String {
-    crate::base::rng::hex(&sha2::Sha256::digest(text.as_bytes()))
+    crate::base::hash::sha256_hex(text.as_bytes())
 }
 
 /// Returns what people are told when the file is invalid, each line ended.

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::clock::{UnixMs, local_date};
+use crate::base::hash::sha1_hex;
 use crate::config::types::Config;
 
 /// Port of the gateway unless something else is said.
@@ -112,9 +113,7 @@ impl Paths {
 
     /// Returns the gateway's lock file: one per configuration path, below the host's temporary directory (cli.md §3.4).
     pub fn lock_file(&self) -> PathBuf {
-        use sha1::Digest as _;
-        let hash = sha1::Sha1::digest(self.config_file.as_os_str().as_encoded_bytes());
-        let mut short = crate::base::rng::hex(&hash);
+        let mut short = sha1_hex(self.config_file.as_os_str().as_encoded_bytes());
         short.truncate(8);
         // SAFETY: getuid has no preconditions and cannot fail.
         let uid = unsafe { libc::getuid() };

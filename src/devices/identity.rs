@@ -10,14 +10,13 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
-use crate::base::rng::{Rng, hex};
+use crate::base::hash::sha256_hex;
+use crate::base::rng::Rng;
 
 /// Name of the key file in the identity directory.
 const FILE_NAME: &str = "device.json";
@@ -39,6 +38,10 @@ const URL_SAFE_ANY: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// A device's public key: the 32 bytes of RFC 8032.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey([u8; 32]);
+
 /// The text is not an Ed25519 public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyError;
@@ -54,26 +57,26 @@ impl std::error::Error for KeyError {}
 /// Reads a public key: base64url of the raw bytes (either alphabet, padded or not), or a PEM block.
 ///
 /// # Errors
-/// [`KeyError`] when the text is neither, or the bytes are no point of the curve.
-pub fn decode_public_key(text: &str) -> Result<VerifyingKey, KeyError> {
+/// [`KeyError`] when the text is neither. Bytes that are no point of the curve are found out by [`verify`].
+pub fn decode_public_key(text: &str) -> Result<PublicKey, KeyError> {
     if text.len() > KEY_TEXT_BYTES_MAX {
         return Err(KeyError);
     }
-    if text.contains("BEGIN") {
-        return VerifyingKey::from_public_key_pem(text.trim()).map_err(|_| KeyError);
-    }
-    let raw: [u8; 32] = decode_base64(text).and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError)?;
-    VerifyingKey::from_bytes(&raw).map_err(|_| KeyError)
+    let raw = match text.contains("BEGIN") {
+        true => read_pem("PUBLIC KEY", &SPKI_PREFIX, text),
+        false => decode_base64(text).and_then(|bytes| bytes.try_into().ok()),
+    };
+    raw.map(PublicKey).ok_or(KeyError)
 }
 
 /// Formats a public key as base64url of its raw bytes, without padding.
-pub fn encode_public_key(key: &VerifyingKey) -> String {
-    URL_SAFE_NO_PAD.encode(key.as_bytes())
+pub fn encode_public_key(key: &PublicKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.0)
 }
 
 /// Returns the id of the device that owns `key`: SHA-256 of the raw bytes in lower-case hex.
-pub fn device_id_of(key: &VerifyingKey) -> String {
-    hex(&sha2::Sha256::digest(key.as_bytes()))
+pub fn device_id_of(key: &PublicKey) -> String {
+    sha256_hex(&key.0)
 }
 
 /// What a connect request says that is covered by the signature.
@@ -119,19 +122,18 @@ pub fn payload(fields: &PayloadFields<'_>) -> String {
 }
 
 /// Returns whether `signature` (base64url) is the signature of `payload` by the owner of `key`.
-pub fn verify(key: &VerifyingKey, payload: &str, signature: &str) -> bool {
+pub fn verify(key: &PublicKey, payload: &str, signature: &str) -> bool {
     if signature.len() > KEY_TEXT_BYTES_MAX {
         return false;
     }
-    decode_base64(signature)
-        .and_then(|bytes| Signature::from_slice(&bytes).ok())
-        .is_some_and(|signature| key.verify_strict(payload.as_bytes(), &signature).is_ok())
+    let key = UnparsedPublicKey::new(&ED25519, key.0);
+    decode_base64(signature).is_some_and(|signature| key.verify(payload.as_bytes(), &signature).is_ok())
 }
 
 /// This machine's key, shared by the command line and the node host.
 pub struct Identity {
     device_id: String,
-    key: SigningKey,
+    key: Ed25519KeyPair,
 }
 
 impl fmt::Debug for Identity {
@@ -164,11 +166,10 @@ impl Identity {
         let mut seed = [0_u8; 32];
         rng.fill(&mut seed);
         let identity = Self::from_seed(&seed);
-        let public = identity.public_key();
         let file = File {
             version: 1,
             device_id: identity.device_id.clone(),
-            public_key_pem: pem("PUBLIC KEY", &SPKI_PREFIX, public.as_bytes()),
+            public_key_pem: pem("PUBLIC KEY", &SPKI_PREFIX, &identity.public_key().0),
             private_key_pem: pem("PRIVATE KEY", &PKCS8_PREFIX, &seed),
             created_at_ms: clock.now_ms(),
         };
@@ -180,7 +181,10 @@ impl Identity {
 
     /// Returns the identity whose key has this seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self::of(SigningKey::from_bytes(seed))
+        let key = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
+        let mut identity = Self { device_id: String::new(), key };
+        identity.device_id = device_id_of(&identity.public_key());
+        identity
     }
 
     /// Returns the device id.
@@ -189,17 +193,13 @@ impl Identity {
     }
 
     /// Returns the public half of the key.
-    pub fn public_key(&self) -> VerifyingKey {
-        self.key.verifying_key()
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.key.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"))
     }
 
     /// Signs a text; the signature is base64url without padding.
     pub fn sign(&self, payload: &str) -> String {
-        URL_SAFE_NO_PAD.encode(self.key.sign(payload.as_bytes()).to_bytes())
-    }
-
-    fn of(key: SigningKey) -> Self {
-        Self { device_id: device_id_of(&key.verifying_key()), key }
+        URL_SAFE_NO_PAD.encode(self.key.sign(payload.as_bytes()))
     }
 }
 
@@ -215,14 +215,22 @@ fn read(path: &Path) -> io::Result<Option<Identity>> {
     Ok(serde_json::from_str::<File>(&text)
         .ok()
         .filter(|file| file.version == 1)
-        .and_then(|file| SigningKey::from_pkcs8_pem(file.private_key_pem.trim()).ok())
-        .map(Identity::of))
+        .and_then(|file| read_pem("PRIVATE KEY", &PKCS8_PREFIX, &file.private_key_pem))
+        .map(|seed| Identity::from_seed(&seed)))
 }
 
 fn pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> String {
     // At most 48 bytes of DER: the body is one line of 64 characters or fewer.
     let body = STANDARD.encode([prefix, key].concat());
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+}
+
+/// Returns the 32 bytes after `prefix` in a PEM block. DER gives a key one form only, so nothing else can stand there.
+fn read_pem(label: &str, prefix: &[u8], text: &str) -> Option<[u8; 32]> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let body = text.trim().strip_prefix(&begin)?.strip_suffix(&end)?;
+    let body: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(body).ok()?.strip_prefix(prefix)?.try_into().ok()
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {

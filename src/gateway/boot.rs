@@ -25,6 +25,7 @@ use super::runs::Runs;
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
+#[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
 use super::{RunOptions, events, host, sentinel, version};
@@ -199,6 +200,7 @@ impl Gateway {
             tts,
             voicewake,
             skills: Skills::default(),
+            #[cfg(feature = "onboarding")]
             wizards: Wizards::default(),
             cron,
             usage_costs: UsageCosts::default(),

@@ -17,6 +17,7 @@ use super::remote_bins::RemoteBins;
 use super::runs::Runs;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
+#[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::Due;
 use crate::agent::run::Agent;
@@ -96,6 +97,7 @@ pub struct Ctx {
     /// What is known of the skills' directories.
     pub skills: Skills,
     /// The wizard that clients drive.
+    #[cfg(feature = "onboarding")]
     pub wizards: Wizards,
     /// Cron jobs.
     pub cron: Cron,

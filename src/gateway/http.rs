@@ -1,5 +1,6 @@
 //! Plain HTTP requests: the route list, in precedence order (http.md §1.1). Runs on frame workers.
 
+#[cfg(feature = "control-ui")]
 mod control_ui;
 
 use std::net::SocketAddr;
@@ -21,5 +22,11 @@ pub fn handle(cx: &Arc<Ctx>, conn: ConnId, address: SocketAddr, head: &RequestHe
 }
 
 fn route(cx: &Ctx, head: &RequestHead) -> Response {
-    control_ui::serve(cx, head).unwrap_or_else(|| Response::text(404, "Not Found"))
+    ROUTES.iter().find_map(|route| route(cx, head)).unwrap_or_else(|| Response::text(404, "Not Found"))
 }
+
+/// Every surface, in order of precedence: the first that answers has the request.
+const ROUTES: &[fn(&Ctx, &RequestHead) -> Option<Response>] = &[
+    #[cfg(feature = "control-ui")]
+    control_ui::serve,
+];

@@ -19,8 +19,10 @@ mod sessions;
 mod skills;
 mod system;
 mod talk;
+#[cfg(feature = "tts")]
 mod tts;
 mod usage;
+#[cfg(feature = "onboarding")]
 mod wizard;
 
 use std::sync::{Arc, LazyLock};
@@ -112,7 +114,7 @@ const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
 }
 
-const FAMILIES: [&[Method]; 17] = [
+const FAMILIES: &[&[Method]] = &[
     agent::METHODS,
     approvals::METHODS,
     browser::METHODS,
@@ -127,8 +129,10 @@ const FAMILIES: [&[Method]; 17] = [
     skills::METHODS,
     system::METHODS,
     talk::METHODS,
+    #[cfg(feature = "tts")]
     tts::METHODS,
     usage::METHODS,
+    #[cfg(feature = "onboarding")]
     wizard::METHODS,
 ];
 

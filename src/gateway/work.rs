@@ -2,7 +2,6 @@
 //!
 //! Runs on frame workers. Timer entries that repeat arm themselves again here.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,7 +58,8 @@ pub enum Due {
         error: ErrorShape,
     },
     /// An audio file has been there long enough.
-    SpeechExpired(PathBuf),
+    #[cfg(feature = "tts")]
+    SpeechExpired(std::path::PathBuf),
     /// A cron job may be due.
     Cron {
         /// Which arming of the timer this is; older ones say nothing any more.
@@ -141,6 +141,7 @@ fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
         nodes::disconnected(cx, conn, client);
     }
     exec_approvals::withdraw(cx, conn);
+    #[cfg(feature = "onboarding")]
     cx.wizards.client_gone(conn);
     if let Some(key) = &client.presence_key {
         cx.presence.disconnect(key, cx.clock.now_ms());
@@ -189,6 +190,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Err(error));
             }
         }
+        #[cfg(feature = "tts")]
         Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
         Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {

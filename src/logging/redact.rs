@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use regex::{Captures, Regex};
+use regex_lite::{Captures, Regex};
 
 /// Names, lower case, whose value is a secret when one is given.
 const NAMES: [&str; 6] = ["token", "secret", "password", "passwd", "key", "bottoken"];

@@ -1,14 +1,14 @@
-//! Judging values by `schemas/protocol.schema.json`, and wording what is wrong.
+//! Judging values by `schemas/protocol.schema.json`.
 //!
-//! The file is embedded. At first it is only cut into its definitions; each is parsed and compiled with `jsonschema` when
-//! it is first used, alone, because none names another: a gateway pays in time and memory for the methods it is asked.
-//! Texts and their order are those of the original's validator (protocol.md §2.3). May be called from any thread.
+//! The file is embedded. At first it is only cut into its definitions; each is parsed and compiled when it is first used,
+//! alone, because none names another: a gateway pays in time and memory for the methods it is asked. The judge is
+//! `jsonschema`; a build without that feature takes [`words`], which also says what is wrong. May be called from any thread.
+
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -19,7 +19,7 @@ static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static RawValue>> = LazyLo
         #[serde(borrow)]
         definitions: BTreeMap<&'a str, &'a RawValue>,
     }
-    let text = include_str!("../../schemas/protocol.schema.json");
+    let text = include_str!(concat!(env!("OUT_DIR"), "/protocol.schema.json"));
     serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)").definitions
 });
 static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Definition>>>> = LazyLock::new(Mutex::default);
@@ -27,7 +27,29 @@ static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Definition>>>> = LazyL
 /// A definition in use.
 struct Definition {
     schema: Value,
-    validator: Validator,
+    #[cfg(feature = "jsonschema")]
+    validator: jsonschema::Validator,
+}
+
+impl Definition {
+    fn compile(text: &str) -> Self {
+        let schema: Value = serde_json::from_str(text).expect("a definition is JSON (tested)");
+        Self {
+            #[cfg(feature = "jsonschema")]
+            validator: jsonschema::draft7::new(&schema).expect("every definition compiles (tested)"),
+            schema,
+        }
+    }
+
+    #[cfg(feature = "jsonschema")]
+    fn is_valid(&self, value: &Value) -> bool {
+        self.validator.is_valid(value)
+    }
+
+    #[cfg(not(feature = "jsonschema"))]
+    fn is_valid(&self, value: &Value) -> bool {
+        words::issues(&self.schema, value).is_empty()
+    }
 }
 
 /// Checks a value against a definition.
@@ -39,126 +61,17 @@ struct Definition {
 /// When the schema file has no such definition (tested for every method).
 pub fn check(definition: &'static str, value: &Value) -> Result<(), String> {
     let definition = compiled(definition);
-    if definition.validator.is_valid(value) {
+    if definition.is_valid(value) {
         return Ok(());
     }
-    let errors: Vec<ValidationError<'_>> = definition.validator.iter_errors(value).collect();
-    let mut parts: Vec<String> = Vec::new();
-    describe(&definition.schema, "", &errors, &mut parts);
-    let mut seen = std::collections::HashSet::new();
-    parts.retain(|part| seen.insert(part.clone()));
-    Err(parts.join("; "))
+    let issues = words::issues(&definition.schema, value);
+    debug_assert!(!issues.is_empty(), "invalid without a reason: {value}");
+    Err(issues.join("; "))
 }
 
 fn compiled(name: &'static str) -> Arc<Definition> {
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    compiled
-        .entry(name)
-        .or_insert_with(|| {
-            let schema: Value = serde_json::from_str(DEFINITIONS[name].get()).expect("a definition is JSON (tested)");
-            let validator = jsonschema::draft7::new(&schema).expect("every definition compiles (tested)");
-            Arc::new(Definition { schema, validator })
-        })
-        .clone()
-}
-
-/// Appends the texts for `path` and everything below it: missing properties, unknown ones, the rest, then properties in
-/// schema order.
-fn describe(schema: &Value, path: &str, errors: &[ValidationError<'_>], parts: &mut Vec<String>) {
-    let mut here: Vec<&ValidationError<'_>> =
-        errors.iter().filter(|error| error.instance_path().as_str() == path).collect();
-    here.sort_by_key(|error| match error.kind() {
-        ValidationErrorKind::Required { property } => (0, position(schema.get("required"), property)),
-        ValidationErrorKind::AdditionalProperties { .. } => (1, 0),
-        _ => (2, 0),
-    });
-    for error in here {
-        word(error, parts);
-    }
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        for (name, schema) in properties {
-            descend(schema, &format!("{path}/{}", escape(name)), errors, parts);
-        }
-    }
-    if let Some(items) = schema.get("items") {
-        let mut indexes: Vec<usize> =
-            errors.iter().filter_map(|error| child_index(error.instance_path().as_str(), path)).collect();
-        indexes.sort_unstable();
-        indexes.dedup();
-        for index in indexes {
-            descend(items, &format!("{path}/{index}"), errors, parts);
-        }
-    }
-    if schema.get("additionalProperties").is_some_and(Value::is_object) || schema.get("patternProperties").is_some() {
-        for error in errors.iter().filter(|error| {
-            let below = error.instance_path().as_str();
-            below.len() > path.len() && below.starts_with(path) && below[path.len()..].starts_with('/')
-        }) {
-            if schema.get("properties").is_none() {
-                word(error, parts);
-            }
-        }
-    }
-}
-
-fn descend(schema: &Value, path: &str, errors: &[ValidationError<'_>], parts: &mut Vec<String>) {
-    if errors.iter().any(|error| {
-        let at = error.instance_path().as_str();
-        at == path || (at.starts_with(path) && at[path.len()..].starts_with('/'))
-    }) {
-        describe(schema, path, errors, parts);
-    }
-}
-
-fn child_index(path: &str, parent: &str) -> Option<usize> {
-    path.strip_prefix(parent)?.strip_prefix('/')?.split('/').next()?.parse().ok()
-}
-
-fn position(list: Option<&Value>, item: &Value) -> usize {
-    list.and_then(Value::as_array).and_then(|list| list.iter().position(|other| other == item)).unwrap_or(usize::MAX)
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-/// Words one error as the original's validator does.
-fn word(error: &ValidationError<'_>, parts: &mut Vec<String>) {
-    let path = error.instance_path().as_str();
-    let at = |text: String| if path.is_empty() { text } else { format!("at {path}: {text}") };
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let place = if path.is_empty() { "root" } else { path };
-            parts.extend(unexpected.iter().map(|name| format!("at {place}: unexpected property '{name}'")));
-        }
-        ValidationErrorKind::AnyOf { context } => {
-            for error in context.iter().flatten() {
-                word(error, parts);
-            }
-            parts.push(at("must match a schema in anyOf".to_owned()));
-        }
-        kind => parts.push(at(simple_text(kind, error))),
-    }
-}
-
-fn simple_text(kind: &ValidationErrorKind, error: &ValidationError<'_>) -> String {
-    match kind {
-        ValidationErrorKind::Required { property } => {
-            format!("must have required property '{}'", property.as_str().unwrap_or_default())
-        }
-        ValidationErrorKind::Type { kind: TypeKind::Single(kind) } => format!("must be {kind}"),
-        ValidationErrorKind::Type { kind: TypeKind::Multiple(kinds) } => {
-            format!("must be {}", kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(","))
-        }
-        ValidationErrorKind::MinLength { limit } => format!("must NOT have fewer than {limit} characters"),
-        ValidationErrorKind::MaxLength { limit } => format!("must NOT have more than {limit} characters"),
-        ValidationErrorKind::MinItems { limit } => format!("must NOT have fewer than {limit} items"),
-        ValidationErrorKind::MaxItems { limit } => format!("must NOT have more than {limit} items"),
-        ValidationErrorKind::Minimum { limit } => format!("must be >= {limit}"),
-        ValidationErrorKind::Maximum { limit } => format!("must be <= {limit}"),
-        ValidationErrorKind::Constant { .. } => "must be equal to constant".to_owned(),
-        _ => error.to_string(),
-    }
+    compiled.entry(name).or_insert_with(|| Arc::new(Definition::compile(DEFINITIONS[name].get()))).clone()
 }
 
 /// Returns the names of all definitions.
@@ -169,7 +82,8 @@ pub fn definitions() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::base::rng::{Rng as _, SeededRng};
+    use serde_json::{Map, json};
 
     fn texts(definition: &'static str, value: Value) -> String {
         check(definition, &value).expect_err("invalid")
@@ -208,6 +122,68 @@ mod tests {
         for name in definitions() {
             assert!(!DEFINITIONS[name].get().contains("$ref"), "{name} is compiled alone");
             compiled(name);
+        }
+    }
+
+    /// Values near every definition, right and wrong: both judges must say the same.
+    #[test]
+    fn the_words_know_every_fault_that_the_judge_knows() {
+        let seed = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
+        let rng = SeededRng::new(seed);
+        let (mut right, mut wrong) = (0, 0);
+        for name in definitions() {
+            let definition = compiled(name);
+            let judge = jsonschema::draft7::new(&definition.schema).expect("a schema");
+            for _ in 0..100 {
+                let value = near(&definition.schema, &rng, 0);
+                let is_valid = judge.is_valid(&value);
+                let issues = words::issues(&definition.schema, &value);
+                assert_eq!(issues.is_empty(), is_valid, "SIM_SEED={seed} {name} {value}: {issues:?}");
+                if is_valid { right += 1 } else { wrong += 1 }
+            }
+        }
+        assert!(right > 1000 && wrong > 1000, "{right} right, {wrong} wrong");
+    }
+
+    /// A value that the schema may like; one part in thirty is something else.
+    fn near(schema: &Value, rng: &SeededRng, depth: usize) -> Value {
+        const OTHERS: &[&str] =
+            &["null", "true", "-1", "0", "1.0", "1.5", "9007199254740993", "\"\"", "\"é\"", "[]", "{}", "[1]"];
+        let pick = |count: usize| {
+            let mut bytes = [0; 8];
+            rng.fill(&mut bytes);
+            (u64::from_le_bytes(bytes) % count.max(1) as u64) as usize
+        };
+        if pick(30) == 0 || depth > 8 {
+            return serde_json::from_str(OTHERS[pick(OTHERS.len())]).expect("JSON");
+        }
+        if let Some(branches) = schema["anyOf"].as_array() {
+            return near(&branches[pick(branches.len())], rng, depth + 1);
+        }
+        if let Some(value) = schema.get("const") {
+            return value.clone();
+        }
+        match schema["type"].as_str() {
+            Some("object") => {
+                let properties = schema["properties"].as_object().into_iter().flatten();
+                let required =
+                    |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name));
+                let mut object: Map<String, Value> = properties
+                    .filter(|(name, _)| pick(3) == 0 || (required(name) && pick(40) > 0))
+                    .map(|(name, schema)| (name.clone(), near(schema, rng, depth + 1)))
+                    .collect();
+                let extra = schema["patternProperties"].as_object().and_then(|all| all.values().next());
+                let extra = extra.or_else(|| schema.get("additionalProperties")).unwrap_or(&Value::Null);
+                if pick(6) == 0 {
+                    object.insert("x/y~z".to_owned(), near(extra, rng, depth + 1));
+                }
+                Value::Object(object)
+            }
+            Some("array") => (0..pick(4)).map(|_| near(&schema["items"], rng, depth + 1)).collect(),
+            Some("string") => Value::from("aé".repeat(pick(4))),
+            Some("integer" | "number") => json!(pick(5)),
+            Some("boolean") => json!(pick(2) == 0),
+            _ => json!({"any": [1, "thing"]}),
         }
     }
 }

@@ -42,14 +42,14 @@ fn the_first_look_makes_a_private_file_that_then_stays() {
     let place = Place::new();
     let absent = place.store.load().expect("load");
     assert!(!absent.exists && absent.fault.is_none());
-    assert_eq!(absent.hash, hex(&Sha256::digest(b"")));
+    assert_eq!(absent.hash, sha256_hex(b""));
     let made = place.store.load_complete(&place.rng).expect("load");
     let text = place.text();
     assert!(text.ends_with("}\n"));
     let keys: Vec<String> = serde_json::from_str::<Map<String, Value>>(&text).expect("JSON").keys().cloned().collect();
     assert_eq!(keys, ["version", "socket", "defaults", "agents"]);
     assert_eq!(std::fs::metadata(&place.store.path).expect("meta").permissions().mode() & 0o777, 0o600);
-    assert_eq!(made.hash, hex(&Sha256::digest(text.as_bytes())));
+    assert_eq!(made.hash, sha256_hex(text.as_bytes()));
     assert_eq!(place.store.load_complete(&place.rng).expect("load").hash, made.hash, "nothing is rewritten");
     let token = made.file.socket.token.clone().expect("a token");
     assert_eq!(URL_SAFE_NO_PAD.decode(&token).expect("base64url").len(), 24);
