@@ -10,6 +10,7 @@ pub mod hash;
 pub mod host;
 pub mod ids;
 pub mod memory;
+pub mod order;
 pub mod pending;
 pub mod process;
 pub mod requests;

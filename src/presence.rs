@@ -122,7 +122,7 @@ impl Presence {
         state.rows.retain(|(_, entry)| now_ms.saturating_sub(entry.ts) <= TTL_MS);
         let mut rows: Vec<PresenceEntry> = state.rows.iter().map(|(_, entry)| entry.clone()).collect();
         rows.push(PresenceEntry { ts: now_ms, ..self.self_entry.clone() });
-        rows.sort_by_key(|entry| std::cmp::Reverse(entry.ts));
+        crate::base::order::newest_first(&mut rows, |entry| entry.ts);
         (rows, state.version)
     }
 

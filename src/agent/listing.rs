@@ -13,6 +13,7 @@ use crate::agent::sessions::{DeliveryContext, Entry, Origin, Sessions};
 use crate::agent::{models, session, transcript};
 use crate::base::clock::{UnixMs, iso_utc};
 use crate::base::ids::{AgentId, SessionKey};
+use crate::base::order::newest_first;
 use crate::base::text::collapse_whitespace;
 use crate::config::types::Config;
 
@@ -192,7 +193,7 @@ pub fn status_sessions(config: &Config, sessions: &Sessions, now_ms: UnixMs) -> 
         all.extend(found.into_iter().map(|(key, entry)| (agent.clone(), key, entry)));
     }
     let count = all.len();
-    all.sort_by_key(|(_, _, entry)| std::cmp::Reverse(entry.updated_at));
+    newest_first(&mut all, |(_, _, entry)| entry.updated_at);
     let recent = all.iter().take(STATUS_LEN_MAX);
     let recent: Vec<Value> =
         recent.map(|(agent, key, entry)| status_row(agent, key, entry, model.as_deref(), context, now_ms)).collect();
@@ -275,7 +276,7 @@ pub(super) fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> 
         };
         is_shown && same(&filter.spawned_by, &entry.spawned_by) && same(&filter.label, &entry.label)
     });
-    newest_first(&mut found);
+    newest_first(&mut found, |(_, entry)| entry.updated_at);
     found
 }
 
@@ -283,12 +284,8 @@ pub(super) fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> 
 fn named_sessions(sessions: &Sessions, agent: &AgentId) -> Vec<(SessionKey, Entry)> {
     let mut found = sessions.entries(agent);
     found.retain(|(key, _)| !matches!(key.as_str(), "global" | "unknown"));
-    newest_first(&mut found);
+    newest_first(&mut found, |(_, entry)| entry.updated_at);
     found
-}
-
-fn newest_first(sessions: &mut [(SessionKey, Entry)]) {
-    sessions.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.updated_at));
 }
 
 fn row(sessions: &Sessions, key: &SessionKey, entry: Entry) -> (std::path::PathBuf, Row) {

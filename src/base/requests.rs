@@ -50,7 +50,7 @@ impl<R: Request> Requests<R> {
     pub fn list(&self, now_ms: UnixMs) -> Vec<R> {
         let mut waiting: Vec<R> =
             self.store.get().values().filter(|request| is_fresh(*request, now_ms)).cloned().collect();
-        waiting.sort_by_key(|request| std::cmp::Reverse(request.asked_at_ms()));
+        super::order::newest_first(&mut waiting, |request| request.asked_at_ms());
         waiting
     }
 

@@ -213,7 +213,7 @@ fn accounts_of(section: &Value) -> Vec<Account> {
             Account { id: id.trim().to_lowercase(), settings }
         })
         .collect();
-    accounts.sort_by(|a, b| a.id.cmp(&b.id));
+    crate::base::order::by_text(&mut accounts, |account| &account.id);
     accounts
 }
 

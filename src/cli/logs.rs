@@ -192,7 +192,7 @@ impl Entry {
 fn message(line: &Map<String, Value>, name: Option<&str>) -> String {
     let mut parts: Vec<(u64, &Value)> =
         line.iter().filter_map(|(key, value)| Some((key.parse().ok()?, value))).collect();
-    parts.sort_by_key(|(key, _)| *key);
+    crate::base::order::by_key(&mut parts, |(key, _)| *key);
     let shown = parts.into_iter().filter(|(key, value)| !(*key == 0 && name.is_some() && value.as_str() == name));
     let texts = shown.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     texts.collect::<Vec<_>>().join(" ")

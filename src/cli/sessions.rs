@@ -137,7 +137,7 @@ fn rows(cli: &Cli, index: Map<String, Value>, active_minutes: Option<u64>) -> Ve
         row.insert("contextTokens".to_owned(), context.unwrap_or_else(|| models::context_tokens(config, None)).into());
         rows.push((updated_at.unwrap_or(0), Value::Object(row)));
     }
-    rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    crate::base::order::newest_first(&mut rows, |(at, _)| *at);
     rows.into_iter().map(|(_, row)| row).collect()
 }
 

@@ -145,7 +145,7 @@ impl Scheduler {
     /// Returns the jobs by when they run next; those that do not, first.
     pub fn list(&self, include_disabled: bool) -> Vec<&CronJob> {
         let mut jobs: Vec<&CronJob> = self.jobs.iter().filter(|job| include_disabled || job.enabled).collect();
-        jobs.sort_by_key(|job| job.state.next_run_at_ms.unwrap_or(0));
+        crate::base::order::by_key(&mut jobs, |job| job.state.next_run_at_ms.unwrap_or(0));
         jobs
     }
 
@@ -219,7 +219,7 @@ impl Scheduler {
         }
         let mut due: Vec<&CronJob> =
             self.jobs.iter().filter(|job| is_due(job, now_ms) && !self.claims.contains_key(&job.id)).collect();
-        due.sort_by_key(|job| job.state.next_run_at_ms);
+        crate::base::order::by_key(&mut due, |job| job.state.next_run_at_ms.unwrap_or(0));
         let due: Vec<String> = due.into_iter().map(|job| job.id.clone()).collect();
         self.claims.extend(due.iter().map(|id| (id.clone(), Claim::Queued)));
         self.check_invariants();

@@ -69,7 +69,7 @@ impl Pairing {
     /// Returns what waits, newest first, and what is paired, last approved first.
     pub fn list(&self, now_ms: UnixMs) -> (Vec<Pending>, Vec<Paired>) {
         let mut paired: Vec<Paired> = self.paired.get().values().cloned().collect();
-        paired.sort_by_key(|device| std::cmp::Reverse(device.approved_at_ms));
+        crate::base::order::newest_first(&mut paired, |device| device.approved_at_ms);
         (self.requests.list(now_ms), paired)
     }
 

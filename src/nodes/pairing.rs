@@ -154,7 +154,7 @@ impl NodePairing {
     /// Returns what waits, newest first, and what is paired, last approved first.
     pub fn list(&self, now_ms: UnixMs) -> (Vec<PendingNode>, Vec<PairedNode>) {
         let mut paired: Vec<PairedNode> = self.paired.get().values().cloned().collect();
-        paired.sort_by_key(|node| std::cmp::Reverse(node.approved_at_ms));
+        crate::base::order::newest_first(&mut paired, |node| node.approved_at_ms);
         (self.requests.list(now_ms), paired)
     }
 

@@ -143,7 +143,7 @@ impl Registry {
     /// Returns the connected nodes, in the order of their ids.
     pub fn list(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> = self.lock().nodes.values().map(|entry| entry.node.clone()).collect();
-        nodes.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+        crate::base::order::by_text(&mut nodes, |node| &node.node_id);
         nodes
     }
 

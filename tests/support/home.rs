@@ -19,13 +19,18 @@ pub struct Home {
     pub program: PathBuf,
 }
 
+/// The program under test: this build's, or the one that `CLAWDBOT_TEST_PROGRAM` names.
+fn program() -> PathBuf {
+    std::env::var_os("CLAWDBOT_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_clawdbot").into(), PathBuf::from)
+}
+
 impl Home {
     /// An empty home.
     pub fn empty() -> Self {
         let name = format!("clawdbot-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(path.join("tmp")).expect("a temporary directory can be made");
-        Self { path, program: env!("CARGO_BIN_EXE_clawdbot").into() }
+        Self { path, program: program() }
     }
 
     /// A home whose configuration is `config` laid over one that lets a gateway start.

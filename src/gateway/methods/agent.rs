@@ -219,7 +219,7 @@ fn list_agents(cx: &Arc<Ctx>, _call: &Call, _params: AgentsListParams) -> Result
     let config = cx.config.get();
     let default = session::default_agent(&config);
     let mut ids = session::agent_ids(&config);
-    ids.sort_by_key(|id| *id != default);
+    crate::base::order::by_key(&mut ids, |id| u64::from(*id != default));
     let agents: Vec<Value> = ids
         .iter()
         .map(|id| {
