@@ -1,0 +1,400 @@
+//! The one load generator: many clients of one server on one thread, over WebSocket or plain HTTP.
+//!
+//! Owns the sockets and one `Poll`. Answers are not parsed, only told apart by their first bytes, so that the generator
+//! costs less than what it measures. Used for handshakes, calls, events and HTTP alike. Source addresses rotate through
+//! 127.0.0.0/8: ten thousand clients and their predecessors in TIME_WAIT do not run out of ports.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::dial::dial;
+use crate::times::Times;
+use crate::wire::{self, Speech};
+
+/// How long nothing may come that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Clients of one batch of handshakes, in widths.
+const BATCH_WIDTHS: usize = 32;
+
+/// See the module.
+pub struct Fleet {
+    poll: Poll,
+    events: Events,
+    port: u16,
+    links: Vec<Link>,
+    /// Connections made so far; the next one's source address comes from it.
+    dialled: usize,
+    patience: Duration,
+    /// Where every socket is read into.
+    piece: Vec<u8>,
+}
+
+/// What a closed loop showed.
+pub struct Load {
+    /// Good answers in a second.
+    pub rate: f64,
+    /// How long each took.
+    pub times: Times,
+    /// Calls that were refused. They do not count: a gateway that fails fast would look fast.
+    pub refused: usize,
+}
+
+/// One client.
+pub struct Link {
+    socket: TcpStream,
+    stage: Stage,
+    since: Instant,
+    /// Bytes that are no whole message yet.
+    input: Vec<u8>,
+    /// Bytes to write once all that has come is read.
+    output: Vec<u8>,
+    /// When the calls under way were made, oldest first.
+    sent: VecDeque<Instant>,
+}
+
+/// How far a client is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Upgrading,
+    Greeting,
+    Ready(Speech),
+}
+
+/// What came on a link.
+pub enum Heard<'a> {
+    /// The client was let in just now; since it was dialled, so much time has passed.
+    Hello(Duration),
+    /// An answer, and how long the oldest call took.
+    Answer(&'a [u8], Duration),
+    /// An answer that says no.
+    Refusal(&'a [u8]),
+    /// Anything else but a tick.
+    Event(&'a [u8]),
+}
+
+impl Fleet {
+    /// A fleet with no clients, for what listens on a port of this machine.
+    pub fn new(port: u16) -> Result<Self> {
+        let poll = Poll::new().context("make a poll")?;
+        let (events, piece) = (Events::with_capacity(1024), vec![0; 64 * 1024]);
+        Ok(Self { poll, events, port, links: Vec::new(), dialled: 0, patience: PATIENCE, piece })
+    }
+
+    /// Changes how long nothing may come that is waited for.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Adds clients that go through the whole handshake, at most `width` of them at once.
+    pub fn open(&mut self, count: usize, width: usize) -> Result<Times> {
+        let mut times = Vec::with_capacity(count);
+        let mut left = count;
+        let mut free = width;
+        while times.len() < count {
+            let more = left.min(free);
+            (0..more).try_for_each(|_| self.dial(Stage::Upgrading, &wire::upgrade()))?;
+            left -= more;
+            free = 0;
+            let hear = &mut |_: &mut Link, heard: Heard| {
+                if let Heard::Hello(took) = heard {
+                    times.push(took);
+                    free += 1;
+                }
+            };
+            let came = self.pump(hear);
+            came.with_context(|| format!("{} of {count} clients were let in", times.len()))?;
+        }
+        Ok(Times::new(times))
+    }
+
+    /// Adds keep-alive HTTP connections.
+    pub fn open_http(&mut self, count: usize) -> Result<()> {
+        (0..count).try_for_each(|_| self.dial(Stage::Ready(Speech::Http), &[]))
+    }
+
+    /// Shakes hands for a while, `width` at once; the clients of a batch leave together.
+    pub fn handshakes(&mut self, width: usize, length: Duration) -> Result<Load> {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while start.elapsed() < length {
+            times.extend(self.open(width * BATCH_WIDTHS, width)?.into_inner());
+            self.links.clear();
+        }
+        Ok(Load::new(times, start.elapsed()))
+    }
+
+    /// Keeps `depth` calls of every client under way for a while.
+    pub fn calls(&mut self, request: &[u8], depth: usize, length: Duration) -> Result<Load> {
+        let start = Instant::now();
+        for link in &mut self.links {
+            (0..depth).for_each(|_| link.queue(request));
+            link.flush()?;
+        }
+        let mut times = Vec::new();
+        let (mut refused, mut refusal) = (0, String::new());
+        while start.elapsed() < length {
+            self.pump(&mut |link, heard| {
+                match heard {
+                    Heard::Answer(_, took) => times.push(took),
+                    Heard::Refusal(text) => {
+                        refused += 1;
+                        refusal = excerpt(text);
+                    }
+                    _ => return,
+                }
+                link.queue(request);
+            })?;
+        }
+        ensure!(!times.is_empty(), "it answered none of {refused} calls well, but with {refusal}");
+        let load = Load { refused, ..Load::new(times, start.elapsed()) };
+        // What is still under way is waited for: whoever comes next finds silence.
+        while self.links.iter().any(|link| !link.sent.is_empty()) {
+            self.pump(&mut |_, _| {})?;
+        }
+        Ok(load)
+    }
+
+    /// Makes one call on the first client and waits for its answer.
+    pub fn ask(&mut self, request: &[u8]) -> Result<(Vec<u8>, Duration)> {
+        self.send(request)?;
+        let mut answer = None;
+        loop {
+            self.pump(&mut |_, heard| match heard {
+                Heard::Answer(text, took) => answer = Some(Ok((text.to_vec(), took))),
+                Heard::Refusal(text) => answer = Some(Err(excerpt(text))),
+                _ => {}
+            })?;
+            match answer.take() {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(refusal)) => bail!("it answered {refusal}"),
+                None => {}
+            }
+        }
+    }
+
+    /// Makes one call on the first client; [`Fleet::pump`] hears the answer.
+    pub fn send(&mut self, request: &[u8]) -> Result<()> {
+        let link = self.links.first_mut().context("no client is connected")?;
+        link.queue(request);
+        link.flush()
+    }
+
+    /// Makes a call that causes an event, and waits until every client has heard it; returns how long each waited.
+    pub fn fan_out(&mut self, request: &[u8], event: &[u8]) -> Result<Times> {
+        let count = self.links.len();
+        let (mut times, mut is_answered) = (Vec::with_capacity(count), false);
+        let mut refusal = None;
+        let start = Instant::now();
+        self.send(request)?;
+        while times.len() < count || !is_answered {
+            let came = self.pump(&mut |_, heard| match heard {
+                Heard::Event(text) if wire::starts_with(text, event) => times.push(start.elapsed()),
+                Heard::Answer(..) => is_answered = true,
+                Heard::Refusal(text) => refusal = Some(excerpt(text)),
+                _ => {}
+            });
+            came.with_context(|| format!("{} of {count} clients have heard the event", times.len()))?;
+            ensure!(refusal.is_none(), "it answered {}", refusal.unwrap_or_default());
+        }
+        Ok(Times::new(times))
+    }
+
+    /// Reads and drops what comes for a while, as idle clients do.
+    pub fn rest(&mut self, length: Duration) -> Result<()> {
+        let start = Instant::now();
+        while let Some(left) = length.checked_sub(start.elapsed()) {
+            self.turn(left, &mut |_, _| {})?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something comes and hands it out.
+    pub fn pump(&mut self, hear: &mut dyn FnMut(&mut Link, Heard)) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let left = self.patience.saturating_sub(start.elapsed());
+            if self.turn(left, hear)? {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < self.patience, "nothing came for {} s", self.patience.as_secs());
+        }
+    }
+
+    /// One turn of the poll; returns whether anything came.
+    fn turn(&mut self, wait: Duration, hear: &mut dyn FnMut(&mut Link, Heard)) -> Result<bool> {
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+            polled => polled.context("poll")?,
+        }
+        let mut has_come = false;
+        for event in &self.events {
+            let Some(link) = self.links.get_mut(event.token().0) else { continue };
+            link.flush()?;
+            has_come |= link.read(&mut self.piece, hear)?;
+            link.flush()?;
+        }
+        Ok(has_come)
+    }
+
+    fn dial(&mut self, stage: Stage, first: &[u8]) -> Result<()> {
+        // 127.0.0.2 … 127.0.0.250.
+        let source = Ipv4Addr::new(127, 0, 0, 2 + (self.dialled % 249) as u8);
+        self.dialled += 1;
+        let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port);
+        let mut socket = dial(source, target).with_context(|| format!("connect from {source}"))?;
+        let token = Token(self.links.len());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut socket, token, both).context("watch a socket")?;
+        let (input, output, sent) = (Vec::new(), first.to_vec(), VecDeque::new());
+        self.links.push(Link { socket, stage, since: Instant::now(), input, output, sent });
+        Ok(())
+    }
+}
+
+impl Load {
+    fn new(times: Vec<Duration>, took: Duration) -> Self {
+        Self { rate: times.len() as f64 / took.as_secs_f64(), times: Times::new(times), refused: 0 }
+    }
+}
+
+impl Link {
+    /// Makes a call with the next write.
+    pub fn queue(&mut self, request: &[u8]) {
+        self.sent.push_back(Instant::now());
+        self.output.extend_from_slice(request);
+    }
+
+    /// Writes what is queued; what the socket does not take waits until it is writable.
+    fn flush(&mut self) -> Result<()> {
+        while !self.output.is_empty() {
+            match self.socket.write(&self.output) {
+                Ok(count) => drop(self.output.drain(..count)),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("write to the gateway"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all there is; returns whether it held anything but ticks.
+    fn read(&mut self, piece: &mut [u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<bool> {
+        let mut has_come = false;
+        loop {
+            match self.socket.read(piece) {
+                Ok(0) => bail!("the connection was closed"),
+                Ok(count) => {
+                    self.input.extend_from_slice(&piece[..count]);
+                    has_come |= self.take_messages(hear)?;
+                    // A short read took all there was.
+                    if count < piece.len() {
+                        return Ok(has_come);
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    return Ok(has_come);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("read from the gateway"),
+            }
+        }
+    }
+
+    fn take_messages(&mut self, hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<bool> {
+        let was_ready = matches!(self.stage, Stage::Ready(_));
+        let mut input = std::mem::take(&mut self.input);
+        let (mut at, mut has_come) = (0, false);
+        loop {
+            let rest = &input[at..];
+            let taken = match self.stage {
+                Stage::Upgrading => self.take_upgrade(rest)?,
+                Stage::Greeting => self.take_greeting(rest, hear)?,
+                Stage::Ready(Speech::WebSocket) => self.take_frame(rest, hear)?,
+                Stage::Ready(Speech::Http) => self.take_answer(rest, hear)?,
+            };
+            let Some((length, counts)) = taken else { break };
+            at += length;
+            has_come |= counts;
+        }
+        input.drain(..at);
+        // The buffer of the long greeting goes: ten thousand of them would weigh on the machine.
+        if was_ready || !input.is_empty() {
+            self.input = input;
+        }
+        Ok(has_come)
+    }
+
+    fn take_upgrade(&mut self, bytes: &[u8]) -> Result<Option<(usize, bool)>> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+        let line = String::from_utf8_lossy(&bytes[..bytes.iter().position(|byte| *byte == b'\r').unwrap_or(end)]);
+        ensure!(line.contains(" 101 "), "the upgrade was refused: {line}");
+        self.output.extend_from_slice(&wire::connect());
+        self.stage = Stage::Greeting;
+        Ok(Some((end + 4, true)))
+    }
+
+    fn take_greeting(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
+        let Some(message) = wire::message(bytes) else { return Ok(None) };
+        check(&message)?;
+        if is_answer(message.payload) {
+            ensure!(is_good(message.payload), "a client was refused with {}", excerpt(message.payload));
+            self.stage = Stage::Ready(Speech::WebSocket);
+            hear(self, Heard::Hello(self.since.elapsed()));
+        }
+        Ok(Some((message.length, true)))
+    }
+
+    fn take_frame(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
+        let Some(message) = wire::message(bytes) else { return Ok(None) };
+        check(&message)?;
+        let mut counts = true;
+        if message.opcode == 9 {
+            self.output.extend_from_slice(&wire::frame(10, message.payload));
+            counts = false;
+        } else if is_answer(message.payload) {
+            let took = self.sent.pop_front().map(|sent| sent.elapsed()).unwrap_or_default();
+            let (answer, refusal) = (Heard::Answer(message.payload, took), Heard::Refusal(message.payload));
+            hear(self, if is_good(message.payload) { answer } else { refusal });
+        } else if wire::starts_with(message.payload, br#""event":"tick""#) {
+            counts = false;
+        } else {
+            hear(self, Heard::Event(message.payload));
+        }
+        Ok(Some((message.length, counts)))
+    }
+
+    fn take_answer(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let Some(length) = wire::http_answer(bytes).map_err(anyhow::Error::msg)? else { return Ok(None) };
+        let took = self.sent.pop_front().map(|sent| sent.elapsed()).unwrap_or_default();
+        hear(self, Heard::Answer(&bytes[..length], took));
+        Ok(Some((length, true)))
+    }
+}
+
+fn check(message: &wire::Message) -> Result<()> {
+    ensure!(message.opcode != 8, "the gateway closed the connection: {}", excerpt(message.payload));
+    Ok(())
+}
+
+fn is_answer(text: &[u8]) -> bool {
+    wire::starts_with(text, br#""type":"res""#)
+}
+
+fn is_good(text: &[u8]) -> bool {
+    wire::starts_with(text, br#""ok":true"#)
+}
+
+/// As much as an error shows.
+fn excerpt(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned()
+}

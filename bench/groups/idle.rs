@@ -1,0 +1,32 @@
+//! What a gateway costs that nobody asks anything. All subjects are watched at the same time.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::Bench;
+use crate::sheet::Unit;
+use crate::times::millis;
+
+/// Until what a start sets off is over.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long they are watched.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// See the module.
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let gateways = bench.open_all(&json!({}))?;
+    sleep(QUIET);
+    for _ in 0..bench.turns {
+        let before: Vec<_> = gateways.iter().map(|it| (it.group().cpu(), it.group().switches())).collect();
+        sleep(bench.length(WATCH));
+        for ((subject, gateway), (cpu, switches)) in bench.subjects.iter().zip(&gateways).zip(before) {
+            let used = gateway.group().cpu().saturating_sub(cpu);
+            bench.sheet.note(&subject.name, "CPU in 20 s", Unit::Ms, millis(used));
+            bench.sheet.note(&subject.name, "wake-ups in 20 s", Unit::Count, gateway.group().switches() - switches);
+        }
+    }
+    Ok(())
+}
