@@ -166,8 +166,10 @@ impl Fleet {
         self.send(request)?;
         let mut answer = None;
         loop {
-            self.pump(&mut |_, heard| match heard {
-                Heard::Answer(text, took) => answer = Some(Ok((text.to_vec(), took))),
+            self.pump(&mut |link, heard| match heard {
+                Heard::Answer(text, took) if link.is_http() || wire::is_to_request(text) => {
+                    answer = Some(Ok((text.to_vec(), took)));
+                }
                 Heard::Refusal(text) => answer = Some(Err(excerpt(text))),
                 _ => {}
             })?;
@@ -181,7 +183,12 @@ impl Fleet {
 
     /// Makes one call on the first client; [`Fleet::pump`] hears the answer.
     pub fn send(&mut self, request: &[u8]) -> Result<()> {
-        let link = self.links.first_mut().context("no client is connected")?;
+        self.send_from(0, request)
+    }
+
+    /// As [`Fleet::send`], on another client.
+    pub fn send_from(&mut self, index: usize, request: &[u8]) -> Result<()> {
+        let link = self.links.get_mut(index).context("no client is connected")?;
         link.queue(request);
         link.flush()
     }
@@ -269,6 +276,10 @@ impl Link {
     pub fn queue(&mut self, request: &[u8]) {
         self.sent.push_back(Instant::now());
         self.output.extend_from_slice(request);
+    }
+
+    fn is_http(&self) -> bool {
+        self.stage == Stage::Ready(Speech::Http)
     }
 
     /// Writes what is queued; what the socket does not take waits until it is writable.
@@ -374,7 +385,7 @@ impl Link {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let Some(length) = wire::http_answer(bytes).map_err(anyhow::Error::msg)? else { return Ok(None) };
+        let Some(length) = wire::http_answer(bytes)? else { return Ok(None) };
         let took = self.sent.pop_front().map(|sent| sent.elapsed()).unwrap_or_default();
         hear(self, Heard::Answer(&bytes[..length], took));
         Ok(Some((length, true)))

@@ -1,11 +1,15 @@
 //! The groups of figures, one file each, and the run through them.
 
+mod cli;
 mod fanout;
 mod handshakes;
+mod http;
 mod idle;
 mod memory;
 mod rpc;
+mod sessions;
 mod start;
+mod streams;
 
 use std::time::Duration;
 
@@ -36,6 +40,10 @@ pub const GROUPS: &[Group] = &[
     Group { name: "rpc", what: "calls: rate, times, CPU each; clients x calls under way", run: rpc::run },
     Group { name: "handshakes", what: "clients let in", run: handshakes::run },
     Group { name: "fanout", what: "one event to many clients", run: fanout::run },
+    Group { name: "http", what: "plain HTTP over 64 connections that stay, beside nginx", run: http::run },
+    Group { name: "streams", what: "calls while runs stream; what a run adds to a word", run: streams::run },
+    Group { name: "sessions", what: "an index of 10,000 sessions beside one of 10", run: sessions::run },
+    Group { name: "cli", what: "wall time of commands", run: cli::run },
 ];
 
 /// One run: who is measured, how often, and the sheet.

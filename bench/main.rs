@@ -13,6 +13,7 @@ mod goals;
 mod groups;
 mod history;
 mod home;
+mod model;
 mod proc;
 mod process;
 mod sheet;

@@ -6,12 +6,14 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The hidden argument that makes this program the guard.
 pub const GUARD: &str = "--guard";
@@ -89,6 +91,19 @@ impl Process {
     /// How the leader ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits for the end of the leader, to the microsecond.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        // SAFETY: plain system call; the descriptor is handed to its owner at once.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, self.group(), 0) };
+        ensure!(descriptor >= 0, "cannot watch a process: {}", std::io::Error::last_os_error());
+        // SAFETY: it was opened just now and belongs to nobody else.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as i32) };
+        let mut entry = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, as the count says. A signal ends the run or nothing, so there is no second try.
+        unsafe { libc::poll(&mut entry, 1, patience.as_millis() as i32) };
+        self.ended().with_context(|| format!("still runs after {} s: {}", patience.as_secs(), self.last_words()))
     }
 
     /// The end of what it printed.

@@ -28,11 +28,6 @@ impl Times {
         let index = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
         self.0.get(index).map_or(f64::NAN, |time| millis(*time))
     }
-
-    /// The mean in ms.
-    pub fn mean_ms(&self) -> f64 {
-        millis(self.0.iter().sum()) / self.0.len() as f64
-    }
 }
 
 /// A duration in ms.
