@@ -14,11 +14,10 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::dial::dial;
+use crate::subject::PATIENCE;
 use crate::times::Times;
 use crate::wire::{self, Speech};
 
-/// How long nothing may come that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients of one batch of handshakes, in widths.
 const BATCH_WIDTHS: usize = 32;
 

@@ -7,7 +7,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -16,6 +16,12 @@ use tungstenite::protocol::{Message, Role, WebSocket, WebSocketConfig};
 
 /// The hidden argument that makes this program the floor.
 pub const FLOOR: &str = "--floor";
+/// For the self-check: it never answers.
+pub const DEAF: &str = "--deaf";
+/// For the self-check: it dies in the middle of things.
+pub const FRAIL: &str = "--frail";
+/// How many wake-ups a frail one lives through.
+const FRAIL_LIFE: usize = 20_000;
 
 /// The body of every HTTP answer.
 pub const HTTP_BODY: &str = "{\"error\":{\"message\":\"Not Found\",\"type\":\"invalid_request_error\"}}";
@@ -49,12 +55,20 @@ pub fn floor(args: &[String]) -> Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut conns: Slab<Conn> = Slab::new();
     let mut events = Events::with_capacity(1024);
-    loop {
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let (is_deaf, is_frail) = (has(DEAF), has(FRAIL));
+    for life in 0.. {
+        if is_frail && life == FRAIL_LIFE {
+            bail!("frail as it is, the floor gives in");
+        }
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
         for event in &events {
+            if is_deaf {
+                continue;
+            }
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {
                     let _ = stream.set_nodelay(true);
@@ -73,6 +87,7 @@ pub fn floor(args: &[String]) -> Result<()> {
             }
         }
     }
+    Ok(())
 }
 
 impl Conn {
@@ -101,7 +116,13 @@ impl Conn {
             let httparse::Status::Complete(length) = request.parse(&input[at..]).ok()? else { break None };
             let key = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
             let key = key.map(|header| derive_accept_key(header.value));
-            at += length;
+            let body = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+            let body = body.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
+            let whole = length + body.unwrap_or(0);
+            if input.len() - at < whole {
+                break None;
+            }
+            at += whole;
             if key.is_some() {
                 break key;
             }

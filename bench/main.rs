@@ -16,12 +16,14 @@ mod home;
 mod model;
 mod proc;
 mod process;
+mod self_check;
 mod sheet;
 mod subject;
 mod times;
 mod wire;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use argh::FromArgs;
@@ -39,6 +41,7 @@ use self::subject::Subject;
     example = "CLAWDBOT_ORIGINAL=\"node /opt/clawdbot/dist/entry.js\" cargo bench --bench gateway -- --json figures.jsonl",
     example = "cargo bench --bench gateway -- --peer target/old/clawdbot --only http",
     example = "cargo bench --bench gateway -- --save before\ncargo bench --bench gateway -- --baseline before",
+    example = "cargo bench --bench gateway -- --self-check",
     note = "CLAWDBOT_ORIGINAL is the command of the original, measured as `original` when set.",
     error_code(1, "a figure is worse than in the baseline"),
     error_code(2, "something could not be measured, or the command line is wrong")
@@ -60,6 +63,10 @@ struct Options {
     #[argh(switch)]
     quick: bool,
 
+    /// seconds until a silent gateway is given up (default: 90)
+    #[argh(option)]
+    patience: Option<u64>,
+
     /// writes each figure of each subject to this file, one JSON object a line
     #[argh(option)]
     json: Option<String>,
@@ -75,6 +82,10 @@ struct Options {
     /// names the groups and ends
     #[argh(switch)]
     list: bool,
+
+    /// tries this harness on bad input instead: wrong commands, targets that die, baselines that are none, interruption
+    #[argh(switch)]
+    self_check: bool,
 }
 
 fn main() -> ExitCode {
@@ -115,6 +126,9 @@ fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
         GROUPS.iter().for_each(|group| println!("{:<12} {}", group.name, group.what));
         return Ok(ExitCode::SUCCESS);
+    }
+    if options.self_check {
+        return self_check::run().map(|()| ExitCode::SUCCESS);
     }
     let groups = chosen(options.only.as_deref())?;
     let baseline = options.baseline.as_deref().map(Baseline::load).transpose()?;
@@ -167,7 +181,8 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
         let name = if index == 0 { "peer".to_owned() } else { format!("peer{}", index + 1) };
         subjects.push(Subject::peer(&name, command)?);
     }
-    Ok(subjects)
+    let patience = options.patience.map_or(subject::PATIENCE, Duration::from_secs);
+    Ok(subjects.into_iter().map(|subject| subject.with_patience(patience)).collect())
 }
 
 /// Starts each once, so that a wrong command is known now and not after ten minutes, and files are in the cache.

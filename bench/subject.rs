@@ -11,12 +11,16 @@ use crate::fleet::Fleet;
 use crate::home::Home;
 use crate::proc::Group;
 use crate::process::Process;
+use crate::sheet::{FLOOR, OURS};
 
 /// The token that every gateway under test asks for.
 pub const TOKEN: &str = "t";
 
-/// How long a gateway may take until it lets a client in. The original takes some 20 s.
-const OPEN_PATIENCE: Duration = Duration::from_secs(90);
+/// How long a gateway may be silent that should speak. The original takes some 20 s to start.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between the reset of a connection and the end of the process that caused it.
+const LAST_GASP: Duration = Duration::from_millis(300);
 
 /// Pause between two tries to connect; it bounds the error of start times.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
@@ -42,20 +46,30 @@ pub struct Subject {
     /// See [`Kind`].
     pub kind: Kind,
     words: Vec<String>,
+    patience: Duration,
 }
 
 impl Subject {
     /// This build.
     pub fn ours() -> Self {
-        let program = env!("CARGO_BIN_EXE_clawdbot").to_owned();
-        Self { name: "ours".to_owned(), kind: Kind::Ours, words: vec![program] }
+        Self::of(OURS, Kind::Ours, vec![env!("CARGO_BIN_EXE_clawdbot").to_owned()])
+    }
+
+    fn of(name: &str, kind: Kind, words: Vec<String>) -> Self {
+        Self { name: name.to_owned(), kind, words, patience: PATIENCE }
+    }
+
+    /// Changes how long it may take until it lets a client in, and how long it may then be silent.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// This program again, as the floor.
     pub fn floor() -> Result<Self> {
         let program = std::env::current_exe().context("find this program's own path")?;
         let words = vec![program.to_string_lossy().into_owned(), crate::floor::FLOOR.to_owned()];
-        Ok(Self { name: "floor".to_owned(), kind: Kind::Floor, words })
+        Ok(Self::of(FLOOR, Kind::Floor, words))
     }
 
     /// A gateway given as a command; blanks separate its words.
@@ -64,7 +78,7 @@ impl Subject {
         if words.is_empty() {
             bail!("the command of `{name}` is empty: give one as `--peer \"node …/entry.js\"`");
         }
-        Ok(Self { name: name.to_owned(), kind: Kind::Peer, words })
+        Ok(Self::of(name, Kind::Peer, words))
     }
 
     /// Whether it knows what gateways know.
@@ -99,13 +113,14 @@ impl Subject {
 
     /// As [`Subject::open`], in a home that is ready.
     pub fn open_in(&self, home: Home) -> Result<Gateway> {
+        let (name, patience) = (self.name.clone(), self.patience);
         for attempt in 1.. {
             let port = free_port()?;
             let start = Instant::now();
             let command = self.command(&home, &["gateway", "--port", &port.to_string()], port);
             let mut process = Process::start(command, home.path().join("output"))?;
             match self.await_open(&mut process, port) {
-                Ok(()) => return Ok(Gateway { process, port, took: start.elapsed(), home, name: self.name.clone() }),
+                Ok(()) => return Ok(Gateway { process, port, took: start.elapsed(), home, name, patience }),
                 // It ended because somebody else listens there now.
                 Err(_) if attempt < PORT_TRIES_MAX && process.ended().is_some() && is_taken(port) => {}
                 Err(error) => return Err(error),
@@ -118,7 +133,7 @@ impl Subject {
     fn await_open(&self, process: &mut Process, port: u16) -> Result<()> {
         let start = Instant::now();
         loop {
-            let left = OPEN_PATIENCE.saturating_sub(start.elapsed());
+            let left = self.patience.saturating_sub(start.elapsed());
             let tried = Fleet::new(port)?.with_patience(left).open(1, 1);
             if let Some(status) = process.ended() {
                 let said = process.last_words();
@@ -126,7 +141,7 @@ impl Subject {
             }
             let Err(error) = tried else { return Ok(()) };
             if left.is_zero() {
-                let (seconds, said) = (OPEN_PATIENCE.as_secs(), process.last_words());
+                let (seconds, said) = (self.patience.as_secs(), process.last_words());
                 let name = &self.name;
                 bail!(
                     "{name}, as `… gateway --port {port}`, let no client in within {seconds} s: {error:#}; it said:\n{said}"
@@ -148,6 +163,7 @@ pub struct Gateway {
     /// Where it lives.
     pub home: Home,
     name: String,
+    patience: Duration,
 }
 
 impl Gateway {
@@ -158,7 +174,7 @@ impl Gateway {
 
     /// A fleet of clients for it, with none yet.
     pub fn fleet(&self) -> Result<Fleet> {
-        Fleet::new(self.port)
+        Ok(Fleet::new(self.port)?.with_patience(self.patience))
     }
 
     /// A fleet of clients that have been let in.
@@ -170,11 +186,11 @@ impl Gateway {
 
     /// Says of an error whose it is, and whether the process still lives.
     pub fn blame<T>(&mut self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| match self.process.ended() {
-            Some(status) => {
+        result.map_err(|error| match self.process.wait(LAST_GASP) {
+            Ok(status) => {
                 error.context(format!("{} died ({status}); it said:\n{}", self.name, self.process.last_words()))
             }
-            None => error.context(format!("{} (still running, port {})", self.name, self.port)),
+            Err(_) => error.context(format!("{} (still running, port {})", self.name, self.port)),
         })
     }
 }
