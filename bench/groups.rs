@@ -46,11 +46,14 @@ pub const GROUPS: &[Group] = &[
     Group { name: "cli", what: "wall time of commands", run: cli::run },
 ];
 
+/// The least number of turns that has a middle.
+pub const FEW_TURNS: usize = 3;
+
 /// One run: who is measured, how often, and the sheet.
 pub struct Bench {
     /// Ours first.
     pub subjects: Vec<Subject>,
-    /// Turns of each subject.
+    /// Turns of each subject; a group whose figures hardly vary takes [`FEW_TURNS`].
     pub turns: usize,
     /// Whether turns are short.
     pub is_quick: bool,

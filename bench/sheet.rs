@@ -83,7 +83,12 @@ pub struct Kept {
     pub value: f64,
     /// How far the turns lie apart.
     pub spread: f64,
+    /// What it may be off by in any case, in its unit.
+    pub slack: f64,
 }
+
+/// One wake-up more than none is no regression.
+const COUNT_SLACK: f64 = 2.0;
 
 /// See the module.
 pub struct Sheet {
@@ -188,13 +193,14 @@ impl Sheet {
         let Some(ours) = column(OURS).filter(|_| !row.name.ends_with(" max")) else { return };
         if row.unit.is_of_no_machine() {
             let (value, spread) = (middle(&ours.turns), spread(&ours.turns));
-            self.kept.push(Kept { name: full, value, spread });
+            let slack = if row.unit == Unit::Count { COUNT_SLACK } else { 0.0 };
+            self.kept.push(Kept { name: full, value, spread, slack });
         } else if let Some(floor) = column(FLOOR) {
             // Ratios say how many times better than the floor; a baseline holds how many times worse.
             let ratios: Vec<f64> = ratios(row.unit, ours, floor).into_iter().map(|ratio| 1.0 / ratio).collect();
             let value = middle(&ratios);
             if value.is_finite() {
-                self.kept.push(Kept { name: format!("{full} ÷ floor"), value, spread: spread(&ratios) });
+                self.kept.push(Kept { name: format!("{full} ÷ floor"), value, spread: spread(&ratios), slack: 0.0 });
             }
         }
     }

@@ -42,10 +42,13 @@ pub fn middle(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How far the values lie apart, as a share of the middle one.
+/// How far the values lie apart, as a share of the middle one. Of five or more, the two farthest out do not count: what
+/// disturbs the machine once is no property of the gateway.
 pub fn spread(values: &[f64]) -> f64 {
-    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let inner = if sorted.len() >= 5 { &sorted[1..sorted.len() - 1] } else { &sorted[..] };
+    let (Some(lowest), Some(highest)) = (inner.first(), inner.last()) else { return 0.0 };
     let middle = middle(values).abs();
     if middle > 0.0 { (highest - lowest) / middle } else { 0.0 }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Bench;
 use crate::sheet::Unit;
 
-const TURN: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub fn run(bench: &mut Bench) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::sheet::Unit;
 use crate::subject::free_port;
 use crate::wire;
 
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(600);
 const CONNECTIONS: usize = 64;
 /// How long nginx may take until it answers.
 const NGINX_PATIENCE: Duration = Duration::from_secs(10);

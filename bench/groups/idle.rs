@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, FEW_TURNS};
 use crate::sheet::Unit;
 use crate::times::millis;
 
@@ -19,7 +19,7 @@ const WATCH: Duration = Duration::from_secs(20);
 pub fn run(bench: &mut Bench) -> Result<()> {
     let gateways = bench.open_all(&json!({}))?;
     sleep(QUIET);
-    for _ in 0..bench.turns {
+    for _ in 0..FEW_TURNS {
         let before: Vec<_> = gateways.iter().map(|it| (it.group().cpu(), it.group().switches())).collect();
         sleep(bench.length(WATCH));
         for ((subject, gateway), (cpu, switches)) in bench.subjects.iter().zip(&gateways).zip(before) {

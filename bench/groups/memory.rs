@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Bench, rpc};
+use super::{Bench, FEW_TURNS, rpc};
 use crate::fleet::Fleet;
 use crate::sheet::{Sheet, Unit};
 use crate::subject::Gateway;
@@ -23,7 +23,7 @@ const LOAD: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub fn run(bench: &mut Bench) -> Result<()> {
-    for _ in 0..bench.turns {
+    for _ in 0..FEW_TURNS {
         let mut gateways = rpc::open(bench)?;
         for (subject, gateway) in bench.subjects.iter().zip(&gateways) {
             bench.sheet.note(&subject.name, "just started RSS", Unit::MiB, gateway.group().memory().rss / 1024.0);

@@ -12,7 +12,7 @@ use crate::sheet::Unit;
 use crate::subject::Gateway;
 use crate::wire;
 
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(600);
 
 /// Turns of the conversation that `chat.history` tells.
 const CONVERSATION: usize = 1000;

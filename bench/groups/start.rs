@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, FEW_TURNS};
 use crate::sheet::Unit;
 use crate::times::{Times, millis};
 
@@ -22,7 +22,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         }
     }
     bench.sheet.settle()?;
-    for _ in 0..bench.turns {
+    for _ in 0..FEW_TURNS {
         for subject in &bench.subjects {
             let start = Instant::now();
             let mut times = Vec::new();

@@ -21,7 +21,7 @@ const RUNS: [usize; 2] = [12, 64];
 const PAUSE: Duration = Duration::from_millis(20);
 /// More words than a turn takes.
 const WORDS_MAX: usize = 100_000;
-const TURN: Duration = Duration::from_secs(3);
+const TURN: Duration = Duration::from_secs(2);
 /// Between two calls of the one who asks meanwhile.
 const BREATH: Duration = Duration::from_millis(1);
 /// How long runs may take to begin.
@@ -43,8 +43,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
                 let measured = latency(gateway, &model, is_direct, (runs, turn), length);
                 let (streaming, times) = gateway.blame(measured)?;
                 if streaming < runs {
-                    let name = format!("only so many of {runs} runs streamed");
-                    bench.sheet.note(&subject.name, name, Unit::Count, streaming as f64);
+                    let missing = (runs - streaming) as f64 / runs as f64 * 100.0;
+                    bench.sheet.note(&subject.name, format!("never streamed, {runs} runs"), Unit::Percent, missing);
                 }
                 let mut note = |figure: &str, percent| {
                     let name = format!("call {figure}, {runs} runs");
