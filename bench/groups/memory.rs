@@ -43,8 +43,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         }
         sleep(AFTER);
         for ((subject, gateway), idle) in bench.subjects.iter().zip(&gateways).zip(idle) {
+            note(&mut bench.sheet, &subject.name, "15 s after load", gateway);
             let after = gateway.group().memory().rss;
-            bench.sheet.note(&subject.name, "RSS 15 s after load", Unit::MiB, after / 1024.0);
             bench.sheet.note(&subject.name, "RSS 15 s after load ÷ idle", Unit::Times, after / idle);
         }
     }
