@@ -4,16 +4,14 @@
 //! costs less than what it measures. Used for handshakes, calls, events and HTTP alike. Source addresses rotate through
 //! 127.0.0.0/8: ten thousand clients and their predecessors in TIME_WAIT do not run out of ports.
 
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
-use crate::dial::dial;
+use crate::link::{Heard, Link, excerpt};
 use crate::subject::PATIENCE;
 use crate::times::Times;
 use crate::wire::{self, Speech};
@@ -44,39 +42,6 @@ pub struct Load {
     pub refused: usize,
 }
 
-/// One client.
-pub struct Link {
-    socket: TcpStream,
-    stage: Stage,
-    since: Instant,
-    /// Bytes that are no whole message yet.
-    input: Vec<u8>,
-    /// Bytes to write once all that has come is read.
-    output: Vec<u8>,
-    /// When the calls under way were made, oldest first.
-    sent: VecDeque<Instant>,
-}
-
-/// How far a client is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Upgrading,
-    Greeting,
-    Ready(Speech),
-}
-
-/// What came on a link.
-pub enum Heard<'a> {
-    /// The client was let in just now; since it was dialled, so much time has passed.
-    Hello(Duration),
-    /// An answer, and how long the oldest call took.
-    Answer(&'a [u8], Duration),
-    /// An answer that says no.
-    Refusal(&'a [u8]),
-    /// Anything else but a tick.
-    Event(&'a [u8]),
-}
-
 impl Fleet {
     /// A fleet with no clients, for what listens on a port of this machine.
     pub fn new(port: u16) -> Result<Self> {
@@ -98,7 +63,7 @@ impl Fleet {
         let mut free = width;
         while times.len() < count {
             let more = left.min(free);
-            (0..more).try_for_each(|_| self.dial(Stage::Upgrading, &wire::upgrade()))?;
+            (0..more).try_for_each(|_| self.dial(Speech::WebSocket))?;
             left -= more;
             free = 0;
             let hear = &mut |_: &mut Link, heard: Heard| {
@@ -115,7 +80,7 @@ impl Fleet {
 
     /// Adds keep-alive HTTP connections.
     pub fn open_http(&mut self, count: usize) -> Result<()> {
-        (0..count).try_for_each(|_| self.dial(Stage::Ready(Speech::Http), &[]))
+        (0..count).try_for_each(|_| self.dial(Speech::Http))
     }
 
     /// Shakes hands for a while, `width` at once; the clients of a batch leave together.
@@ -154,7 +119,7 @@ impl Fleet {
         ensure!(!times.is_empty(), "it answered none of {refused} calls well, but with {refusal}");
         let load = Load { refused, ..Load::new(times, start.elapsed()) };
         // What is still under way is waited for: whoever comes next finds silence.
-        while self.links.iter().any(|link| !link.sent.is_empty()) {
+        while self.links.iter().any(Link::is_waiting) {
             self.pump(&mut |_, _| {})?;
         }
         Ok(load)
@@ -242,24 +207,17 @@ impl Fleet {
         let mut has_come = false;
         for event in &self.events {
             let Some(link) = self.links.get_mut(event.token().0) else { continue };
-            link.flush()?;
-            has_come |= link.read(&mut self.piece, hear)?;
-            link.flush()?;
+            has_come |= link.serve(&mut self.piece, hear)?;
         }
         Ok(has_come)
     }
 
-    fn dial(&mut self, stage: Stage, first: &[u8]) -> Result<()> {
+    fn dial(&mut self, speech: Speech) -> Result<()> {
         // 127.0.0.2 … 127.0.0.250.
         let source = Ipv4Addr::new(127, 0, 0, 2 + (self.dialled % 249) as u8);
         self.dialled += 1;
-        let target = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port);
-        let mut socket = dial(source, target).with_context(|| format!("connect from {source}"))?;
         let token = Token(self.links.len());
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut socket, token, both).context("watch a socket")?;
-        let (input, output, sent) = (Vec::new(), first.to_vec(), VecDeque::new());
-        self.links.push(Link { socket, stage, since: Instant::now(), input, output, sent });
+        self.links.push(Link::dial(self.poll.registry(), token, source, self.port, speech)?);
         Ok(())
     }
 }
@@ -268,143 +226,4 @@ impl Load {
     fn new(times: Vec<Duration>, took: Duration) -> Self {
         Self { rate: times.len() as f64 / took.as_secs_f64(), times: Times::new(times), refused: 0 }
     }
-}
-
-impl Link {
-    /// Makes a call with the next write.
-    pub fn queue(&mut self, request: &[u8]) {
-        self.sent.push_back(Instant::now());
-        self.output.extend_from_slice(request);
-    }
-
-    fn is_http(&self) -> bool {
-        self.stage == Stage::Ready(Speech::Http)
-    }
-
-    /// Writes what is queued; what the socket does not take waits until it is writable.
-    fn flush(&mut self) -> Result<()> {
-        while !self.output.is_empty() {
-            match self.socket.write(&self.output) {
-                Ok(count) => drop(self.output.drain(..count)),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("write to the gateway"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads all there is; returns whether it held anything but ticks.
-    fn read(&mut self, piece: &mut [u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<bool> {
-        let mut has_come = false;
-        loop {
-            match self.socket.read(piece) {
-                Ok(0) => bail!("the connection was closed"),
-                Ok(count) => {
-                    self.input.extend_from_slice(&piece[..count]);
-                    has_come |= self.take_messages(hear)?;
-                    // A short read took all there was.
-                    if count < piece.len() {
-                        return Ok(has_come);
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
-                    return Ok(has_come);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("read from the gateway"),
-            }
-        }
-    }
-
-    fn take_messages(&mut self, hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<bool> {
-        let was_ready = matches!(self.stage, Stage::Ready(_));
-        let mut input = std::mem::take(&mut self.input);
-        let (mut at, mut has_come) = (0, false);
-        loop {
-            let rest = &input[at..];
-            let taken = match self.stage {
-                Stage::Upgrading => self.take_upgrade(rest)?,
-                Stage::Greeting => self.take_greeting(rest, hear)?,
-                Stage::Ready(Speech::WebSocket) => self.take_frame(rest, hear)?,
-                Stage::Ready(Speech::Http) => self.take_answer(rest, hear)?,
-            };
-            let Some((length, counts)) = taken else { break };
-            at += length;
-            has_come |= counts;
-        }
-        input.drain(..at);
-        // The buffer of the long greeting goes: ten thousand of them would weigh on the machine.
-        if was_ready || !input.is_empty() {
-            self.input = input;
-        }
-        Ok(has_come)
-    }
-
-    fn take_upgrade(&mut self, bytes: &[u8]) -> Result<Option<(usize, bool)>> {
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-        let line = String::from_utf8_lossy(&bytes[..bytes.iter().position(|byte| *byte == b'\r').unwrap_or(end)]);
-        ensure!(line.contains(" 101 "), "the upgrade was refused: {line}");
-        self.output.extend_from_slice(&wire::connect());
-        self.stage = Stage::Greeting;
-        Ok(Some((end + 4, true)))
-    }
-
-    fn take_greeting(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
-        let Some(message) = wire::message(bytes) else { return Ok(None) };
-        check(&message)?;
-        if is_answer(message.payload) {
-            ensure!(is_good(message.payload), "a client was refused with {}", excerpt(message.payload));
-            self.stage = Stage::Ready(Speech::WebSocket);
-            hear(self, Heard::Hello(self.since.elapsed()));
-        }
-        Ok(Some((message.length, true)))
-    }
-
-    fn take_frame(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
-        let Some(message) = wire::message(bytes) else { return Ok(None) };
-        check(&message)?;
-        let mut counts = true;
-        if message.opcode == 9 {
-            self.output.extend_from_slice(&wire::frame(10, message.payload));
-            counts = false;
-        } else if is_answer(message.payload) {
-            let took = self.sent.pop_front().map(|sent| sent.elapsed()).unwrap_or_default();
-            let (answer, refusal) = (Heard::Answer(message.payload, took), Heard::Refusal(message.payload));
-            hear(self, if is_good(message.payload) { answer } else { refusal });
-        } else if wire::starts_with(message.payload, br#""event":"tick""#) {
-            counts = false;
-        } else {
-            hear(self, Heard::Event(message.payload));
-        }
-        Ok(Some((message.length, counts)))
-    }
-
-    fn take_answer(&mut self, bytes: &[u8], hear: &mut dyn FnMut(&mut Self, Heard)) -> Result<Option<(usize, bool)>> {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let Some(length) = wire::http_answer(bytes)? else { return Ok(None) };
-        let took = self.sent.pop_front().map(|sent| sent.elapsed()).unwrap_or_default();
-        hear(self, Heard::Answer(&bytes[..length], took));
-        Ok(Some((length, true)))
-    }
-}
-
-fn check(message: &wire::Message) -> Result<()> {
-    ensure!(message.opcode != 8, "the gateway closed the connection: {}", excerpt(message.payload));
-    Ok(())
-}
-
-fn is_answer(text: &[u8]) -> bool {
-    wire::starts_with(text, br#""type":"res""#)
-}
-
-fn is_good(text: &[u8]) -> bool {
-    wire::starts_with(text, br#""ok":true"#)
-}
-
-/// As much as an error shows.
-fn excerpt(text: &[u8]) -> String {
-    String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned()
 }

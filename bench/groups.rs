@@ -25,25 +25,31 @@ pub struct Group {
     pub name: &'static str,
     /// What it measures, in a line.
     pub what: &'static str,
+    /// Whether it holds 10,000 clients.
+    pub is_crowded: bool,
     run: fn(&mut Bench) -> Result<()>,
+}
+
+const fn group(name: &'static str, what: &'static str, run: fn(&mut Bench) -> Result<()>) -> Group {
+    Group { name, what, is_crowded: false, run }
+}
+
+const fn crowded(name: &'static str, what: &'static str, run: fn(&mut Bench) -> Result<()>) -> Group {
+    Group { is_crowded: true, ..group(name, what, run) }
 }
 
 /// All of them, in the order of a run.
 pub const GROUPS: &[Group] = &[
-    Group { name: "start", what: "process start to the first hello-ok; size of the program", run: start::run },
-    Group { name: "idle", what: "CPU and wake-ups of 20 s without clients", run: idle::run },
-    Group {
-        name: "memory",
-        what: "memory and threads: idle, with 1,000 and 10,000 clients, under load, after it",
-        run: memory::run,
-    },
-    Group { name: "rpc", what: "calls: rate, times, CPU each; clients x calls under way", run: rpc::run },
-    Group { name: "handshakes", what: "clients let in", run: handshakes::run },
-    Group { name: "fanout", what: "one event to many clients", run: fanout::run },
-    Group { name: "http", what: "plain HTTP over 64 connections that stay, beside nginx", run: http::run },
-    Group { name: "streams", what: "calls while runs stream; what a run adds to a word", run: streams::run },
-    Group { name: "sessions", what: "an index of 10,000 sessions beside one of 10", run: sessions::run },
-    Group { name: "cli", what: "wall time of commands", run: cli::run },
+    group("start", "process start to the first hello-ok; size of the program", start::run),
+    group("idle", "CPU and wake-ups of 20 s without clients", idle::run),
+    crowded("memory", "memory and threads: idle, with 1,000 and 10,000 clients, under load, after it", memory::run),
+    group("rpc", "calls: rate, times, CPU each; clients x calls under way", rpc::run),
+    group("handshakes", "clients let in", handshakes::run),
+    crowded("fanout", "one event to many clients", fanout::run),
+    group("http", "plain HTTP over 64 connections that stay, beside nginx", http::run),
+    group("streams", "calls while runs stream; what a run adds to a word", streams::run),
+    group("sessions", "an index of 10,000 sessions beside one of 10", sessions::run),
+    group("cli", "wall time of commands", cli::run),
 ];
 
 /// The least number of turns that has a middle.

@@ -13,6 +13,7 @@ mod goals;
 mod groups;
 mod history;
 mod home;
+mod link;
 mod model;
 mod proc;
 mod process;
@@ -35,6 +36,9 @@ use self::subject::Subject;
 
 /// Turns of each subject in one run.
 const TURNS: usize = 5;
+
+/// Open files of a gateway with 10,000 clients, and some.
+const FILES_MIN: u64 = 10_500;
 
 /// Measures this build of the gateway beside the floor (a bare server of the same crates) and other gateways. Figures of
 /// one run compare, those of two machines do not: ratios do.
@@ -141,7 +145,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     }
     let subjects = subjects(options)?;
     let sheet = Sheet::new(options.json.as_deref())?;
-    raise_file_limit();
+    raise_file_limit(&groups)?;
     std::fs::create_dir_all(home::root()).context("make a directory for this run")?;
     process::start_guard(&home::root())?;
     check(&subjects)?;
@@ -200,15 +204,24 @@ fn check(subjects: &[Subject]) -> Result<()> {
 }
 
 /// Ten thousand clients are so many files, here and in the gateway, which inherits the limit.
-fn raise_file_limit() {
+fn raise_file_limit(groups: &[&Group]) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a valid structure.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+    let is_raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
             limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0
         }
-    }
+    };
+    let crowded: Vec<&str> = groups.iter().filter(|group| group.is_crowded).map(|group| group.name).collect();
+    ensure!(
+        crowded.is_empty() || is_raised && limit.rlim_cur >= FILES_MIN,
+        "no process may have more than {} open files here, but {} needs {FILES_MIN}: raise the hard limit \
+         (`ulimit -n {FILES_MIN}` as root), or choose other groups with --only",
+        limit.rlim_cur,
+        crowded.join(", ")
+    );
+    Ok(())
 }
 
 fn conclude(sheet: &Sheet) {

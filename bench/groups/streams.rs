@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::Bench;
-use crate::fleet::{Fleet, Heard};
+use crate::fleet::Fleet;
+use crate::link::{Heard, excerpt};
 use crate::model::Model;
 use crate::sheet::{Sheet, Unit};
 use crate::subject::{Gateway, Kind};
@@ -111,7 +112,7 @@ pub fn finish(fleet: &mut Fleet, runs: usize) -> Result<()> {
             Heard::Answer(text, _) if wire::holds(text, br#""status":"accepted""#) => {}
             Heard::Answer(text, _) if wire::holds(text, br#""status":"ok""#) => finished += 1,
             Heard::Answer(text, _) | Heard::Refusal(text) => {
-                failure = Some(String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned());
+                failure = Some(excerpt(text));
             }
             _ => {}
         });
