@@ -36,7 +36,8 @@ impl Baseline {
     /// What a run showed.
     pub fn of(sheet: &Sheet) -> Self {
         let figures = sheet.kept.iter();
-        let figures = figures.map(|kept| (kept.name.clone(), json!({"value": kept.value, "spread": kept.spread})));
+        let figures =
+            figures.map(|kept| (kept.name.clone(), json!({"value": round(kept.value), "spread": round(kept.spread)})));
         Self { name: String::new(), figures: figures.collect() }
     }
 
@@ -94,4 +95,9 @@ impl Baseline {
         worse.iter().for_each(|line| eprintln!("WORSE  {line}"));
         Ok(!worse.is_empty())
     }
+}
+
+/// Four digits that count: more would only make the file's changes hard to read.
+fn round(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
 }
