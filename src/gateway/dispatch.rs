@@ -17,7 +17,7 @@ use super::methods::{self, Access, Method, Place};
 use super::ticket::{Outcome, Ticket};
 use crate::base::ids::ConnId;
 use crate::net::LoopMsg;
-use crate::net::ws::text_frame;
+use crate::net::ws::append_text_frame;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::frame::{BadFrame, Request, error_text, parse_request};
 use crate::protocol::validate;
@@ -63,13 +63,13 @@ impl Call {
 
 /// Handles a batch of one client, in order, and sends all answers back at once.
 pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, batch: Vec<Bytes>) {
-    let mut answers = Vec::with_capacity(batch.len());
+    let mut answers = Vec::new();
     for bytes in batch {
         if let Some(text) = one(cx, conn, client, &bytes) {
-            answers.push(text_frame(&text));
+            append_text_frame(&mut answers, &[&text]);
         }
     }
-    cx.net.send(LoopMsg::Done { conn, frames: answers });
+    cx.net.send(LoopMsg::Done { conn, frames: answers.into() });
 }
 
 fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Option<String> {

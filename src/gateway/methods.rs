@@ -219,7 +219,12 @@ const ORDER: [&str; 81] = [
 
 /// Returns a method's row.
 pub fn find(name: &str) -> Option<&'static Method> {
-    FAMILIES.iter().flat_map(|family| family.iter()).find(|method| method.name == name)
+    static BY_NAME: LazyLock<Vec<&Method>> = LazyLock::new(|| {
+        let mut rows: Vec<&Method> = FAMILIES.into_iter().flatten().collect();
+        rows.sort_unstable_by_key(|row| row.name);
+        rows
+    });
+    BY_NAME.binary_search_by(|row| row.name.cmp(name)).ok().map(|index| BY_NAME[index])
 }
 
 /// Returns the names for `hello-ok.features.methods`.

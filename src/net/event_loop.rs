@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -182,9 +183,11 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             if self.stop_at.is_some_and(|at| self.conns.is_empty() || now >= at) {
                 return;
             }
-            let timeout =
-                if has_more || !self.ready.is_empty() { Some(Duration::ZERO) } else { self.poll_timeout(now) };
-            match self.poll.poll(&mut events, timeout) {
+            self.wakeup.fall_asleep();
+            let timeout = if has_more || self.has_news() { Some(Duration::ZERO) } else { self.poll_timeout(now) };
+            let polled = self.poll.poll(&mut events, timeout);
+            self.wakeup.wake_up();
+            match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("poll failed: {error}"),
@@ -195,7 +198,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                     Token(token) if token < CONN_TOKEN_FIRST => self.accept(),
                     Token(token) => {
                         let key = token - CONN_TOKEN_FIRST;
-                        self.on_socket(key, event.is_readable() || event.is_read_closed(), event.is_writable());
+                        self.on_socket(key, event);
                     }
                 }
             }
@@ -213,8 +216,13 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     // ── messages ────────────────────────────────────────────────────────────
 
+    /// Returns whether something can go on without the sockets.
+    fn has_news(&self) -> bool {
+        let has_room = !self.backlog.is_empty() && !self.wakeup.starved.load(Ordering::Relaxed);
+        has_room || !self.ready.is_empty() || !self.inbox.is_empty()
+    }
+
     fn drain_messages(&mut self) -> bool {
-        self.wakeup.clear();
         for _ in 0..MESSAGES_PER_TURN_MAX {
             match self.inbox.try_recv() {
                 Ok(message) => self.on_message(message),
@@ -246,7 +254,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn admit(&mut self, id: ConnId, client: Arc<C>, audience: u32, frames: Vec<Bytes>) {
+    fn admit(&mut self, id: ConnId, client: Arc<C>, audience: u32, frames: Bytes) {
         self.set_deadline(id, None);
         let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(id) else {
             // The socket went away during the handshake: whoever registered the client must still hear of its end.
@@ -260,7 +268,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let early = std::mem::take(&mut ws.early);
         self.unadmitted_count -= 1;
         self.send(id, frames);
-        self.send(id, early);
+        for event in early {
+            self.send(id, event);
+        }
         self.pump(id);
     }
 
@@ -406,6 +416,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             phase: Phase::Http(Box::new(HttpConn::new())),
             outbox: Default::default(),
             is_readable: false,
+            is_ending: false,
             is_write_armed: false,
             is_ready_queued: false,
             deadline: None,
@@ -440,14 +451,17 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     // ── sockets ─────────────────────────────────────────────────────────────
 
-    fn on_socket(&mut self, key: usize, readable: bool, writable: bool) {
+    fn on_socket(&mut self, key: usize, event: &Event) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let id = conn.id;
-        if writable {
+        if event.is_writable() {
             self.flush(id);
         }
-        if readable && let Some(conn) = self.get(id) {
+        if (event.is_readable() || event.is_read_closed())
+            && let Some(conn) = self.get(id)
+        {
             conn.is_readable = true;
+            conn.is_ending |= event.is_read_closed() || event.is_error();
             self.pump(id);
         }
     }
@@ -640,12 +654,16 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut end = None;
         let mut reads = 0;
+        let (mut at, mut filled) = (0, 0);
         if let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) {
             while let Phase::Ws(ws) = &mut conn.phase {
                 if ws.inbox.len() >= inbox_len_max || ws.inbox_bytes >= inbox_bytes_max {
                     break;
                 }
-                match ws.codec.read() {
+                let mut input = &scratch[at..filled];
+                let read = ws.codec.read(&mut input);
+                at = filled - input.len();
+                match read {
                     WsRead::Message(message) => {
                         ws.inbox_bytes += message.len();
                         ws.inbox.push_back(message);
@@ -654,10 +672,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                     WsRead::NeedInput => {
                         reads += 1;
                         match conn.read(&mut scratch) {
-                            SocketRead::Bytes(count) => {
-                                let Phase::Ws(ws) = &mut conn.phase else { break };
-                                ws.codec.feed(&scratch[..count]);
-                            }
+                            SocketRead::Bytes(count) => (at, filled) = (0, count),
                             SocketRead::WouldBlock => break,
                             SocketRead::Gone => {
                                 end = Some(WsEnd::Gone);
@@ -676,6 +691,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
             }
             if let Phase::Ws(ws) = &mut conn.phase {
+                if at < filled {
+                    ws.codec.keep(&scratch[at..filled]);
+                }
                 let output = ws.codec.take_output();
                 conn.outbox.push(output);
             }
@@ -724,15 +742,13 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn send(&mut self, id: ConnId, frames: Vec<Bytes>) {
+    fn send(&mut self, id: ConnId, frames: Bytes) {
         let bytes_max = self.limits.outbox_bytes_max;
         let Some(conn) = self.get(id) else { return };
         if !matches!(conn.phase, Phase::Ws(_)) || frames.is_empty() {
             return;
         }
-        for frame in frames {
-            conn.outbox.push(frame);
-        }
+        conn.outbox.push(frames);
         self.flush(id);
         if self.get(id).is_some_and(|conn| conn.outbox.len_bytes() > bytes_max) {
             log::warn!(target: "gateway/ws", "closing conn={id}: more than {bytes_max} bytes of answers unread");

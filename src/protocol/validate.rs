@@ -4,28 +4,34 @@
 //! it is first used, alone, because none names another: a gateway pays in time and memory for the methods it is asked.
 //! Texts and their order are those of the original's validator (protocol.md §2.3). May be called from any thread.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, OnceLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The file's definitions by name, not parsed.
-static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static RawValue>> = LazyLock::new(|| {
+/// The file's definitions by name.
+static DEFINITIONS: LazyLock<BTreeMap<&'static str, Definition>> = LazyLock::new(|| {
     #[derive(serde::Deserialize)]
     struct File<'a> {
         #[serde(borrow)]
         definitions: BTreeMap<&'a str, &'a RawValue>,
     }
     let text = include_str!("../../schemas/protocol.schema.json");
-    serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)").definitions
+    let file = serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)");
+    file.definitions.into_iter().map(|(name, raw)| (name, Definition { raw, compiled: OnceLock::new() })).collect()
 });
-static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Definition>>>> = LazyLock::new(Mutex::default);
 
-/// A definition in use.
+/// A definition: its text, and what it became at its first use. Looking at it takes no lock, and who waits for one to be
+/// compiled holds nobody up who needs another.
 struct Definition {
+    raw: &'static RawValue,
+    compiled: OnceLock<Compiled>,
+}
+
+struct Compiled {
     schema: Value,
     validator: Validator,
 }
@@ -50,16 +56,13 @@ pub fn check(definition: &'static str, value: &Value) -> Result<(), String> {
     Err(parts.join("; "))
 }
 
-fn compiled(name: &'static str) -> Arc<Definition> {
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    compiled
-        .entry(name)
-        .or_insert_with(|| {
-            let schema: Value = serde_json::from_str(DEFINITIONS[name].get()).expect("a definition is JSON (tested)");
-            let validator = jsonschema::draft7::new(&schema).expect("every definition compiles (tested)");
-            Arc::new(Definition { schema, validator })
-        })
-        .clone()
+fn compiled(name: &'static str) -> &'static Compiled {
+    let Definition { raw, compiled } = &DEFINITIONS[name];
+    compiled.get_or_init(|| {
+        let schema: Value = serde_json::from_str(raw.get()).expect("a definition is JSON (tested)");
+        let validator = jsonschema::draft7::new(&schema).expect("every definition compiles (tested)");
+        Compiled { schema, validator }
+    })
 }
 
 /// Appends the texts for `path` and everything below it: missing properties, unknown ones, the rest, then properties in
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn every_definition_compiles() {
         for name in definitions() {
-            assert!(!DEFINITIONS[name].get().contains("$ref"), "{name} is compiled alone");
+            assert!(!DEFINITIONS[name].raw.get().contains("$ref"), "{name} is compiled alone");
             compiled(name);
         }
     }
