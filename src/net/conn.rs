@@ -35,6 +35,8 @@ pub(super) struct Conn<C> {
     pub is_write_armed: bool,
     /// On the loop's ready list.
     pub is_ready_queued: bool,
+    /// On the loop's list of those that events were queued for in this turn.
+    pub is_unsent: bool,
     pub deadline: Option<Instant>,
 }
 

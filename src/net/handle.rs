@@ -2,6 +2,7 @@
 //!
 //! Senders may be on any thread; they block only while the loop's bounded inbox is full, and the loop always drains it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -9,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mio::Waker;
+use mio::{Poll, Token, Waker};
 
 use super::http::RequestHead;
 use super::ws::text_frame;
 use crate::base::ids::ConnId;
 
+/// Token of the waker among those of the sockets.
+pub(super) const WAKER_TOKEN: Token = Token(0);
 /// Messages that may wait for the loop; a sender blocks when it is full.
 pub const LOOP_INBOX_LEN_MAX: usize = 1024;
 
@@ -215,9 +218,22 @@ impl Wakeup {
     }
 }
 
-pub(super) fn handle_pair<C>(waker: Waker) -> (LoopHandle<C>, Receiver<LoopMsg<C>>, Arc<Wakeup>) {
+/// The loop's end of its handle; becomes part of the loop.
+pub struct Mailbox<C> {
+    pub(super) poll: Poll,
+    pub(super) inbox: Receiver<LoopMsg<C>>,
+    pub(super) wakeup: Arc<Wakeup>,
+}
+
+/// Returns a handle, which may be given away before there is a loop, and the end that the loop is built on.
+///
+/// # Errors
+/// The system's error when there can be no poll.
+pub fn mailbox<C>() -> io::Result<(LoopHandle<C>, Mailbox<C>)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKER_TOKEN)?;
     // Senders: workers, jobs, timer. Receiver: the loop. Full: the sender blocks; the loop never waits for it.
     let (sender, receiver) = bounded(LOOP_INBOX_LEN_MAX);
     let wakeup = Arc::new(Wakeup { waker, is_asleep: AtomicBool::new(false), starved: AtomicBool::new(false) });
-    (LoopHandle { sender, wakeup: wakeup.clone() }, receiver, wakeup)
+    Ok((LoopHandle { sender, wakeup: wakeup.clone() }, Mailbox { poll, inbox: receiver, wakeup }))
 }

@@ -106,6 +106,11 @@ pub fn ok_text(id: &Value, payload: &Value) -> String {
     text(&Response { r#type: "res", id, ok: true, payload: Some(payload), error: None })
 }
 
+/// Returns the text of a successful response up to its payload, behind which only a brace is missing.
+pub fn ok_head(id: &str) -> String {
+    format!(r#"{{"type":"res","id":{},"ok":true,"payload":"#, text(&id))
+}
+
 /// Returns the text of a failed response; `payload` only where the original sends both.
 pub fn error_text(id: &Value, error: &ErrorShape, payload: Option<&Value>) -> String {
     text(&Response { r#type: "res", id, ok: false, payload, error: Some(error) })
@@ -122,7 +127,7 @@ pub fn event_text(event: &str, payload: &Value) -> String {
     text(&Event { r#type: "event", event, payload })
 }
 
-fn text(frame: &impl Serialize) -> String {
+fn text(frame: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(frame).expect("frames hold only JSON values")
 }
 
