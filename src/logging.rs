@@ -47,16 +47,17 @@ static BACKEND: OnceLock<Backend> = OnceLock::new();
 pub fn init(settings: Settings) {
     redact::set_patterns(settings.is_redacting, settings.redact_patterns.clone());
     if let Some(backend) = BACKEND.get() {
+        log::set_max_level(backend.max_level(&settings));
         *backend.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = settings;
         return;
     }
     let filter = std::env::var_os("RUST_LOG").map(|_| env_logger::Builder::from_default_env().build());
-    let backend = Backend { settings: RwLock::new(settings), filter, file: FileLog::default() };
+    let backend = Backend { settings: RwLock::new(settings.clone()), filter, file: FileLog::default() };
     if BACKEND.set(backend).is_ok()
         && let Some(backend) = BACKEND.get()
         && log::set_logger(backend).is_ok()
     {
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(backend.max_level(&settings));
     }
 }
 
@@ -114,6 +115,12 @@ impl Log for Backend {
 }
 
 impl Backend {
+    /// Returns the level beyond which nobody reads: such records then cost one comparison where they are made.
+    fn max_level(&self, settings: &Settings) -> LevelFilter {
+        let console = self.filter.as_ref().map_or(settings.console_level, env_logger::Logger::filter);
+        settings.file_level.max(console)
+    }
+
     fn is_on_console(&self, metadata: &Metadata<'_>, settings: &Settings) -> bool {
         match &self.filter {
             Some(filter) => filter.enabled(metadata),

@@ -13,4 +13,4 @@ pub mod sse;
 pub mod ws;
 
 pub use event_loop::{EventLoop, Limits, Listener, Surface};
-pub use handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer};
+pub use handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer, mailbox};

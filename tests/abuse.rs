@@ -155,6 +155,28 @@ fn protocol_errors() {
     bystander.is_unaffected();
 }
 
+/// Who asks on without reading gets its answers as it takes them, and no more are kept for it.
+#[test]
+fn pipelined_requests_of_a_slow_reader() {
+    const REQUESTS: usize = 8000;
+    let gateway = Gateway::start(json!({}));
+    let mut bystander = Bystander::of(&gateway);
+    let mut socket = gateway.socket();
+    let mut writer = socket.try_clone().expect("a second handle");
+    let asker = std::thread::spawn(move || {
+        let request = "GET /app.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(REQUESTS);
+        writer.write_all(request.as_bytes()).expect("sent");
+        writer.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    });
+    bystander.is_unaffected();
+    let mut answers = Vec::new();
+    socket.read_to_end(&mut answers).expect("answers to the end");
+    asker.join().expect("all was sent");
+    let heads = answers.windows(15).filter(|window| window == b"HTTP/1.1 200 OK").count();
+    assert_eq!(heads, REQUESTS + 1);
+    bystander.is_unaffected();
+}
+
 #[test]
 fn broken_requests() {
     let gateway = Gateway::start(json!({}));

@@ -39,6 +39,32 @@ fn a_burst_starts_in_order_and_slow_methods_hold_nobody_up() {
     assert!(client.unread().iter().all(|frame| frame["id"] != slow.as_str()), "nobody ended that wait");
 }
 
+/// More frames than an inbox holds, in one piece: what the loop answers itself and what workers answer come in the order
+/// of the requests, and nothing is left lying.
+#[test]
+fn a_pipelined_burst_is_answered_in_order() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.client();
+    let mut burst = Vec::new();
+    for index in 0..500 {
+        let method = if index % 50 == 7 { "agents.list" } else { "last-heartbeat" };
+        let text = json!({ "type": "req", "id": format!("q{index}"), "method": method }).to_string();
+        // A masked text frame; a mask of zeros leaves the text as it is.
+        burst.extend([0x81, 0x80 | u8::try_from(text.len()).expect("a short frame"), 0, 0, 0, 0]);
+        burst.extend(text.as_bytes());
+    }
+    client.raw().write_all(&burst).expect("sent");
+    assert!(client.response("q499").is_ok());
+    let ids: Vec<&str> = client
+        .unread()
+        .iter()
+        .filter(|frame| frame["type"] == "res")
+        .filter_map(|frame| frame["id"].as_str())
+        .collect();
+    let expected: Vec<String> = (0..499).map(|index| format!("q{index}")).collect();
+    assert_eq!(ids, expected);
+}
+
 #[test]
 fn a_thousand_clients_with_a_request_each_are_all_answered() {
     let gateway = Gateway::start(json!({}));

@@ -46,7 +46,7 @@ use crate::config::types::Config;
 use crate::config::watch::ConfigWatch;
 use crate::devices::pairing::Pairing;
 use crate::logging;
-use crate::net::{EventLoop, Limits, LoopMsg};
+use crate::net::{EventLoop, Limits, LoopMsg, mailbox};
 use crate::nodes::pairing::NodePairing;
 use crate::nodes::registry::Registry;
 use crate::presence::{Presence, PresenceEntry};
@@ -157,20 +157,18 @@ impl Gateway {
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
-        // The loop, bound but not running: a busy port must be known before anything else starts.
+        // Bound but not served: a busy port must be known before anything else starts.
         let listeners = host::listen(address.ip, address.port).map_err(|error| bind_error(&address, &error))?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(|(address, _)| *address).collect();
-        let (work_sender, work_receiver) = work_queue::<Work>();
-        let surface = GatewaySurface { clock: clock.clone(), rng: rng.clone() };
         let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-        let (event_loop, net) =
-            EventLoop::<Client, Work>::new(listeners, Box::new(surface), limits(), work_sender.clone())
-                .context("start the event loop")?;
+        let (work_sender, work_receiver) = work_queue::<Work>();
+        let (net, mailbox) = mailbox::<Client>().context("start the event loop")?;
 
         // Timer and workers.
+        let timer_sender = work_sender.clone();
         let timer = Timer::start(move |due| {
             // The workers always drain their queue; a closed one means that the gateway is stopping.
-            let _ = work_sender.send(Work::Due(due));
+            let _ = timer_sender.send(Work::Due(due));
         })
         .context("start the timer")?;
         let cx = Arc::new(Ctx {
@@ -208,6 +206,9 @@ impl Gateway {
             started_at: carried.started_at,
             is_settling: AtomicBool::new(false),
         });
+        let surface = Box::new(GatewaySurface(cx.clone()));
+        let event_loop =
+            EventLoop::new(mailbox, listeners, surface, limits(), work_sender).context("start the event loop")?;
         let worker_cx = cx.clone();
         let pool = Pool::start(
             worker_count(),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::auth::{Place, may_be_rebound, place};
@@ -96,8 +97,8 @@ fn close(cx: &Ctx, conn: ConnId, request: Option<&Request>, refused: Refused) {
         log::info!(target: "gateway/ws", "connect refused conn={conn} code={code} reason={reason}");
     }
     let frames = match (request, error) {
-        (Some(request), Some(error)) => vec![text_frame(&error_text(&Value::String(request.id.clone()), &error, None))],
-        _ => Vec::new(),
+        (Some(request), Some(error)) => text_frame(&error_text(&Value::String(request.id.clone()), &error, None)),
+        _ => Bytes::new(),
     };
     let reason = cut_bytes(&reason, REASON_BYTES_MAX).to_owned();
     cx.net.send(LoopMsg::Close { conn, frames, code, reason });
@@ -375,7 +376,7 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
         id: params.client.id,
         presence_key,
     });
-    let frames = vec![text_frame(&ok_text(&Value::String(request.id.clone()), &hello))];
+    let frames = text_frame(&ok_text(&Value::String(request.id.clone()), &hello));
     cx.net.send(LoopMsg::Admit { conn, client: client.clone(), audience: bits, frames });
     if role == Role::Node {
         super::nodes::greet(cx, conn, client.node_id(), instance_id.as_deref());

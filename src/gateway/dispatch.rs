@@ -15,20 +15,26 @@ use super::client::{Client, Role, scope};
 use super::ctx::Ctx;
 use super::methods::{self, Access, Method, Place};
 use super::ticket::{Outcome, Ticket};
+use super::ws_log;
 use crate::base::ids::ConnId;
 use crate::net::LoopMsg;
-use crate::net::ws::text_frame;
+use crate::net::ws::append_text_frame;
 use crate::protocol::error::ErrorShape;
-use crate::protocol::frame::{BadFrame, Request, error_text, parse_request};
+use crate::protocol::frame::{BadFrame, Envelope, Request, error_text, ok_head, parse_request};
 use crate::protocol::validate;
 
 /// A frame that takes longer than this is logged with its method.
 const SLOW_FRAME: Duration = Duration::from_millis(50);
 
+/// Largest frame that is looked at on the loop.
+const GLANCE_BYTES_MAX: usize = 4096;
+
 /// What a handler answers.
 pub enum Reply {
     /// This, now.
     Now(Value),
+    /// This JSON text, now.
+    Text(String),
     /// The ticket answers.
     Later,
 }
@@ -61,15 +67,33 @@ impl Call {
     }
 }
 
+/// Answers a frame on the loop if a glance at memory is all it takes; everything else, and whatever is wrong with it, is
+/// for the workers.
+pub fn at_once(cx: &Ctx, client: &Client, frame: &[u8], answers: &mut Vec<u8>) -> bool {
+    // Who follows the traffic in the log follows it on the workers: the loop writes no files.
+    if frame.len() > GLANCE_BYTES_MAX || ws_log::is_verbose() {
+        return false;
+    }
+    let Some(envelope) = Envelope::read(frame) else { return false };
+    let Some(method) = methods::find(&envelope.method) else { return false };
+    let Some(glance) = method.glance.filter(|_| authorise(client, method.name, method.access).is_ok()) else {
+        return false;
+    };
+    let Some(params) = envelope.params() else { return false };
+    let Ok(Some(payload)) = catch_unwind(AssertUnwindSafe(|| glance(cx, &params))) else { return false };
+    append_text_frame(answers, &[&ok_head(&envelope.id), &payload, "}"]);
+    true
+}
+
 /// Handles a batch of one client, in order, and sends all answers back at once.
 pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, batch: Vec<Bytes>) {
-    let mut answers = Vec::with_capacity(batch.len());
+    let mut answers = Vec::new();
     for bytes in batch {
         if let Some(text) = one(cx, conn, client, &bytes) {
-            answers.push(text_frame(&text));
+            append_text_frame(&mut answers, &[&text]);
         }
     }
-    cx.net.send(LoopMsg::Done { conn, frames: answers });
+    cx.net.send(LoopMsg::Done { conn, frames: answers.into() });
 }
 
 fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Option<String> {
@@ -101,9 +125,10 @@ fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Optio
     let outcome = match result {
         Ok(Reply::Later) => return None,
         Ok(Reply::Now(payload)) => Outcome::Ok(payload),
+        Ok(Reply::Text(payload)) => Outcome::Text(payload),
         Err(error) => Outcome::from(Err(error)),
     };
-    super::ws_log::response(&method, &outcome, took, &client.conn_id, &id);
+    ws_log::response(&method, &outcome, took, &client.conn_id, &id);
     Some(outcome.text(&id))
 }
 
@@ -124,6 +149,9 @@ fn run(cx: &Arc<Ctx>, name: &str, mut call: Call) -> Result<Reply, ErrorShape> {
         validate::check(definition, &call.params)
             .map_err(|issues| ErrorShape::invalid(format!("invalid {name} params: {issues}")))?;
     }
+    if let Some(payload) = method.glance.and_then(|glance| glance(cx, &call.params)) {
+        return Ok(Reply::Text(payload));
+    }
     match method.place {
         Place::Frame => (method.handler)(cx, call),
         Place::Lane(lane) => on_lane(cx, method, lane, call),
@@ -136,6 +164,7 @@ fn on_lane(cx: &Arc<Ctx>, method: &'static Method, lane: &str, call: Call) -> Re
     let job_cx = cx.clone();
     let submitted = cx.jobs.submit(vec![lane.to_owned()], move || match (method.handler)(&job_cx, call) {
         Ok(Reply::Now(payload)) => ticket.finish(Ok(payload)),
+        Ok(Reply::Text(payload)) => ticket.finish(Outcome::Text(payload)),
         Ok(Reply::Later) => ticket.forget(),
         Err(error) => ticket.finish(Err(error)),
     });

@@ -27,6 +27,8 @@ const REFRESH_SPACING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct State {
     latest: Option<Arc<Value>>,
+    /// The same as JSON text.
+    text: Arc<str>,
     made_at_ms: UnixMs,
     version: u64,
     is_refreshing: bool,
@@ -49,6 +51,7 @@ impl HealthStore {
     pub fn new() -> Self {
         let state = State {
             latest: None,
+            text: "".into(),
             made_at_ms: 0,
             version: 1,
             is_refreshing: false,
@@ -65,10 +68,11 @@ impl HealthStore {
         (state.latest.clone(), state.version)
     }
 
-    /// Returns the snapshot if it is younger than [`CACHE_MS`].
-    pub fn cached(&self, now_ms: UnixMs) -> Option<Arc<Value>> {
+    /// Returns the snapshot as JSON text if it is younger than [`CACHE_MS`].
+    pub fn cached(&self, now_ms: UnixMs) -> Option<Arc<str>> {
         let state = self.lock();
-        state.latest.clone().filter(|_| now_ms.saturating_sub(state.made_at_ms) < CACHE_MS)
+        let is_fresh = state.latest.is_some() && now_ms.saturating_sub(state.made_at_ms) < CACHE_MS;
+        is_fresh.then(|| state.text.clone())
     }
 
     /// Returns the version.
@@ -99,8 +103,10 @@ impl HealthStore {
     }
 
     fn complete(&self, snapshot: Arc<Value>, now_ms: UnixMs) -> (u64, Vec<Ticket>) {
+        let text = snapshot.to_string().into();
         let mut state = self.lock();
         state.latest = Some(snapshot);
+        state.text = text;
         state.made_at_ms = now_ms;
         state.version += 1;
         state.is_refreshing = false;

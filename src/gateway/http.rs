@@ -21,12 +21,30 @@ pub fn handle(cx: &Arc<Ctx>, conn: ConnId, address: SocketAddr, head: &RequestHe
     cx.net.send(LoopMsg::HttpReply { conn, response, keep_alive });
 }
 
+/// Answers a request on the loop if that takes no more than a glance at memory.
+pub fn at_once(cx: &Ctx, head: &RequestHead) -> Option<Response> {
+    // Who follows the requests in the log follows them on the workers: the loop writes no files.
+    if log::log_enabled!(target: "gateway/http", log::Level::Debug) {
+        return None;
+    }
+    let glance = || SURFACES.iter().find_map(|surface| (surface.glance)(cx, head));
+    catch_unwind(AssertUnwindSafe(glance)).ok().flatten()
+}
+
 fn route(cx: &Ctx, head: &RequestHead) -> Response {
-    ROUTES.iter().find_map(|route| route(cx, head)).unwrap_or_else(|| Response::text(404, "Not Found"))
+    let found = SURFACES.iter().find_map(|surface| (surface.serve)(cx, head));
+    found.unwrap_or_else(|| Response::text(404, "Not Found"))
+}
+
+/// One surface; both answer `None` for what is another's.
+struct Surface {
+    serve: fn(&Ctx, &RequestHead) -> Option<Response>,
+    /// Answers if that takes no more than a glance at memory.
+    glance: fn(&Ctx, &RequestHead) -> Option<Response>,
 }
 
 /// Every surface, in order of precedence: the first that answers has the request.
-const ROUTES: &[fn(&Ctx, &RequestHead) -> Option<Response>] = &[
+const SURFACES: &[Surface] = &[
     #[cfg(feature = "control-ui")]
-    control_ui::serve,
+    Surface { serve: control_ui::serve, glance: control_ui::glance },
 ];

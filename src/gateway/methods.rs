@@ -76,20 +76,24 @@ pub struct Method {
     /// Handled but not advertised; the order below must not list it.
     #[cfg(test)]
     pub is_hidden: bool,
+    /// The payload as JSON text if a glance at memory gives it: no file, no lock that is held for long, nothing sent. The
+    /// loop asks it itself; `None` leaves it to the handler.
+    pub glance: Option<fn(&Ctx, &Value) -> Option<String>>,
     /// What it does.
     pub handler: fn(&Arc<Ctx>, Call) -> Result<Reply, ErrorShape>,
 }
 
-/// Declares rows: `"name" Access Params handler [on lane] [via prepare] [, hidden]`; `Any` takes unvalidated
-/// parameters.
+/// Declares rows: `"name" Access Params handler [on lane] [via prepare] [after glance] [, hidden]`; `Any` takes
+/// unvalidated parameters, and so does every glance.
 macro_rules! methods {
-    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(via $prepare:ident)? $(, $hidden:ident)?;)*) => {
+    ($($name:literal $access:ident $params:ident $handler:ident $(on $lane:ident)? $(via $prepare:ident)? $(after $glance:ident)? $(, $hidden:ident)?;)*) => {
         &[$($crate::gateway::methods::Method {
             name: $name,
             access: $crate::gateway::methods::Access::$access,
             definition: $crate::gateway::methods::definition_of(stringify!($params)),
             prepare: methods!(@prepare $($prepare)?),
             place: methods!(@place $($lane)?),
+            glance: methods!(@glance $($glance)?),
             #[cfg(test)]
             is_hidden: methods!(@hidden $($hidden)?),
             handler: |cx, mut call| {
@@ -102,6 +106,8 @@ macro_rules! methods {
     (@prepare $prepare:ident) => { Some($prepare) };
     (@place) => { $crate::gateway::methods::Place::Frame };
     (@place $lane:ident) => { $crate::gateway::methods::Place::Lane(stringify!($lane)) };
+    (@glance) => { None };
+    (@glance $glance:ident) => { Some($glance) };
     (@hidden) => { false };
     (@hidden hidden) => { true };
 }
@@ -109,6 +115,11 @@ use methods;
 
 /// Parameters that no schema judges: the handler reads what it knows.
 type Any = Value;
+
+/// The handler of a row whose glance always answers.
+fn nothing(_: &Arc<Ctx>, call: &Call, _: Any) -> Result<Reply, ErrorShape> {
+    Err(ErrorShape::unavailable(format!("request {} has no answer", call.id)))
+}
 
 const fn definition_of(params: &'static str) -> Option<&'static str> {
     if matches!(params.as_bytes(), b"Any") { None } else { Some(params) }
@@ -223,7 +234,12 @@ const ORDER: [&str; 81] = [
 
 /// Returns a method's row.
 pub fn find(name: &str) -> Option<&'static Method> {
-    FAMILIES.iter().flat_map(|family| family.iter()).find(|method| method.name == name)
+    static BY_NAME: LazyLock<Vec<&Method>> = LazyLock::new(|| {
+        let mut rows: Vec<&Method> = FAMILIES.into_iter().flatten().collect();
+        rows.sort_unstable_by_key(|row| row.name);
+        rows
+    });
+    BY_NAME.binary_search_by(|row| row.name.cmp(name)).ok().map(|index| BY_NAME[index])
 }
 
 /// Returns the names for `hello-ok.features.methods`.
@@ -258,6 +274,7 @@ mod tests {
     #[test]
     fn every_row_names_a_definition_of_the_schema() {
         for row in FAMILIES.iter().flat_map(|family| family.iter()) {
+            assert!(row.glance.is_none() || row.definition.is_none(), "{}: nobody judges what a glance gets", row.name);
             if let Some(definition) = row.definition {
                 assert!(validate::definitions().any(|name| name == definition), "{}: {definition}", row.name);
             }

@@ -1,12 +1,15 @@
-//! What the loop asks while it reads a head: greeting, origin check, body caps. Runs on the loop; no I/O.
+//! What the loop asks: greeting, origin check, body caps, and answers that a glance at memory gives. Runs on the loop; no
+//! I/O.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::auth::is_origin_allowed;
-use crate::base::clock::Clock;
-use crate::base::rng::{Rng, uuid};
+use super::client::Client;
+use super::ctx::Ctx;
+use super::{dispatch, http};
+use crate::base::rng::uuid;
 use crate::net::Surface;
 use crate::net::http::{RequestHead, Response};
 use crate::protocol::frame::event_text;
@@ -15,17 +18,20 @@ use crate::protocol::frame::event_text;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The gateway port.
-pub struct GatewaySurface {
-    /// For the challenge's time.
-    pub clock: Arc<dyn Clock>,
-    /// For its nonce.
-    pub rng: Arc<dyn Rng>,
-}
+pub struct GatewaySurface(pub Arc<Ctx>);
 
-impl Surface for GatewaySurface {
+impl Surface<Client> for GatewaySurface {
+    fn answer(&self, client: &Client, frame: &[u8], answers: &mut Vec<u8>) -> bool {
+        dispatch::at_once(&self.0, client, frame, answers)
+    }
+
+    fn respond(&self, head: &RequestHead) -> Option<Response> {
+        http::at_once(&self.0, head)
+    }
+
     fn greet(&self) -> (String, String) {
-        let nonce = uuid(&*self.rng);
-        let text = event_text("connect.challenge", &json!({"nonce": nonce, "ts": self.clock.now_ms()}));
+        let nonce = uuid(&*self.0.rng);
+        let text = event_text("connect.challenge", &json!({"nonce": nonce, "ts": self.0.clock.now_ms()}));
         (nonce, text)
     }
 

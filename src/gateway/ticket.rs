@@ -33,6 +33,8 @@ impl std::fmt::Debug for Ticket {
 pub enum Outcome {
     /// `ok:true`.
     Ok(Value),
+    /// `ok:true`, with a payload that is JSON text already.
+    Text(String),
     /// `ok:false`; a payload only where the original sends one beside the error.
     Err {
         /// What went wrong.
@@ -56,6 +58,7 @@ impl Outcome {
     pub fn text(&self, id: &Value) -> String {
         match self {
             Self::Ok(payload) => frame::ok_text(id, payload),
+            Self::Text(payload) => frame::ok_head(id.as_str().unwrap_or_default()) + payload + "}",
             Self::Err { error, payload } => frame::error_text(id, error, payload.as_ref()),
         }
     }

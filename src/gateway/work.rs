@@ -180,6 +180,10 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled => {
             cx.is_settling.store(false, Ordering::Relaxed);
+            // What workers hold comes back when they have ended.
+            if cx.jobs.reap() {
+                arm_settled(cx);
+            }
             if cx.runs.active_count() == 0 {
                 memory::release();
             }

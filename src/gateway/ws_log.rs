@@ -11,10 +11,15 @@ const SLOW: Duration = Duration::from_millis(50);
 /// Longest value shown, in characters.
 const VALUE_CHARS_MAX: usize = 240;
 
+/// Returns whether all responses are logged, not failures and slow ones alone.
+pub fn is_verbose() -> bool {
+    log::log_enabled!(target: "gateway/ws", log::Level::Debug)
+}
+
 /// Logs how a request was answered.
 pub fn response(method: &str, outcome: &Outcome, took: Duration, conn_id: &str, id: &Value) {
     let (mark, failure) = match outcome {
-        Outcome::Ok(_) => ('✓', String::new()),
+        Outcome::Ok(_) | Outcome::Text(_) => ('✓', String::new()),
         Outcome::Err { error, .. } => {
             let message = crate::base::text::ellipsize(&error.message, VALUE_CHARS_MAX);
             ('✗', format!(" errorCode={:?} errorMessage={message}", error.code))

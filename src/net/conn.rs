@@ -29,10 +29,14 @@ pub(super) struct Conn<C> {
     pub outbox: Outbox,
     /// Input may be waiting in the kernel: mio is edge-triggered, so this is remembered until a read would block.
     pub is_readable: bool,
+    /// The peer has shut its side, or the socket failed: only a read to the end tells.
+    pub is_ending: bool,
     /// WRITABLE is armed: the last flush would have blocked.
     pub is_write_armed: bool,
     /// On the loop's ready list.
     pub is_ready_queued: bool,
+    /// On the loop's list of those that events were queued for in this turn.
+    pub is_unsent: bool,
     pub deadline: Option<Instant>,
 }
 
@@ -92,7 +96,11 @@ impl<C> Conn<C> {
         loop {
             return match self.socket.read(scratch) {
                 Ok(0) => SocketRead::Gone,
-                Ok(count) => SocketRead::Bytes(count),
+                Ok(count) => {
+                    // A short read took all there was; whatever comes from now on is a new event.
+                    self.is_readable = count == scratch.len() || self.is_ending;
+                    SocketRead::Bytes(count)
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_readable = false;
                     SocketRead::WouldBlock

@@ -13,26 +13,30 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use mio::event::Event;
 use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
-use super::handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer, Wakeup, handle_pair};
+use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
 use super::http::{BodyDecoder, Malformed, RequestHead, Response, parse_head};
 use super::ws::{WsCodec, WsRead, close_frame, text_frame};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::ConnId;
 
-const WAKER_TOKEN: Token = Token(0);
 const LISTENER_TOKEN_FIRST: usize = 1;
 const CONN_TOKEN_FIRST: usize = 64;
 /// Messages taken per turn before sockets get their turn again.
 const MESSAGES_PER_TURN_MAX: usize = 256;
 /// Events that may wait for one connection while its client is admitted; admission takes microseconds.
 const EARLY_EVENTS_MAX: usize = 64;
+/// How long a turn answers frames at once before it leaves the rest to the workers: a busy loop shares its load.
+const ANSWERS_PER_TURN_MAX: Duration = Duration::from_millis(1);
 /// Socket reads per connection and turn.
 const READS_PER_TURN_MAX: usize = 16;
+/// Room for connections that is not given back.
+const CONNS_KEPT_MIN: usize = 256;
 /// Bytes of one socket read; one buffer for the whole loop.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// After a failed accept (descriptors used up) the loop tries again this much later at the latest.
@@ -85,8 +89,12 @@ impl Default for Limits {
     }
 }
 
-/// What the layer above decides while the loop reads a head. Runs on the loop: short, no I/O.
-pub trait Surface: Send {
+/// What the layer above decides on the loop itself: short, from memory, without I/O and without sending to the loop.
+pub trait Surface<C>: Send {
+    /// Appends the answer to a frame of an admitted client; `false` hands the frame to the workers.
+    fn answer(&self, client: &C, frame: &[u8], answers: &mut Vec<u8>) -> bool;
+    /// Returns the response to a request without a body; `None` hands the request to the workers.
+    fn respond(&self, head: &RequestHead) -> Option<Response>;
     /// Returns the nonce of a new WebSocket and the JSON text to greet it with.
     fn greet(&self) -> (String, String);
     /// Returns the response that refuses an upgrade, if it is refused.
@@ -107,7 +115,7 @@ pub struct EventLoop<C, W> {
     listeners: Vec<TcpListener>,
     conns: Slab<Conn<C>>,
     generation: u32,
-    surface: Box<dyn Surface>,
+    surface: Box<dyn Surface<C>>,
     limits: Limits,
     work: Sender<W>,
     /// Items that did not fit into the work queue, in order.
@@ -115,6 +123,8 @@ pub struct EventLoop<C, W> {
     inbox: Receiver<LoopMsg<C>>,
     wakeup: Arc<Wakeup>,
     ready: VecDeque<ConnId>,
+    /// Connections that events were queued for in this turn: what comes in one turn is written at once.
+    unsent: Vec<ConnId>,
     deadlines: BTreeSet<(Instant, ConnId)>,
     /// Unadmitted connections in the order of their arrival; entries may be stale.
     unadmitted: VecDeque<ConnId>,
@@ -124,21 +134,23 @@ pub struct EventLoop<C, W> {
     seq: u64,
     stop_at: Option<Instant>,
     scratch: Vec<u8>,
+    /// Until when frames are answered at once in this turn.
+    answers_until: Instant,
 }
 
 impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<C, W> {
-    /// Builds a loop over bound listeners.
+    /// Builds a loop over bound listeners, for whoever has the other end of `mailbox`.
     ///
     /// # Errors
-    /// The system's error when polling or registering fails.
+    /// The system's error when registering fails.
     pub fn new(
+        mailbox: Mailbox<C>,
         listeners: Vec<Listener>,
-        surface: Box<dyn Surface>,
+        surface: Box<dyn Surface<C>>,
         limits: Limits,
         work: Sender<W>,
-    ) -> io::Result<(Self, LoopHandle<C>)> {
-        let poll = Poll::new()?;
-        let (handle, inbox, wakeup) = handle_pair(Waker::new(poll.registry(), WAKER_TOKEN)?);
+    ) -> io::Result<Self> {
+        let Mailbox { poll, inbox, wakeup } = mailbox;
         let mut registered = Vec::new();
         for (index, Listener(listener)) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
@@ -146,7 +158,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             poll.registry().register(&mut listener, Token(LISTENER_TOKEN_FIRST + index), Interest::READABLE)?;
             registered.push(listener);
         }
-        let event_loop = Self {
+        Ok(Self {
             poll,
             listeners: registered,
             conns: Slab::new(),
@@ -158,6 +170,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             inbox,
             wakeup,
             ready: VecDeque::new(),
+            unsent: Vec::new(),
             deadlines: BTreeSet::new(),
             unadmitted: VecDeque::new(),
             unadmitted_count: 0,
@@ -166,8 +179,8 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             seq: 0,
             stop_at: None,
             scratch: vec![0; SCRATCH_BYTES],
-        };
-        Ok((event_loop, handle))
+            answers_until: Instant::now(),
+        })
     }
 
     /// Runs until told to shut down. Its thread is its own.
@@ -175,6 +188,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let mut events = Events::with_capacity(256);
         loop {
             let has_more = self.drain_messages();
+            self.flush_unsent();
             self.drain_ready();
             self.drain_backlog();
             let now = Instant::now();
@@ -182,9 +196,12 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             if self.stop_at.is_some_and(|at| self.conns.is_empty() || now >= at) {
                 return;
             }
-            let timeout =
-                if has_more || !self.ready.is_empty() { Some(Duration::ZERO) } else { self.poll_timeout(now) };
-            match self.poll.poll(&mut events, timeout) {
+            self.wakeup.fall_asleep();
+            let timeout = if has_more || self.has_news() { Some(Duration::ZERO) } else { self.poll_timeout(now) };
+            let polled = self.poll.poll(&mut events, timeout);
+            self.wakeup.wake_up();
+            self.answers_until = Instant::now() + ANSWERS_PER_TURN_MAX;
+            match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("poll failed: {error}"),
@@ -195,7 +212,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                     Token(token) if token < CONN_TOKEN_FIRST => self.accept(),
                     Token(token) => {
                         let key = token - CONN_TOKEN_FIRST;
-                        self.on_socket(key, event.is_readable() || event.is_read_closed(), event.is_writable());
+                        self.on_socket(key, event);
                     }
                 }
             }
@@ -213,8 +230,13 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     // ── messages ────────────────────────────────────────────────────────────
 
+    /// Returns whether something can go on without the sockets.
+    fn has_news(&self) -> bool {
+        let has_room = !self.backlog.is_empty() && !self.wakeup.starved.load(Ordering::Relaxed);
+        has_room || !self.ready.is_empty() || !self.inbox.is_empty()
+    }
+
     fn drain_messages(&mut self) -> bool {
-        self.wakeup.clear();
         for _ in 0..MESSAGES_PER_TURN_MAX {
             match self.inbox.try_recv() {
                 Ok(message) => self.on_message(message),
@@ -222,6 +244,16 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             }
         }
         true
+    }
+
+    /// Writes the events of this turn.
+    fn flush_unsent(&mut self) {
+        for id in std::mem::take(&mut self.unsent) {
+            if let Some(conn) = self.get(id) {
+                conn.is_unsent = false;
+                self.flush(id);
+            }
+        }
     }
 
     fn on_message(&mut self, message: LoopMsg<C>) {
@@ -246,7 +278,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn admit(&mut self, id: ConnId, client: Arc<C>, audience: u32, frames: Vec<Bytes>) {
+    fn admit(&mut self, id: ConnId, client: Arc<C>, audience: u32, frames: Bytes) {
         self.set_deadline(id, None);
         let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(id) else {
             // The socket went away during the handshake: whoever registered the client must still hear of its end.
@@ -260,7 +292,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let early = std::mem::take(&mut ws.early);
         self.unadmitted_count -= 1;
         self.send(id, frames);
-        self.send(id, early);
+        for event in early {
+            self.send(id, event);
+        }
         self.pump(id);
     }
 
@@ -289,9 +323,15 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
                 continue;
             }
+            if conn.outbox.len_bytes() > over {
+                self.flush(id);
+            }
+            let Some(conn) = self.get(id) else { continue };
             if conn.outbox.len_bytes() <= over {
                 conn.outbox.push(frame.get_or_insert_with(|| text_frame(&event_text(event, seq))).clone());
-                self.flush(id);
+                if !std::mem::replace(&mut conn.is_unsent, true) {
+                    self.unsent.push(id);
+                }
             } else if !event.drop_if_slow {
                 log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", event.event);
                 self.close_ws(id, 1008, "slow consumer");
@@ -300,19 +340,24 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     }
 
     fn http_reply(&mut self, id: ConnId, response: Bytes, keep_alive: bool) {
-        let is_stopping = self.stop_at.is_some();
-        let keep_alive_deadline = Instant::now() + self.limits.keep_alive;
         let Some(conn) = self.get(id) else { return };
         let Phase::Http(http) = &mut conn.phase else { return };
         http.state = HttpState::Head;
         conn.outbox.push(response);
-        if keep_alive && !is_stopping {
-            self.set_deadline(id, Some(keep_alive_deadline));
+        if self.goes_on(id, keep_alive) {
             self.pump(id);
-            self.flush(id);
+        }
+    }
+
+    /// After a response: waits for the next request, or begins to close.
+    fn goes_on(&mut self, id: ConnId, keep_alive: bool) -> bool {
+        let goes_on = keep_alive && self.stop_at.is_none();
+        if goes_on {
+            self.set_deadline(id, Some(Instant::now() + self.limits.keep_alive));
         } else {
             self.begin_closing(id);
         }
+        goes_on
     }
 
     fn shutdown(&mut self, code: u16, reason: &str, within: Duration) {
@@ -406,8 +451,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             phase: Phase::Http(Box::new(HttpConn::new())),
             outbox: Default::default(),
             is_readable: false,
+            is_ending: false,
             is_write_armed: false,
             is_ready_queued: false,
+            is_unsent: false,
             deadline: None,
         });
         self.unadmitted.push_back(id);
@@ -440,14 +487,20 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     // ── sockets ─────────────────────────────────────────────────────────────
 
-    fn on_socket(&mut self, key: usize, readable: bool, writable: bool) {
+    fn on_socket(&mut self, key: usize, event: &Event) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let id = conn.id;
-        if writable {
+        if event.is_writable() {
             self.flush(id);
+            if matches!(self.get(id), Some(Conn { phase: Phase::Http(_), .. })) {
+                self.pump(id);
+            }
         }
-        if readable && let Some(conn) = self.get(id) {
+        if (event.is_readable() || event.is_read_closed())
+            && let Some(conn) = self.get(id)
+        {
             conn.is_readable = true;
+            conn.is_ending |= event.is_read_closed() || event.is_error();
             self.pump(id);
         }
     }
@@ -499,7 +552,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     fn pump_http(&mut self, id: ConnId) {
         for _ in 0..READS_PER_TURN_MAX {
             // Whatever is buffered comes first: a pipelined request must not wait for new bytes.
-            if !self.step_http(id) {
+            let wants_bytes = self.step_http(id);
+            self.flush(id);
+            if !wants_bytes {
                 return;
             }
             let mut scratch = std::mem::take(&mut self.scratch);
@@ -525,12 +580,22 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     /// Works off buffered input; returns whether the connection still wants bytes.
     fn step_http(&mut self, id: ConnId) -> bool {
-        let request_deadline = Instant::now() + self.limits.request;
-        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
-        let Phase::Http(http) = &mut conn.phase else { return false };
-        if matches!(http.state, HttpState::Head) {
+        loop {
+            let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
+            let Phase::Http(http) = &mut conn.phase else { return false };
+            if !matches!(http.state, HttpState::Head) {
+                return self.step_http_body(id);
+            }
             if http.input.is_empty() {
                 return true;
+            }
+            if conn.outbox.len_bytes() > self.limits.outbox_event_bytes_max {
+                // Who does not read its answers gets no more of them until it does; then it goes on here.
+                self.flush(id);
+                if self.get(id).is_none_or(|conn| conn.is_write_armed) {
+                    return false;
+                }
+                continue;
             }
             match parse_head(&http.input) {
                 Ok(None) => return true,
@@ -539,6 +604,17 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                     if head.has_token("upgrade", "websocket") {
                         self.upgrade(id, head);
                         return false;
+                    }
+                    if !head.has_body()
+                        && Instant::now() < self.answers_until
+                        && let Some(response) = self.surface.respond(&head)
+                    {
+                        let (bytes, keep_alive) = response.encode(Some(&head), SystemClock.now_ms());
+                        conn.outbox.push(bytes);
+                        if !self.goes_on(id, keep_alive) {
+                            return false;
+                        }
+                        continue;
                     }
                     let decoder = match BodyDecoder::new(&head, self.surface.body_bytes_max(&head)) {
                         Ok(decoder) => decoder,
@@ -551,8 +627,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                         conn.outbox.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
                     }
                     http.state = HttpState::Body { head, decoder };
-                    self.set_deadline(id, Some(request_deadline));
-                    self.flush(id);
+                    self.set_deadline(id, Some(Instant::now() + self.limits.request));
                 }
                 Err(malformed) => {
                     self.refuse_http(id, malformed, None);
@@ -560,7 +635,6 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
             }
         }
-        self.step_http_body(id)
     }
 
     fn step_http_body(&mut self, id: ConnId) -> bool {
@@ -639,25 +713,32 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let (inbox_len_max, inbox_bytes_max) = (self.limits.inbox_len_max, self.limits.inbox_bytes_max);
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut end = None;
+        let mut has_more = false;
         let mut reads = 0;
+        let (mut at, mut filled) = (0, 0);
         if let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) {
             while let Phase::Ws(ws) = &mut conn.phase {
                 if ws.inbox.len() >= inbox_len_max || ws.inbox_bytes >= inbox_bytes_max {
+                    has_more = true;
                     break;
                 }
-                match ws.codec.read() {
+                let mut input = &scratch[at..filled];
+                let read = ws.codec.read(&mut input);
+                at = filled - input.len();
+                match read {
                     WsRead::Message(message) => {
                         ws.inbox_bytes += message.len();
                         ws.inbox.push_back(message);
                     }
-                    WsRead::NeedInput if !conn.is_readable || reads >= READS_PER_TURN_MAX => break,
+                    WsRead::NeedInput if !conn.is_readable => break,
+                    WsRead::NeedInput if reads >= READS_PER_TURN_MAX => {
+                        has_more = true;
+                        break;
+                    }
                     WsRead::NeedInput => {
                         reads += 1;
                         match conn.read(&mut scratch) {
-                            SocketRead::Bytes(count) => {
-                                let Phase::Ws(ws) = &mut conn.phase else { break };
-                                ws.codec.feed(&scratch[..count]);
-                            }
+                            SocketRead::Bytes(count) => (at, filled) = (0, count),
                             SocketRead::WouldBlock => break,
                             SocketRead::Gone => {
                                 end = Some(WsEnd::Gone);
@@ -676,6 +757,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
             }
             if let Phase::Ws(ws) = &mut conn.phase {
+                if at < filled {
+                    ws.codec.keep(&scratch[at..filled]);
+                }
                 let output = ws.codec.take_output();
                 conn.outbox.push(output);
             }
@@ -685,8 +769,8 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         match end {
             None => {
                 self.flush(id);
-                if reads >= READS_PER_TURN_MAX {
-                    self.queue_if_readable(id);
+                if has_more {
+                    self.queue_unless_out(id);
                 }
             }
             Some(WsEnd::Gone) => self.remove(id),
@@ -695,10 +779,29 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    /// Hands the next batch to the workers, unless one is out already.
+    /// Answers what can be answered at once and hands the rest to the workers, unless a batch is out already.
     fn dispatch(&mut self, id: ConnId) {
-        let Some(Conn { phase: Phase::Ws(ws), .. }) = self.get(id) else { return };
-        if ws.is_out || ws.inbox.is_empty() {
+        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return };
+        let Phase::Ws(ws) = &mut conn.phase else { return };
+        if ws.is_out {
+            return;
+        }
+        if let Some(client) = &ws.client
+            && conn.outbox.len_bytes() <= self.limits.outbox_event_bytes_max
+        {
+            let mut answers = Vec::new();
+            while let Some(frame) = ws.inbox.front()
+                && Instant::now() < self.answers_until
+                && self.surface.answer(client, frame, &mut answers)
+            {
+                ws.inbox_bytes -= frame.len();
+                ws.inbox.pop_front();
+            }
+            conn.outbox.push(answers.into());
+        }
+        if ws.inbox.is_empty() {
+            // An idle client keeps no queue.
+            ws.inbox = VecDeque::new();
             return;
         }
         ws.is_out = true;
@@ -715,8 +818,21 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     }
 
     fn queue_if_readable(&mut self, id: ConnId) {
+        if self.get(id).is_some_and(|conn| conn.is_readable) {
+            self.queue(id);
+        }
+    }
+
+    /// For a WebSocket that stopped with input left; one whose batch is out goes on when that comes back.
+    fn queue_unless_out(&mut self, id: ConnId) {
+        let is_out = |conn: &Conn<C>| matches!(&conn.phase, Phase::Ws(ws) if ws.is_out);
+        if self.get(id).is_some_and(|conn| !is_out(conn)) {
+            self.queue(id);
+        }
+    }
+
+    fn queue(&mut self, id: ConnId) {
         if let Some(conn) = self.get(id)
-            && conn.is_readable
             && !conn.is_ready_queued
         {
             conn.is_ready_queued = true;
@@ -724,15 +840,13 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn send(&mut self, id: ConnId, frames: Vec<Bytes>) {
+    fn send(&mut self, id: ConnId, frames: Bytes) {
         let bytes_max = self.limits.outbox_bytes_max;
         let Some(conn) = self.get(id) else { return };
         if !matches!(conn.phase, Phase::Ws(_)) || frames.is_empty() {
             return;
         }
-        for frame in frames {
-            conn.outbox.push(frame);
-        }
+        conn.outbox.push(frames);
         self.flush(id);
         if self.get(id).is_some_and(|conn| conn.outbox.len_bytes() > bytes_max) {
             log::warn!(target: "gateway/ws", "closing conn={id}: more than {bytes_max} bytes of answers unread");
@@ -800,6 +914,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             self.unadmitted_count -= 1;
         }
         self.report_closed(id, conn.phase);
+        if self.conns.capacity() > CONNS_KEPT_MIN.max(8 * self.conns.len()) {
+            // As far as the last ones that are left allow: a crowd leaves no empty hall behind.
+            self.conns.shrink_to_fit();
+        }
         if self.is_accept_paused && self.conns.len() * 10 <= self.limits.connections_max * 9 {
             self.is_accept_paused = false;
             log::info!(target: "gateway", "accepting connections again ({} open)", self.conns.len());

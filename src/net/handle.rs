@@ -2,19 +2,22 @@
 //!
 //! Senders may be on any thread; they block only while the loop's bounded inbox is full, and the loop always drains it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mio::Waker;
+use mio::{Poll, Token, Waker};
 
 use super::http::RequestHead;
 use super::ws::text_frame;
 use crate::base::ids::ConnId;
 
+/// Token of the waker among those of the sockets.
+pub(super) const WAKER_TOKEN: Token = Token(0);
 /// Messages that may wait for the loop; a sender blocks when it is full.
 pub const LOOP_INBOX_LEN_MAX: usize = 1024;
 
@@ -87,15 +90,15 @@ pub enum LoopMsg<C> {
     Send {
         /// To whom.
         conn: ConnId,
-        /// Encoded WebSocket frames.
-        frames: Vec<Bytes>,
+        /// Encoded WebSocket frames, one behind the other.
+        frames: Bytes,
     },
     /// A batch of frames was handled: queue its answers, hand over the next batch.
     Done {
         /// Whose batch.
         conn: ConnId,
-        /// Encoded WebSocket frames.
-        frames: Vec<Bytes>,
+        /// Encoded WebSocket frames, one behind the other.
+        frames: Bytes,
     },
     /// The handshake succeeded.
     Admit {
@@ -106,14 +109,14 @@ pub enum LoopMsg<C> {
         /// Its audience bits.
         audience: u32,
         /// Encoded frames to begin with (hello).
-        frames: Vec<Bytes>,
+        frames: Bytes,
     },
     /// Answer if there is something to say, then close with this code.
     Close {
         /// Which connection.
         conn: ConnId,
         /// Encoded frames to send first.
-        frames: Vec<Bytes>,
+        frames: Bytes,
         /// WebSocket close code.
         code: u16,
         /// Close reason, at most 123 bytes.
@@ -161,7 +164,7 @@ impl<C> Clone for LoopHandle<C> {
 }
 
 impl<C> LoopHandle<C> {
-    /// Queues a message and wakes the loop unless a wake-up is on its way already. After the loop ended it does nothing.
+    /// Queues a message and wakes the loop if it sleeps. After the loop ended it does nothing.
     pub fn send(&self, message: LoopMsg<C>) {
         if self.sender.send(message).is_ok() {
             self.wakeup.wake();
@@ -170,7 +173,7 @@ impl<C> LoopHandle<C> {
 
     /// Queues one JSON text for one connection.
     pub fn send_text(&self, conn: ConnId, text: &str) {
-        self.send(LoopMsg::Send { conn, frames: vec![text_frame(text)] });
+        self.send(LoopMsg::Send { conn, frames: text_frame(text) });
     }
 
     /// Tells the loop that the work queue has room again; called by whoever takes work.
@@ -181,32 +184,56 @@ impl<C> LoopHandle<C> {
     }
 }
 
-/// The loop's alarm clock: at most one wake-up is pending at any time.
+/// The loop's alarm clock: it rings only while the loop sleeps, and once.
+///
+/// Whoever has news leaves them first (in the inbox, or by taking `starved` back) and looks at `is_asleep` then; the loop
+/// announces its sleep first and looks for news then. In one order of all four, so one of the two sees the other.
 pub(super) struct Wakeup {
     waker: Waker,
-    pending: AtomicBool,
+    is_asleep: AtomicBool,
     /// Set by the loop when work did not fit into the queue.
     pub(super) starved: AtomicBool,
 }
 
 impl Wakeup {
     fn wake(&self) {
-        if !self.pending.swap(true, Ordering::AcqRel)
+        fence(Ordering::SeqCst);
+        if self.is_asleep.load(Ordering::Relaxed)
+            && self.is_asleep.swap(false, Ordering::Relaxed)
             && let Err(error) = self.waker.wake()
         {
             log::error!(target: "gateway", "cannot wake the event loop: {error}");
         }
     }
 
-    /// Called by the loop before it drains its inbox, so that a message sent from now on wakes it again.
-    pub(super) fn clear(&self) {
-        self.pending.store(false, Ordering::Release);
+    /// Called by the loop before it looks for news a last time and sleeps.
+    pub(super) fn fall_asleep(&self) {
+        self.is_asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Called by the loop when it does not sleep any more.
+    pub(super) fn wake_up(&self) {
+        self.is_asleep.store(false, Ordering::Relaxed);
     }
 }
 
-pub(super) fn handle_pair<C>(waker: Waker) -> (LoopHandle<C>, Receiver<LoopMsg<C>>, Arc<Wakeup>) {
+/// The loop's end of its handle; becomes part of the loop.
+pub struct Mailbox<C> {
+    pub(super) poll: Poll,
+    pub(super) inbox: Receiver<LoopMsg<C>>,
+    pub(super) wakeup: Arc<Wakeup>,
+}
+
+/// Returns a handle, which may be given away before there is a loop, and the end that the loop is built on.
+///
+/// # Errors
+/// The system's error when there can be no poll.
+pub fn mailbox<C>() -> io::Result<(LoopHandle<C>, Mailbox<C>)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKER_TOKEN)?;
     // Senders: workers, jobs, timer. Receiver: the loop. Full: the sender blocks; the loop never waits for it.
     let (sender, receiver) = bounded(LOOP_INBOX_LEN_MAX);
-    let wakeup = Arc::new(Wakeup { waker, pending: AtomicBool::new(false), starved: AtomicBool::new(false) });
-    (LoopHandle { sender, wakeup: wakeup.clone() }, receiver, wakeup)
+    let wakeup = Arc::new(Wakeup { waker, is_asleep: AtomicBool::new(false), starved: AtomicBool::new(false) });
+    Ok((LoopHandle { sender, wakeup: wakeup.clone() }, Mailbox { poll, inbox: receiver, wakeup }))
 }

@@ -40,6 +40,11 @@ impl RequestHead {
             .any(|(_, value)| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     }
 
+    /// Returns whether a body follows, be it an empty one.
+    pub fn has_body(&self) -> bool {
+        self.header("content-length").or_else(|| self.header("transfer-encoding")).is_some()
+    }
+
     /// Returns whether the connection may serve another request.
     pub fn wants_keep_alive(&self) -> bool {
         self.is_http11 && !self.has_token("connection", "close")

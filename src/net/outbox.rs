@@ -50,7 +50,12 @@ impl Outbox {
             for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
                 *slice = IoSlice::new(bytes);
             }
-            match socket.write_vectored(&slices[..count]) {
+            // One buffer, the usual case, takes the shorter way through the kernel.
+            let written = match &slices[..count] {
+                [only] => socket.write(only),
+                several => socket.write_vectored(several),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),

@@ -6,33 +6,39 @@
 
 mod words;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, OnceLock};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The file's definitions by name, not parsed.
-static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static RawValue>> = LazyLock::new(|| {
+/// The file's definitions by name.
+static DEFINITIONS: LazyLock<BTreeMap<&'static str, Definition>> = LazyLock::new(|| {
     #[derive(serde::Deserialize)]
     struct File<'a> {
         #[serde(borrow)]
         definitions: BTreeMap<&'a str, &'a RawValue>,
     }
     let text = include_str!(concat!(env!("OUT_DIR"), "/protocol.schema.json"));
-    serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)").definitions
+    let file = serde_json::from_str::<File<'static>>(text).expect("the schema file is JSON (tested)");
+    file.definitions.into_iter().map(|(name, raw)| (name, Definition { raw, compiled: OnceLock::new() })).collect()
 });
-static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Definition>>>> = LazyLock::new(Mutex::default);
 
-/// A definition in use.
+/// A definition: its text, and what it became at its first use. Looking at it takes no lock, and who waits for one to be
+/// compiled holds nobody up who needs another.
 struct Definition {
+    raw: &'static RawValue,
+    compiled: OnceLock<Compiled>,
+}
+
+struct Compiled {
     schema: Value,
     #[cfg(feature = "jsonschema")]
     validator: jsonschema::Validator,
 }
 
-impl Definition {
-    fn compile(text: &str) -> Self {
+impl Compiled {
+    fn of(text: &str) -> Self {
         let schema: Value = serde_json::from_str(text).expect("a definition is JSON (tested)");
         Self {
             #[cfg(feature = "jsonschema")]
@@ -69,9 +75,9 @@ pub fn check(definition: &'static str, value: &Value) -> Result<(), String> {
     Err(issues.join("; "))
 }
 
-fn compiled(name: &'static str) -> Arc<Definition> {
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    compiled.entry(name).or_insert_with(|| Arc::new(Definition::compile(DEFINITIONS[name].get()))).clone()
+fn compiled(name: &'static str) -> &'static Compiled {
+    let Definition { raw, compiled } = &DEFINITIONS[name];
+    compiled.get_or_init(|| Compiled::of(raw.get()))
 }
 
 /// Returns the names of all definitions.
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn every_definition_compiles() {
         for name in definitions() {
-            assert!(!DEFINITIONS[name].get().contains("$ref"), "{name} is compiled alone");
+            assert!(!DEFINITIONS[name].raw.get().contains("$ref"), "{name} is compiled alone");
             compiled(name);
         }
     }

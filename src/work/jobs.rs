@@ -1,7 +1,7 @@
 //! The job workers: threads that exist only while lanes have work.
 //!
-//! Owns the [`Lanes`] behind one lock and the threads `job-N`. A worker that finds nothing to do for a minute ends. A
-//! job's panic is caught; whatever the job was to answer is answered by dropping its ticket.
+//! Owns the [`Lanes`] behind one lock and the threads `job-N`. A worker that finds nothing to do for a few seconds ends: a
+//! thread costs microseconds to start, and some ten KiB of stack and heap as long as it lives. A job's panic is caught; whatever the job was to answer is answered by dropping its ticket.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::lanes::{LaneFull, LaneName, Lanes};
 use crate::base::thread::{self, Joiner};
 
 /// How long a worker waits for the next job before it ends.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -27,7 +27,16 @@ struct State {
 /// Submits jobs; cheap to clone, from any thread.
 #[derive(Clone)]
 pub struct Jobs {
-    shared: Arc<(Mutex<State>, Condvar)>,
+    shared: Arc<Shared>,
+    idle_max: Duration,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Idle workers wait here.
+    work: Condvar,
+    /// Whoever waits for the workers' end waits here: waking the idle ones for each end would keep them.
+    ended: Condvar,
 }
 
 /// Why a job was not taken.
@@ -56,7 +65,10 @@ impl Jobs {
     pub fn new(caps: impl IntoIterator<Item = (LaneName, usize)>) -> Self {
         let state =
             State { lanes: Lanes::new(caps), workers: Vec::new(), idle: 0, live: 0, next_worker: 0, is_closed: false };
-        Self { shared: Arc::new((Mutex::new(state), Condvar::new())) }
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() }),
+            idle_max: IDLE_MAX,
+        }
     }
 
     /// Runs `work` once it holds a slot in every lane of `path`, which it passes in order.
@@ -86,6 +98,13 @@ impl Jobs {
         self.lock().lanes.depth(lane)
     }
 
+    /// Gives back what ended workers hold; returns whether the others, if there are any, all wait for their end.
+    pub fn reap(&self) -> bool {
+        let mut state = self.lock();
+        state.workers.retain(|worker| !worker.is_finished());
+        state.live > 0 && state.idle == state.live
+    }
+
     /// Refuses new jobs and drops those that have not begun; running ones go on.
     pub fn close(&self) {
         let dropped = {
@@ -93,7 +112,7 @@ impl Jobs {
             state.is_closed = true;
             state.lanes.drain()
         };
-        self.shared.1.notify_all();
+        self.shared.work.notify_all();
         // Outside the lock: dropping a job answers its ticket.
         drop(dropped);
     }
@@ -111,7 +130,7 @@ impl Jobs {
                 }
                 return false;
             }
-            state = self.shared.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.shared.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         let workers = std::mem::take(&mut state.workers);
         drop(state);
@@ -124,7 +143,7 @@ impl Jobs {
             return Ok(());
         }
         if state.idle > 0 {
-            self.shared.1.notify_one();
+            self.shared.work.notify_one();
             return Ok(());
         }
         let jobs = self.clone();
@@ -159,7 +178,8 @@ impl Jobs {
                 break;
             }
             state.idle += 1;
-            let (back, timeout) = self.shared.1.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
+            let (back, timeout) =
+                self.shared.work.wait_timeout(state, self.idle_max).unwrap_or_else(PoisonError::into_inner);
             state = back;
             state.idle -= 1;
             if timeout.timed_out() && !state.lanes.has_ready() {
@@ -168,11 +188,11 @@ impl Jobs {
         }
         state.live -= 1;
         drop(state);
-        self.shared.1.notify_all();
+        self.shared.ended.notify_all();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,6 +220,29 @@ mod tests {
         jobs.close();
         assert!(jobs.join(WAIT));
         assert_eq!(jobs.submit(vec!["x".into()], || ()), Err(SubmitError::Closed));
+    }
+
+    /// Idle workers end together, not one after the other.
+    #[test]
+    fn idle_workers_end() {
+        const WORKERS: usize = 64;
+        let mut jobs = Jobs::new([]);
+        jobs.idle_max = Duration::from_millis(100);
+        let barrier = Arc::new(std::sync::Barrier::new(WORKERS));
+        for index in 0..WORKERS {
+            let barrier = barrier.clone();
+            jobs.submit(vec![format!("x{index}")], move || {
+                barrier.wait();
+            })
+            .expect("room");
+        }
+        let began = std::time::Instant::now();
+        let state = jobs.lock();
+        let (state, timeout) =
+            jobs.shared.ended.wait_timeout_while(state, WAIT, |state| state.live > 0).expect("no panic");
+        assert!(!timeout.timed_out() && began.elapsed() < Duration::from_secs(5), "{} still live", state.live);
+        drop(state);
+        assert!(!jobs.reap());
     }
 
     #[test]

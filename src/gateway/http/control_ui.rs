@@ -16,8 +16,30 @@ const FILES: [(&str, &str, &[u8]); 3] = [
     ("favicon.svg", "image/svg+xml", include_bytes!("page/favicon.svg")),
 ];
 
+/// What the page makes of a request.
+enum Found {
+    Response(Response),
+    /// The page itself, under this base path; making it reads a file.
+    Index(String),
+}
+
 /// Answers a request that nobody else claimed; `None` when the page does not claim it either.
 pub fn serve(cx: &Ctx, head: &RequestHead) -> Option<Response> {
+    Some(match find(cx, head)? {
+        Found::Response(response) => response,
+        Found::Index(base) => file("text/html; charset=utf-8", Bytes::from(index(cx, &base))),
+    })
+}
+
+/// Answers it if that takes no more than a glance at memory.
+pub fn glance(cx: &Ctx, head: &RequestHead) -> Option<Response> {
+    match find(cx, head)? {
+        Found::Response(response) => Some(response),
+        Found::Index(_) => None,
+    }
+}
+
+fn find(cx: &Ctx, head: &RequestHead) -> Option<Found> {
     let config = cx.config.get();
     let settings = &config.gateway.control_ui;
     if settings.enabled == Some(false) {
@@ -25,7 +47,7 @@ pub fn serve(cx: &Ctx, head: &RequestHead) -> Option<Response> {
     }
     // compat: the method is judged before the path, so any unclaimed POST is a 405 even outside the base path.
     if head.method != "GET" && head.method != "HEAD" {
-        return Some(Response::text(405, "Method Not Allowed"));
+        return Some(Found::Response(Response::text(405, "Method Not Allowed")));
     }
     let base = base_path(settings.base_path.as_deref());
     let path = normalise(head.path())?;
@@ -33,17 +55,17 @@ pub fn serve(cx: &Ctx, head: &RequestHead) -> Option<Response> {
         let query = head.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
         let mut response = Response::text(302, "");
         response.headers = vec![("Location", format!("{base}/{query}"))];
-        return Some(response);
+        return Some(Found::Response(response));
     }
     let rest = path.strip_prefix(base.as_str())?.strip_prefix('/')?;
     if base.is_empty() && (rest == "ui" || rest.starts_with("ui/")) {
-        return Some(Response::text(404, "Not Found"));
+        return Some(Found::Response(Response::text(404, "Not Found")));
     }
     let name = rest.rsplit('/').next().unwrap_or(rest);
     // Relative asset links work from nested routes: only the file's own name counts.
     Some(match FILES.iter().find(|(file, ..)| *file == name) {
-        Some((_, kind, bytes)) => file(kind, Bytes::from_static(bytes)),
-        None => file("text/html; charset=utf-8", Bytes::from(index(cx, &base))),
+        Some((_, kind, bytes)) => Found::Response(file(kind, Bytes::from_static(bytes))),
+        None => Found::Index(base),
     })
 }
 

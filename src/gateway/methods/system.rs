@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Any, Method, methods};
+use super::{Any, Method, methods, nothing};
 use crate::agent::{listing, session};
 use crate::base::text::age;
 use crate::channels;
@@ -18,25 +18,25 @@ use crate::protocol::error::ErrorShape;
 use crate::protocol::system::{LogsTailParams, WakeMode, WakeParams};
 
 pub(super) const METHODS: &[Method] = methods! {
-    "health" Read Any health;
+    "health" Read Any health after cached_health;
     "status" Read Any status on disk;
-    "system-presence" Read Any system_presence;
+    "system-presence" Read Any nothing after presence;
     "system-event" Admin Any system_event;
-    "last-heartbeat" Read Any last_heartbeat;
+    "last-heartbeat" Read Any nothing after last_heartbeat;
     "set-heartbeats" Admin Any set_heartbeats;
     "wake" Write WakeParams wake;
     "logs.tail" Read LogsTailParams logs_tail on disk;
 };
 
-fn health(cx: &Arc<Ctx>, call: &Call, params: Any) -> Result<Reply, ErrorShape> {
+/// Makes a new snapshot: nobody gets here who may have the last one.
+fn health(cx: &Arc<Ctx>, call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
+    health::refresh_then(cx, call.ticket(cx));
+    Ok(Reply::Later)
+}
+
+fn cached_health(cx: &Ctx, params: &Value) -> Option<String> {
     let is_probe = params.get("probe").and_then(Value::as_bool) == Some(true);
-    match cx.health.cached(cx.clock.now_ms()).filter(|_| !is_probe) {
-        Some(snapshot) => Ok(Reply::Now((*snapshot).clone())),
-        None => {
-            health::refresh_then(cx, call.ticket(cx));
-            Ok(Reply::Later)
-        }
-    }
+    cx.health.cached(cx.clock.now_ms()).filter(|_| !is_probe).map(|text| text.to_string())
 }
 
 fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
@@ -108,8 +108,8 @@ fn channel_lines(at: &Setting<'_>, channel: &dyn Channel) -> Vec<String> {
     lines
 }
 
-fn system_presence(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
-    Ok(Reply::Now(json!(cx.presence.list(cx.clock.now_ms()).0)))
+fn presence(cx: &Ctx, _params: &Value) -> Option<String> {
+    serde_json::to_string(&cx.presence.list(cx.clock.now_ms()).0).ok()
 }
 
 fn system_event(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, ErrorShape> {
@@ -176,8 +176,8 @@ fn presence_line(change: &PresenceChange) -> Option<String> {
     Some(parts.join(" · ")).filter(|line| !line.is_empty())
 }
 
-fn last_heartbeat(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
-    Ok(Reply::Now(cx.heartbeats.last().unwrap_or(Value::Null)))
+fn last_heartbeat(cx: &Ctx, _params: &Value) -> Option<String> {
+    Some(cx.heartbeats.last().unwrap_or(Value::Null).to_string())
 }
 
 fn set_heartbeats(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, ErrorShape> {

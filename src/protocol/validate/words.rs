@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn every_keyword_of_the_schemas_is_known() {
         let mut found = std::collections::BTreeSet::new();
-        for text in super::super::DEFINITIONS.values() {
-            keywords(&serde_json::from_str(text.get()).expect("JSON"), &mut found);
+        for definition in super::super::DEFINITIONS.values() {
+            keywords(&serde_json::from_str(definition.raw.get()).expect("JSON"), &mut found);
         }
         found.retain(|keyword| {
             !KEYWORDS.contains(&keyword.as_str()) && keyword != "default" && keyword != "description"
