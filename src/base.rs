@@ -8,6 +8,7 @@ pub mod clock;
 pub mod fs;
 pub mod host;
 pub mod ids;
+pub mod journal;
 pub mod memory;
 pub mod pending;
 pub mod process;

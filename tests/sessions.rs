@@ -141,10 +141,7 @@ fn a_kill_during_compactions_leaves_whole_transcripts() {
         let half = format!("t{}", last[1..].parse::<u32>().unwrap() / 2);
         client.response(&half).expect("an answer");
         let home = gateway.kill();
-        let all: Value = serde_json::from_str(
-            &std::fs::read_to_string(home.state_dir().join("agents/main/sessions/sessions.json")).unwrap(),
-        )
-        .expect("the index is whole");
+        let all = home.sessions();
         let id = all["agent:main:main"]["sessionId"].as_str().unwrap();
         let path = home.state_dir().join(format!("agents/main/sessions/{id}.jsonl"));
         let text = std::fs::read_to_string(path).expect("there is a transcript");

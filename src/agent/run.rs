@@ -517,7 +517,7 @@ impl<'a> Run<'a> {
         let aborted = matches!(ended, Err(Stop::TimedOut)) || self.is_aborted;
         let now_ms = self.agent.clock.now_ms();
         let context_window = self.chain.first().map(|model| model.context_window);
-        let updated = self.agent.sessions.update(&self.request.session_key, |entry| {
+        let updated = self.agent.sessions.note(&self.request.session_key, |entry| {
             entry.updated_at = now_ms;
             entry.system_sent = Some(true);
             entry.aborted_last_run = Some(aborted);

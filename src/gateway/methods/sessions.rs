@@ -160,18 +160,8 @@ fn remove(cx: &Ctx, key: &SessionKey, with_transcript: bool) -> Result<Value, Er
         .remove(key)
         .map_err(|error| ErrorShape::exception(format!("cannot delete session {key}: {error}")))?;
     cx.system_events.drain(key);
-    let mut archived = Vec::new();
-    if let Some(entry) = entry.filter(|entry| with_transcript && !entry.session_id.is_empty()) {
-        let path = cx.sessions.transcript_path(key, &entry);
-        let aside = transcript::archive_path(&path, "deleted", cx.clock.now_ms());
-        match std::fs::rename(&path, &aside) {
-            Ok(()) => archived.push(aside),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                log::warn!(target: "gateway", "cannot put the transcript {} aside: {error}", path.display());
-            }
-        }
-    }
+    let archived: Vec<_> =
+        entry.filter(|_| with_transcript).and_then(|entry| cx.sessions.put_aside(key, &entry)).into_iter().collect();
     Ok(json!({"ok": true, "key": key.as_str(), "deleted": existed, "archived": archived}))
 }
 
