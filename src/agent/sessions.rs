@@ -48,9 +48,9 @@ impl Stored {
         self.slot.updated_at
     }
 
-    /// Returns the entry; `None` for something that this version cannot read.
+    /// Returns the entry, but for its snapshot of skills; `None` for something that this version cannot read.
     pub fn entry(&self) -> Option<Entry> {
-        self.slot.entry()
+        self.slot.own_entry()
     }
 
     /// Returns whether a field of the entry may have this value: a quick look before the entry is read.
@@ -299,13 +299,7 @@ impl Sessions {
             Some(entry) if !entry.session_id.is_empty() => entry,
             _ => self.open(key, None, now_ms)?.0,
         };
-        let message = json!({
-            "role": "assistant",
-            "content": [{"type": "text", "text": text}],
-            "timestamp": now_ms,
-            "stopReason": "injected",
-            "usage": {"input": 0, "output": 0, "totalTokens": 0},
-        });
+        let message = injected(text, now_ms);
         let mut transcript = self.transcript(key, &entry)?;
         let fields = serde_json::Map::from_iter([("message".to_owned(), message.clone())]);
         let id = transcript.append_entry("message", fields)?;
@@ -371,6 +365,17 @@ impl Sessions {
         stores.by_path.insert(path.to_owned(), index.clone());
         Ok(index)
     }
+}
+
+/// Returns the message of a text that no model spoke (agent.md §5).
+pub(super) fn injected(text: &str, now_ms: UnixMs) -> Value {
+    json!({
+        "role": "assistant",
+        "content": [{"type": "text", "text": text}],
+        "timestamp": now_ms,
+        "stopReason": "injected",
+        "usage": {"input": 0, "output": 0, "totalTokens": 0},
+    })
 }
 
 /// Reads a file of sessions as it is, with its journal; a missing one is empty.

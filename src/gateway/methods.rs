@@ -8,7 +8,7 @@ mod approvals;
 mod browser;
 #[cfg(test)]
 mod catalogue;
-mod channels;
+pub mod channels;
 mod chat;
 mod config;
 mod cron;

@@ -48,11 +48,16 @@ pub struct Slot {
 impl Slot {
     /// Returns the entry; `None` when this version cannot read it. It stays in the file until the session is used.
     pub fn entry(&self) -> Option<Entry> {
-        let mut entry: Entry = serde_json::from_str(&self.text).ok()?;
+        let mut entry = self.own_entry()?;
         if let Some(shared) = &self.shared {
             entry.other.insert(SHARED.to_owned(), serde_json::from_str(shared).ok()?);
         }
-        Some(entry.migrated())
+        Some(entry)
+    }
+
+    /// Returns the entry without the shared field, for those who only look.
+    pub fn own_entry(&self) -> Option<Entry> {
+        serde_json::from_str(&self.text).ok().map(Entry::migrated)
     }
 
     /// Returns whether the entry's text holds this text as a JSON string: a quick look before it is parsed.
