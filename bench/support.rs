@@ -37,6 +37,11 @@ impl Home {
         Self { path, program: program.to_owned() }
     }
 
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A command of the program, pointed at this port.
     pub fn command(&self, args: &[&str], port: u16) -> Command {
         let mut words = self.program.split_whitespace();
@@ -91,6 +96,18 @@ impl Gateway {
     /// Heap and stacks, without the pages of the program's file.
     pub fn private_kib(&self) -> f64 {
         self.status_kib("RssAnon:")
+    }
+
+    /// The most that was ever resident.
+    pub fn peak_kib(&self) -> f64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// What it has read so far, from files and sockets.
+    pub fn read_kib(&self) -> f64 {
+        let io = self.proc("io");
+        let bytes = io.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("a field of /proc/pid/io");
+        bytes.parse::<f64>().expect("a number") / 1024.0
     }
 
     /// CPU used so far.
