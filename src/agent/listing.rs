@@ -60,7 +60,7 @@ struct Listing {
     path: String,
     count: usize,
     defaults: Value,
-    sessions: Vec<Value>,
+    sessions: Vec<Row>,
 }
 
 #[derive(Serialize)]
@@ -137,13 +137,13 @@ pub fn list(config: &Config, sessions: &Sessions, filter: &Filter, now_ms: UnixM
     let since = filter.active_minutes.map(|minutes| now_ms.saturating_sub(minutes.max(1).saturating_mul(60_000)));
     let limit = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
     // Entry by entry, and no further than needed: there may be tens of thousands.
-    let rows: Vec<Value> = found
+    let rows: Vec<Row> = found
         .into_iter()
         .filter(|it| since.is_none_or(|since| it.updated_at() >= since))
         .filter_map(|it| Some(row(sessions, &it.key, it.entry()?)))
         .filter(|(_, row)| search.as_deref().is_none_or(|search| row.matches(search)))
         .take(limit)
-        .map(|(path, row)| json!(titled(filter, &path, row)))
+        .map(|(path, row)| titled(filter, &path, row))
         .collect();
     let default = session::default_agent(config);
     let model = models::configured_name(config, &default)
