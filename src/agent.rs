@@ -14,6 +14,7 @@ pub mod preview;
 pub mod prompt;
 pub mod providers;
 pub mod run;
+pub mod run_journal;
 pub mod session;
 pub mod sessions;
 pub mod stream;

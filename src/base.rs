@@ -9,6 +9,7 @@ pub mod fs;
 pub mod hash;
 pub mod host;
 pub mod ids;
+pub mod journal;
 pub mod memory;
 pub mod order;
 pub mod pending;

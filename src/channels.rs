@@ -5,6 +5,7 @@
 //! and until then every attempt to send says so. Not here: methods of the protocol (`gateway`).
 
 pub mod channel;
+pub mod outbox;
 mod telegram;
 mod whatsapp;
 

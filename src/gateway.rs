@@ -2,6 +2,7 @@
 //!
 //! `supervise` runs start → wait → stop; `boot` starts and stops one gateway; `work` is everything that can make it act.
 
+mod accepted;
 pub mod attachments;
 pub mod auth;
 mod boot;

@@ -235,20 +235,21 @@ fn jobs_survive_kill_in_the_middle_of_a_run() {
     let once = add(&mut client, once);
     let every = add(&mut client, main_job("every", json!({ "kind": "every", "everyMs": 3_600_000 }), "now"));
     provider.wait_requests(1);
-    let home = gateway.kill();
-    gate.open();
-
-    let gateway = Gateway::start_in(home, &[], &[]);
+    let gateway = Gateway::start_in(gateway.kill(), &[], &[]);
     let mut client = gateway.client();
-    let listed = jobs(&mut client);
-    assert_eq!(listed.len(), 2);
-    let find = |id: &str| listed.iter().find(|job| job["id"] == id).expect("listed");
-    let state = &find(&once)["state"];
-    assert_eq!((&state["lastStatus"], state.get("runningAtMs")), (&json!("error"), None), "{state}");
-    assert_eq!(find(&once)["enabled"], true);
-    assert!(state["nextRunAtMs"].as_u64() <= Some(now_ms() + 30_000), "{state}");
-    assert!(find(&every)["state"]["nextRunAtMs"].as_u64() > Some(now_ms() + 3_500_000));
-    assert_eq!(runs(&mut client, &once)[0]["status"], "error");
+    provider.wait_requests(2);
+    let find = |client: &mut Client, id: &str| jobs(client).into_iter().find(|job| job["id"] == id).expect("listed");
+    let state = &find(&mut client, &once)["state"];
+    assert!(state["runningAtMs"].is_u64() && state.get("lastStatus").is_none(), "it goes on: {state}");
+    assert!(find(&mut client, &every)["state"]["nextRunAtMs"].as_u64() > Some(now_ms() + 3_500_000));
+    assert!(runs(&mut client, &once).is_empty());
+    // The provider breaks off: a failure like any other.
+    gate.open();
+    assert_eq!(finished(&mut client, &once)["status"], "error");
+    let job = find(&mut client, &once);
+    assert_eq!((&job["enabled"], job["state"].get("runningAtMs")), (&json!(true), None), "{job}");
+    assert!(job["state"]["nextRunAtMs"].as_u64() <= Some(now_ms() + 30_000), "{job}");
+    assert_eq!(runs(&mut client, &once).len(), 1);
 }
 
 #[test]

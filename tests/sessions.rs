@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::gateway::Gateway;
+use crate::support::home::Home;
 use crate::support::provider::{Answer, Gate, Provider};
 use crate::support::replay::Replay;
 use crate::support::wire;
@@ -141,10 +142,7 @@ fn a_kill_during_compactions_leaves_whole_transcripts() {
         let half = format!("t{}", last[1..].parse::<u32>().unwrap() / 2);
         client.response(&half).expect("an answer");
         let home = gateway.kill();
-        let all: Value = serde_json::from_str(
-            &std::fs::read_to_string(home.state_dir().join("agents/main/sessions/sessions.json")).unwrap(),
-        )
-        .expect("the index is whole");
+        let all = home.sessions();
         let id = all["agent:main:main"]["sessionId"].as_str().unwrap();
         let path = home.state_dir().join(format!("agents/main/sessions/{id}.jsonl"));
         let text = std::fs::read_to_string(path).expect("there is a transcript");
@@ -157,4 +155,92 @@ fn a_kill_during_compactions_leaves_whole_transcripts() {
         gateway = Gateway::start_in(home, &[], &[]);
     }
     chat(&mut gateway.client(), "main", "r2");
+}
+
+/// A home whose index has so many sessions, as the original writes them.
+fn home_with_sessions(count: usize) -> Home {
+    let home = Home::with_config(&json!({}));
+    let directory = home.state_dir().join("agents/main/sessions");
+    std::fs::create_dir_all(&directory).unwrap();
+    let entry = |number: usize| {
+        let key = format!("agent:main:telegram:group:-{number}");
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        (
+            key,
+            json!({ "sessionId": id, "updatedAt": 1_795_000_000_000_u64 + number as u64, "label": format!("L{number}") }),
+        )
+    };
+    let index: serde_json::Map<String, Value> = (0..count).map(entry).collect();
+    std::fs::write(directory.join("sessions.json"), format!("{:#}", Value::Object(index))).unwrap();
+    home
+}
+
+#[test]
+fn a_change_of_one_session_writes_no_more_among_ten_thousand_than_among_ten() {
+    let mut written = Vec::new();
+    for count in [10, 10_000] {
+        let gateway = Gateway::start_in(home_with_sessions(count), &[], &[]);
+        let mut client = gateway.client();
+        let index = gateway.home.state_dir().join("agents/main/sessions/sessions.json");
+        let before = std::fs::read(&index).unwrap();
+        let patched = json!({ "key": "agent:main:telegram:group:-7", "label": "seven" });
+        client.request("sessions.patch", patched).expect("patched");
+        let journal = index.with_extension("json.journal");
+        written.push(std::fs::metadata(&journal).expect("a journal").len() / 64);
+        assert!(std::fs::read(&index).unwrap() == before, "the index waits");
+        let list = client.request("sessions.list", json!({ "limit": 3, "search": "seven" })).unwrap();
+        assert_eq!((&list["count"], &list["sessions"][0]["label"]), (&json!(1), &json!("seven")));
+        let found = client.request("sessions.resolve", json!({ "label": format!("L{}", count - 1) })).unwrap();
+        assert_eq!(found["key"], format!("agent:main:telegram:group:-{}", count - 1));
+        client.request("sessions.delete", json!({ "key": found["key"] })).expect("deleted");
+        assert_eq!(client.request("sessions.list", json!({})).unwrap()["count"], count - 1);
+        let home = gateway.kill();
+        let mut client = Gateway::start_in(home, &[], &[]);
+        assert_eq!(client.client().request("sessions.list", json!({})).unwrap()["count"], count - 1);
+        assert_eq!(client.stop().code, Some(0));
+    }
+    assert_eq!(written[0], written[1], "in steps of 64 bytes");
+}
+
+#[test]
+fn a_long_transcript_is_read_from_its_end() {
+    const BYTES: usize = 50 * 1024 * 1024;
+    let provider = Provider::always(Answer::Text(vec!["Still here."]));
+    let mut gateway = Gateway::with_provider(&provider, json!({}));
+    chat(&mut gateway.client(), "main", "r1");
+    gateway.stop();
+    let [transcript] = gateway.home.transcripts().try_into().expect("one transcript");
+    let mut parent = std::fs::read_to_string(&transcript).unwrap();
+    parent = serde_json::from_str::<Value>(parent.lines().last().unwrap()).unwrap()["id"].as_str().unwrap().to_owned();
+    let words = "words and more words ".repeat(200);
+    let mut more = String::with_capacity(BYTES + 10_000);
+    let mut number = 0;
+    while more.len() < BYTES {
+        let id = format!("{number:08x}");
+        let message = format!("{{\"role\":\"user\",\"content\":\"{number} {words}\",\"timestamp\":1}}");
+        let line =
+            format!("{{\"type\":\"message\",\"id\":\"{id}\",\"parentId\":\"{parent}\",\"message\":{message}}}\n");
+        more.push_str(&line);
+        (parent, number) = (id, number + 1);
+    }
+    let mut file = std::fs::OpenOptions::new().append(true).open(&transcript).unwrap();
+    std::io::Write::write_all(&mut file, more.as_bytes()).unwrap();
+    drop((file, more));
+
+    let gateway = Gateway::start_in(gateway.kill(), &[], &[]);
+    let mut client = gateway.client();
+    let list = json!({ "includeDerivedTitles": true, "includeLastMessage": true });
+    let list = client.request("sessions.list", list).unwrap();
+    assert_eq!(list["sessions"][0]["derivedTitle"], "hello r1");
+    let preview = client.request("sessions.preview", json!({ "keys": ["main"] })).unwrap();
+    assert_eq!(preview["previews"][0]["status"], "ok");
+    let history = client.request("chat.history", json!({ "sessionKey": "main", "limit": 5 })).unwrap();
+    let last = history["messages"][4]["content"].as_str().unwrap();
+    assert!(last.starts_with(&format!("{} words", number - 1)), "{last:.40}");
+    chat(&mut client, "main", "r2");
+    let request = provider.requests().pop().unwrap().to_string();
+    assert!(request.contains("hello r2") && request.len() < BYTES / 4, "{} bytes", request.len());
+    if let Some(peak) = gateway.memory_peak_bytes() {
+        assert!(peak < BYTES as u64, "{peak} bytes of memory for a transcript of {BYTES}");
+    }
 }

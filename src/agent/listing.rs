@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::agent::sessions::{DeliveryContext, Entry, Origin, Sessions};
+use crate::agent::sessions::{DeliveryContext, Entry, Origin, Sessions, Stored};
 use crate::agent::{models, session, transcript};
 use crate::base::clock::{UnixMs, iso_utc};
 use crate::base::ids::{AgentId, SessionKey};
@@ -137,10 +137,11 @@ pub fn list(config: &Config, sessions: &Sessions, filter: &Filter, now_ms: UnixM
     let search = filter.search.as_deref().map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
     let since = filter.active_minutes.map(|minutes| now_ms.saturating_sub(minutes.max(1).saturating_mul(60_000)));
     let limit = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
+    // Entry by entry, and no further than needed: there may be tens of thousands.
     let rows: Vec<Row> = found
         .into_iter()
-        .filter(|(_, entry)| since.is_none_or(|since| entry.updated_at >= since))
-        .map(|(key, entry)| row(sessions, &key, entry))
+        .filter(|it| since.is_none_or(|since| it.updated_at() >= since))
+        .filter_map(|it| Some(row(sessions, &it.key, it.entry()?)))
         .filter(|(_, row)| search.as_deref().is_none_or(|search| row.matches(search)))
         .take(limit)
         .map(|(path, row)| titled(filter, &path, row))
@@ -167,7 +168,8 @@ pub fn health_sessions(sessions: &Sessions, agent: &AgentId, now_ms: UnixMs) -> 
     let recent: Vec<Value> = found
         .iter()
         .take(HEALTH_LEN_MAX)
-        .map(|(key, entry)| json!({"key": key.as_str(), "updatedAt": time(entry), "age": age(entry, now_ms)}))
+        .filter_map(|it| Some((it.key.as_str(), it.entry()?)))
+        .map(|(key, entry)| json!({"key": key, "updatedAt": time(&entry), "age": age(&entry, now_ms)}))
         .collect();
     json!({"path": sessions.path(agent).display().to_string(), "count": found.len(), "recent": recent})
 }
@@ -178,6 +180,7 @@ pub fn status_sessions(config: &Config, sessions: &Sessions, now_ms: UnixMs) -> 
     let model = models::resolve(config, &default, None, None).ok().map(|model| model.id);
     let context = default_context(config, &default);
     let mut paths: Vec<String> = Vec::new();
+    let mut count = 0;
     let mut all = Vec::new();
     let mut by_agent = Vec::new();
     for agent in session::agent_ids(config) {
@@ -186,17 +189,19 @@ pub fn status_sessions(config: &Config, sessions: &Sessions, now_ms: UnixMs) -> 
             paths.push(path.clone());
         }
         let found = named_sessions(sessions, &agent);
-        let recent = found.iter().take(STATUS_LEN_MAX);
-        let recent: Vec<Value> =
-            recent.map(|(key, entry)| status_row(&agent, key, entry, model.as_deref(), context, now_ms)).collect();
-        by_agent.push(json!({"agentId": agent.as_str(), "path": path, "count": found.len(), "recent": recent}));
-        all.extend(found.into_iter().map(|(key, entry)| (agent.clone(), key, entry)));
+        let recent = found.iter().filter_map(|it| Some((it, it.entry()?))).take(STATUS_LEN_MAX);
+        let recent: Vec<(UnixMs, Value)> = recent
+            .map(|(it, entry)| {
+                (it.updated_at(), status_row(&agent, &it.key, &entry, model.as_deref(), context, now_ms))
+            })
+            .collect();
+        let rows: Vec<&Value> = recent.iter().map(|(_, row)| row).collect();
+        by_agent.push(json!({"agentId": agent.as_str(), "path": path, "count": found.len(), "recent": rows}));
+        count += found.len();
+        all.extend(recent);
     }
-    let count = all.len();
-    newest_first(&mut all, |(_, _, entry)| entry.updated_at);
-    let recent = all.iter().take(STATUS_LEN_MAX);
-    let recent: Vec<Value> =
-        recent.map(|(agent, key, entry)| status_row(agent, key, entry, model.as_deref(), context, now_ms)).collect();
+    newest_first(&mut all, |(updated_at, _)| *updated_at);
+    let recent: Vec<Value> = all.into_iter().take(STATUS_LEN_MAX).map(|(_, row)| row).collect();
     json!({
         "paths": paths,
         "count": count,
@@ -259,32 +264,37 @@ fn status_row(
 }
 
 /// Returns the sessions that pass the filters which need nothing but the entry, newest first.
-pub(super) fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> Vec<(SessionKey, Entry)> {
+pub(super) fn collect(config: &Config, sessions: &Sessions, filter: &Filter) -> Vec<Stored> {
     let agents = session::agent_ids(config);
     let all = agents.iter().filter(|agent| filter.agent.as_ref().is_none_or(|wanted| wanted == *agent));
-    let mut found: Vec<(SessionKey, Entry)> = all.flat_map(|agent| sessions.entries(agent)).collect();
-    found.retain(|(key, entry)| {
+    let mut found: Vec<Stored> = all.flat_map(|agent| sessions.all(agent)).collect();
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+    let (label, parent) = (given(&filter.label), given(&filter.spawned_by));
+    found.retain(|it| {
         let is_general = filter.agent.is_none() && filter.spawned_by.is_none();
-        let is_shown = match key.as_str() {
+        let is_shown = match it.key.as_str() {
             "global" => filter.include_global && is_general,
             "unknown" => filter.include_unknown && is_general,
             _ => true,
         };
-        let same = |wanted: &Option<String>, have: &Option<String>| {
-            let wanted = wanted.as_deref().filter(|wanted| !wanted.trim().is_empty());
-            wanted.is_none_or(|wanted| have.as_deref() == Some(wanted))
+        // Reading every entry would cost more than looking for the text first.
+        let may_be = label.iter().chain(&parent).all(|text| it.mentions(text));
+        let is_wanted = || {
+            let Some(entry) = it.entry() else { return false };
+            label.as_ref().is_none_or(|label| entry.label.as_ref() == Some(label))
+                && parent.as_ref().is_none_or(|parent| entry.spawned_by.as_ref() == Some(parent))
         };
-        is_shown && same(&filter.spawned_by, &entry.spawned_by) && same(&filter.label, &entry.label)
+        is_shown && may_be && (label.is_none() && parent.is_none() || is_wanted())
     });
-    newest_first(&mut found, |(_, entry)| entry.updated_at);
+    newest_first(&mut found, Stored::updated_at);
     found
 }
 
 /// Returns an agent's sessions but `global` and `unknown`, newest first.
-fn named_sessions(sessions: &Sessions, agent: &AgentId) -> Vec<(SessionKey, Entry)> {
-    let mut found = sessions.entries(agent);
-    found.retain(|(key, _)| !matches!(key.as_str(), "global" | "unknown"));
-    newest_first(&mut found, |(_, entry)| entry.updated_at);
+fn named_sessions(sessions: &Sessions, agent: &AgentId) -> Vec<Stored> {
+    let mut found = sessions.all(agent);
+    found.retain(|it| !matches!(it.key.as_str(), "global" | "unknown"));
+    newest_first(&mut found, Stored::updated_at);
     found
 }
 

@@ -4,15 +4,18 @@
 //! in the transcript before a model hears of it, every answer and tool result before the next step, and the last answer
 //! before the run says that it is over. Not here: who may start a run and who hears of it (`gateway`).
 
+mod resume;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use self::resume::{Promise, give_up};
 use super::events::{RunEvent, RunSink};
 use super::failover;
 use super::levels;
-use super::message::{AssistantMessage, Block, Content, Message, StopReason, ToolResultMessage, Usage, UserMessage};
+use super::message::{AssistantMessage, Block, Content, Message, StopReason, ToolResultMessage, Usage};
 use super::models::{self, Model};
 use super::prompt::{self, PromptInput};
 use super::providers::{ProviderError, ToolSpec, TurnRequest, provider_for};
@@ -35,6 +38,8 @@ use crate::net::fetch::Fetch;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// Most rounds of tool calls in one run: a model that goes in circles is stopped.
 const ROUNDS_MAX: usize = 200;
+/// Least that is read of a transcript for a turn, in bytes: pictures are long.
+const HISTORY_BYTES_MIN: usize = 4 * 1024 * 1024;
 /// Longest text of a tool result in an event, in characters (agent.md §8).
 const EVENT_TEXT_CHARS_MAX: usize = 8000;
 
@@ -55,8 +60,9 @@ impl Agent {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone)]
+/// What is asked for; kept in the journal of runs until it is done.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunRequest {
     /// Its id.
     pub run_id: RunId,
@@ -157,25 +163,26 @@ pub fn thinking_level(agent: &Agent, key: &SessionKey, entry: Option<&Entry>) ->
     levels::thinking_default(&config, model.as_ref().ok()).to_owned()
 }
 
-/// Carries a run out. Every run ends with exactly one `End` or `Error` event.
+/// Carries a run out, from where it was cut off if `promise` says that it was. Every run ends with exactly one `End` or
+/// `Error` event.
 ///
 /// # Errors
 /// With what to tell the user.
 pub fn run(
     agent: &Agent,
     request: &RunRequest,
+    promise: Option<&Promise<'_>>,
     sink: &dyn RunSink,
     cancel: &CancelToken,
 ) -> Result<RunOutcome, RunError> {
     let started_at = agent.clock.now_ms();
     let begun = agent.clock.now();
     let config = agent.live.get();
-    let configured = config.agents.defaults.timeout_seconds.map(|seconds| Duration::from_secs(seconds.max(1)));
-    let limit = request.timeout.or(configured).unwrap_or(TIMEOUT_DEFAULT);
+    let limit = limit(&config, request);
     if let Some(deadline) = begun.checked_add(limit) {
         cancel.set_deadline(deadline);
     }
-    let outcome = Run::begin(agent, &config, request, sink, cancel, started_at).and_then(|mut run| {
+    let outcome = Run::begin(agent, &config, request, promise, sink, cancel, started_at).and_then(|mut run| {
         let ended = run.go();
         run.settle(&ended);
         ended.map(|()| run)
@@ -209,6 +216,12 @@ pub fn run(
             Err(RunError { message, timed_out, started_at: Some(started_at) })
         }
     }
+}
+
+/// Returns how long a run may take.
+pub fn limit(config: &Config, request: &RunRequest) -> Duration {
+    let configured = config.agents.defaults.timeout_seconds.map(|seconds| Duration::from_secs(seconds.max(1)));
+    request.timeout.or(configured).unwrap_or(TIMEOUT_DEFAULT)
 }
 
 fn timeout_text(limit: Duration) -> String {
@@ -248,43 +261,65 @@ struct Run<'a> {
     /// Provider and model of the last turn.
     spoke: (String, String),
     is_aborted: bool,
+    /// Whether it will be carried on when the gateway stops.
+    survives: bool,
+    /// Whether the model was done before the run was cut off.
+    is_over: bool,
 }
 
 impl<'a> Run<'a> {
-    /// Opens the session and puts the user's message into its transcript.
+    /// Opens the session and puts the user's message into its transcript, unless it is there from before.
     fn begin(
         agent: &'a Agent,
         config: &'a Config,
         request: &'a RunRequest,
+        promise: Option<&Promise<'_>>,
         sink: &'a dyn RunSink,
         cancel: &'a CancelToken,
         started_at: UnixMs,
     ) -> Result<Self, Stop> {
         let key = &request.session_key;
         let disk = |what: &str, error: std::io::Error| Stop::Failed(format!("{what}: {error}"));
-        let (entry, _) = agent
-            .sessions
-            .open(key, request.session_id.as_deref(), started_at)
-            .map_err(|error| disk("cannot open the session", error))?;
+        let before = match promise {
+            Some(promise) => resume::progress(agent, request, promise),
+            None => Ok(None),
+        };
+        let before = before.map_err(|error| disk("cannot read the transcript", error))?;
+        let session_id = before.as_ref().map(|it| it.session_id.as_str()).or(request.session_id.as_deref());
+        let (entry, _) =
+            agent.sessions.open(key, session_id, started_at).map_err(|error| disk("cannot open the session", error))?;
         let chain = models(config, &request.agent_id, &entry)?;
         let workspace = workspace::ensure(config, &agent.paths, &request.agent_id)
             .map_err(|error| disk("cannot prepare the workspace", error))?;
         let mut transcript =
             agent.sessions.transcript(key, &entry).map_err(|error| disk("cannot open the transcript", error))?;
-        let mut messages = transcript.messages().map_err(|error| disk("cannot read the transcript", error))?;
+        if let Some(before) = &before {
+            before
+                .close_calls(&mut transcript, started_at)
+                .map_err(|error| disk("cannot write the transcript", error))?;
+        }
+        let mut messages = transcript
+            .messages_within(history_bytes_max(&chain))
+            .map_err(|error| disk("cannot read the transcript", error))?;
         let thinking = request.thinking.clone().unwrap_or_else(|| thinking_level(agent, key, Some(&entry)));
         let Some(model) = chain.first() else { return Err(Stop::Failed("no model is configured".to_owned())) };
         note_model(&mut transcript, &entry, model, &thinking, started_at)
             .and_then(|()| {
-                let said = Message::User(UserMessage { content: user_content(request), timestamp: started_at });
-                transcript.append_message(&said)?;
-                messages.push(said);
+                if before.is_none() {
+                    messages.push(resume::append_request(&mut transcript, request, promise, started_at)?);
+                }
                 Ok(())
             })
             .map_err(|error| disk("cannot write the transcript", error))?;
         sink.emit(RunEvent::Start { started_at });
         let tools = tools::offered(config);
-        let spoke = (model.provider.clone(), model.id.clone());
+        let is_over = before.as_ref().is_some_and(|it| it.is_over);
+        let (texts, usage, context_tokens, spoke) =
+            before.map_or_else(Default::default, |it| (it.texts, it.usage, it.context_tokens, it.spoke));
+        let spoke = spoke.unwrap_or_else(|| (model.provider.clone(), model.id.clone()));
+        if let Some(text) = texts.last().filter(|_| is_over) {
+            sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
+        }
         let system_prompt = prompt::system_prompt(&PromptInput {
             config,
             agent: &request.agent_id,
@@ -313,16 +348,21 @@ impl<'a> Run<'a> {
             tools,
             thinking,
             system_prompt,
-            texts: Vec::new(),
-            usage: Usage::default(),
-            context_tokens: 0,
+            texts,
+            usage,
+            context_tokens,
             spoke,
             is_aborted: false,
+            survives: promise.is_some(),
+            is_over,
         })
     }
 
     /// Turns and tool calls until the model is done, or somebody stops it.
     fn go(&mut self) -> Result<(), Stop> {
+        if self.is_over {
+            return Ok(());
+        }
         for _ in 0..ROUNDS_MAX {
             let Some(turn) = self.turn()? else { return Ok(()) };
             let calls: Vec<(String, String, Value)> = turn
@@ -437,6 +477,10 @@ impl<'a> Run<'a> {
 
     /// Keeps what a turn said before it failed, for people to read; it is not replayed to models.
     fn keep_partial(&mut self, model: &Model, text: &str, stop_reason: StopReason, error_message: Option<String>) {
+        if self.survives && self.cancel.reason() == Some(CancelReason::Shutdown) {
+            // It is carried on after the next start, and says it again.
+            return;
+        }
         let message = Message::Assistant(AssistantMessage {
             content: if text.is_empty() { Vec::new() } else { vec![Block::text(text)] },
             api: Some(model.api.clone()),
@@ -517,7 +561,7 @@ impl<'a> Run<'a> {
         let aborted = matches!(ended, Err(Stop::TimedOut)) || self.is_aborted;
         let now_ms = self.agent.clock.now_ms();
         let context_window = self.chain.first().map(|model| model.context_window);
-        let updated = self.agent.sessions.update(&self.request.session_key, |entry| {
+        let updated = self.agent.sessions.note(&self.request.session_key, |entry| {
             entry.updated_at = now_ms;
             entry.system_sent = Some(true);
             entry.aborted_last_run = Some(aborted);
@@ -548,6 +592,13 @@ fn models(config: &Config, agent: &AgentId, entry: &Entry) -> Result<Vec<Model>,
         }
     }
     Ok(chain)
+}
+
+/// Returns how much of a transcript is read for a turn: four times what any of the models could take, as bytes of lines,
+/// which are longer than what they say.
+fn history_bytes_max(chain: &[Model]) -> usize {
+    let window = chain.iter().map(|model| model.context_window).max().unwrap_or(0);
+    usize::try_from(window.saturating_mul(16)).unwrap_or(usize::MAX).max(HISTORY_BYTES_MIN)
 }
 
 /// Notes in the transcript who is going to speak, when that has changed (agent.md §5).

@@ -1,32 +1,33 @@
 //! The session index: what is kept of each session between runs (agent.md §4, §6).
 //!
-//! Owns one store per `sessions.json`, opened when first asked for and kept. Any thread; readers clone snapshots, writers
-//! wait for each other and for the disk. Not here: what was said (`agent::transcript`), how keys are spelled
+//! Owns one [`index::Index`] per `sessions.json`, opened when first asked for and kept. Any thread; readers never wait for
+//! the disk, writers for each other and for it. Not here: what was said (`agent::transcript`), how keys are spelled
 //! (`agent::session`).
 
 mod entry;
 mod find;
+mod index;
 mod patch;
 mod reset;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use entry::{DeliveryContext, Entry, Origin};
 pub use find::{Query, find};
 
+use self::index::{Index, Slot};
 use crate::agent::session;
-use crate::agent::transcript::Transcript;
+use crate::agent::transcript::{Transcript, archive_path};
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::fs::Durability;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::{Rng, uuid};
-use crate::base::store::JsonStore;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::protocol::sessions::SessionsPatchParams;
@@ -34,17 +35,28 @@ use crate::protocol::sessions::SessionsPatchParams;
 /// Characters of a session id that a client names.
 const SESSION_ID_LEN_MAX: usize = 128;
 
-/// One file: session key → entry.
-type Index = BTreeMap<String, Slot>;
+/// A session as the index keeps it: its entry is read when asked for.
+pub struct Stored {
+    /// The session's key.
+    pub key: SessionKey,
+    slot: Slot,
+}
 
-/// What stands behind one key of the file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Slot {
-    /// A session.
-    Entry(Box<Entry>),
-    /// Something this version cannot read: kept as it is, and replaced when the session is used.
-    Other(Value),
+impl Stored {
+    /// Returns when the session was last active.
+    pub fn updated_at(&self) -> UnixMs {
+        self.slot.updated_at
+    }
+
+    /// Returns the entry, but for its snapshot of skills; `None` for something that this version cannot read.
+    pub fn entry(&self) -> Option<Entry> {
+        self.slot.own_entry()
+    }
+
+    /// Returns whether a field of the entry may have this value: a quick look before the entry is read.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.slot.mentions(text)
+    }
 }
 
 /// See the module.
@@ -58,7 +70,7 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Stores {
-    by_path: BTreeMap<PathBuf, Arc<JsonStore<Index>>>,
+    by_path: BTreeMap<PathBuf, Arc<Index>>,
     is_closed: bool,
 }
 
@@ -71,46 +83,59 @@ impl Sessions {
     /// Returns a session's entry.
     pub fn entry(&self, key: &SessionKey) -> Option<Entry> {
         let agent = session::agent_of_key(&self.config.get(), key);
-        match self.index(&agent).get(key.as_str()) {
-            Some(Slot::Entry(entry)) => Some(Entry::clone(entry).migrated()),
-            Some(Slot::Other(_)) | None => None,
-        }
+        self.index(&agent)?.get(key.as_str())?.entry()
     }
 
     /// Returns all sessions of an agent, in the order of their keys.
-    pub fn entries(&self, agent: &AgentId) -> Vec<(SessionKey, Entry)> {
+    pub fn all(&self, agent: &AgentId) -> Vec<Stored> {
         let config = self.config.get();
-        let index = self.index(agent);
-        let sessions = index.iter().filter_map(|(key, slot)| match slot {
-            Slot::Entry(entry) => Some((SessionKey::new(key), Entry::clone(entry).migrated())),
-            Slot::Other(_) => None,
-        });
+        let Some(index) = self.index(agent) else { return Vec::new() };
+        let prefix = format!("agent:{agent}:");
+        let all = index.all().into_iter().filter(|(_, slot)| slot.is_session);
+        let all = all.map(|(key, slot)| Stored { key: SessionKey::new(&*key), slot });
         // Agents may share one file (`session.store` without `{agentId}`).
-        sessions.filter(|(key, _)| session::agent_of_key(&config, key) == *agent).collect()
+        all.filter(|it| it.key.as_str().starts_with(&prefix) || session::agent_of_key(&config, &it.key) == *agent)
+            .collect()
     }
 
-    /// Changes a session's entry, which is made when there is none; returns it as stored.
+    /// Changes a session's entry, which is made when there is none; returns it as stored. It is on the disk then.
     ///
     /// # Errors
-    /// When the file cannot be written, or after [`Sessions::close`]; nothing is changed then.
+    /// When the change cannot be written, or after [`Sessions::close`]; nothing is changed then.
     pub fn update(&self, key: &SessionKey, change: impl FnOnce(&mut Entry)) -> io::Result<Entry> {
-        let agent = session::agent_of_key(&self.config.get(), key);
-        let now_ms = self.clock.now_ms();
-        self.store(&agent)?.update(|index| {
-            let mut entry = match index.get(key.as_str()) {
-                Some(Slot::Entry(entry)) => Entry::clone(entry).migrated(),
-                Some(Slot::Other(_)) | None => Entry::default(),
-            };
-            change(&mut entry);
-            if entry.session_id.is_empty() {
-                entry.session_id = uuid(&*self.rng);
-            }
-            if entry.updated_at == 0 {
-                entry.updated_at = now_ms;
-            }
-            index.insert(key.as_str().to_owned(), Slot::Entry(Box::new(entry.clone())));
-            entry
-        })
+        self.change(key, Durability::Power, Box::new(change))
+    }
+
+    /// As [`Sessions::update`], for what nobody was told: after a power cut it may be as before.
+    ///
+    /// # Errors
+    /// As [`Sessions::update`].
+    pub fn note(&self, key: &SessionKey, change: impl FnOnce(&mut Entry)) -> io::Result<Entry> {
+        self.change(key, Durability::Process, Box::new(change))
+    }
+
+    fn change(
+        &self,
+        key: &SessionKey,
+        durability: Durability,
+        change: Box<dyn FnOnce(&mut Entry) + '_>,
+    ) -> io::Result<Entry> {
+        let index = self.opened(key)?;
+        let mut index = index.change()?;
+        let old = index.entry(key.as_str());
+        let old_id = old.as_ref().map(|old| old.session_id.clone());
+        let mut entry = old.unwrap_or_default();
+        change(&mut entry);
+        if entry.session_id.is_empty() {
+            entry.session_id = uuid(&*self.rng);
+        }
+        if entry.updated_at == 0 {
+            entry.updated_at = self.clock.now_ms();
+        }
+        // Which transcript is the session's must be known as surely as what the transcript says.
+        let is_same = old_id.is_some_and(|old| old == entry.session_id);
+        index.put(key.as_str(), &entry, if is_same { durability } else { Durability::Power })?;
+        Ok(entry)
     }
 
     /// Changes a session as a client asks, all of it or nothing; the session is made when there is none.
@@ -120,25 +145,24 @@ impl Sessions {
     pub fn patch(&self, key: &SessionKey, patch: SessionsPatchParams) -> io::Result<Result<Entry, String>> {
         let config = self.config.get();
         let agent = session::agent_of_key(&config, key);
-        let now_ms = self.clock.now_ms();
-        self.store(&agent)?.try_update(|index| {
-            let mut entry = match index.get(key.as_str()) {
-                Some(Slot::Entry(entry)) => Entry::clone(entry).migrated(),
-                Some(Slot::Other(_)) | None => Entry::default(),
-            };
-            let is_taken = |label: &str| {
-                let has = |slot: &Slot| matches!(slot, Slot::Entry(entry) if entry.label.as_deref() == Some(label));
-                index.iter().any(|(other, slot)| other != key.as_str() && has(slot))
-            };
-            let session = patch::Session { config: &config, agent: &agent, key, is_taken: &is_taken };
-            patch::apply(&session, &mut entry, patch)?;
-            if entry.session_id.is_empty() {
-                entry.session_id = uuid(&*self.rng);
-            }
-            entry.updated_at = entry.updated_at.max(now_ms);
-            index.insert(key.as_str().to_owned(), Slot::Entry(Box::new(entry.clone())));
-            Ok(entry)
-        })
+        let index = self.opened(key)?;
+        let mut change = index.change()?;
+        let mut entry = change.entry(key.as_str()).unwrap_or_default();
+        let is_taken = |label: &str| {
+            let has =
+                |slot: &Slot| slot.mentions(label) && slot.entry().is_some_and(|it| it.label.as_deref() == Some(label));
+            index.all().iter().any(|(other, slot)| **other != *key.as_str() && has(slot))
+        };
+        let session = patch::Session { config: &config, agent: &agent, key, is_taken: &is_taken };
+        if let Err(refused) = patch::apply(&session, &mut entry, patch) {
+            return Ok(Err(refused));
+        }
+        if entry.session_id.is_empty() {
+            entry.session_id = uuid(&*self.rng);
+        }
+        entry.updated_at = entry.updated_at.max(self.clock.now_ms());
+        change.put(key.as_str(), &entry, Durability::Power)?;
+        Ok(Ok(entry))
     }
 
     /// Forgets a session; returns what was known of it, and whether anything was.
@@ -147,14 +171,59 @@ impl Sessions {
     /// As [`Sessions::update`].
     pub fn remove(&self, key: &SessionKey) -> io::Result<(Option<Entry>, bool)> {
         let agent = session::agent_of_key(&self.config.get(), key);
-        if !self.index(&agent).contains_key(key.as_str()) {
+        let Some(index) = self.index(&agent).filter(|index| index.get(key.as_str()).is_some()) else {
             return Ok((None, false));
+        };
+        let mut change = index.change()?;
+        let Some(slot) = index.get(key.as_str()) else { return Ok((None, false)) };
+        change.remove(key.as_str(), self.clock.now_ms())?;
+        Ok((slot.entry(), true))
+    }
+
+    /// Lets sessions go that nobody uses any more, and brings the files up to date; `is_busy` keeps some. Returns which
+    /// went.
+    pub fn tidy(&self, is_busy: &dyn Fn(&SessionKey) -> bool) -> Vec<SessionKey> {
+        let config = self.config.get();
+        let now_ms = self.clock.now_ms();
+        let mut gone = Vec::new();
+        for agent in session::agent_ids(&config) {
+            for it in self.all(&agent) {
+                let is_over = retention::is_over(&config, &it.key, it.updated_at(), now_ms) && !is_busy(&it.key);
+                let Some(entry) = is_over.then(|| it.entry()).flatten().filter(|it| it.label.is_none()) else {
+                    continue;
+                };
+                match self.remove(&it.key) {
+                    Ok(_) => {
+                        self.put_aside(&it.key, &entry);
+                        gone.push(it.key);
+                    }
+                    Err(error) => log::warn!(target: "gateway", "cannot let session {} go: {error}", it.key),
+                }
+            }
         }
-        self.store(&agent)?.update(|index| match index.remove(key.as_str()) {
-            Some(Slot::Entry(entry)) => (Some(entry.migrated()), true),
-            Some(Slot::Other(_)) => (None, true),
-            None => (None, false),
-        })
+        let indexes: Vec<Arc<Index>> =
+            self.stores.lock().unwrap_or_else(PoisonError::into_inner).by_path.values().cloned().collect();
+        for index in indexes {
+            if let Err(error) = index.tidy() {
+                log::warn!(target: "gateway", "cannot bring a session index up to date: {error}");
+            }
+        }
+        gone
+    }
+
+    /// Gives the transcript of a session that is gone another name; returns that, when there was a transcript.
+    pub fn put_aside(&self, key: &SessionKey, entry: &Entry) -> Option<PathBuf> {
+        if entry.session_id.is_empty() {
+            return None;
+        }
+        let path = self.transcript_path(key, entry);
+        let aside = archive_path(&path, "deleted", self.clock.now_ms());
+        match std::fs::rename(&path, &aside) {
+            Ok(()) => return Some(aside),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!(target: "gateway", "cannot put the transcript {} aside: {error}", path.display()),
+        }
+        None
     }
 
     /// Returns the session of a run that begins, and whether it is a new one: a stale or missing session begins anew,
@@ -170,7 +239,7 @@ impl Sessions {
         }
         let policy = reset::Policy::new(&self.config.get(), key, self.entry(key).as_ref());
         let mut is_new = false;
-        let entry = self.update(key, |entry| {
+        let entry = self.note(key, |entry| {
             is_new = match wanted {
                 Some(id) => id != entry.session_id,
                 None => entry.session_id.is_empty() || policy.is_stale(entry.updated_at, now_ms),
@@ -194,11 +263,12 @@ impl Sessions {
         self.update(key, |entry| *entry = entry.after_reset(id, now_ms))
     }
 
-    /// Refuses every later change, so that a run abandoned at a restart cannot write behind the new start's back.
+    /// Refuses every later change, so that a run abandoned at a restart cannot write behind the new start's back; each
+    /// file is then as the original expects it.
     pub fn close(&self) {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.is_closed = true;
-        stores.by_path.values().for_each(|store| store.close());
+        stores.by_path.values().for_each(|index| index.close());
     }
 
     /// Returns where a session's transcript is, whether or not it exists.
@@ -214,7 +284,8 @@ impl Sessions {
 
     /// Returns the session whose current transcript is `session_id`.
     pub fn key_of_session(&self, agent: &AgentId, session_id: &str) -> Option<SessionKey> {
-        self.entries(agent).into_iter().find(|(_, entry)| entry.session_id == session_id).map(|(key, _)| key)
+        let is_it = |it: &Stored| it.mentions(session_id) && it.entry().is_some_and(|it| it.session_id == session_id);
+        self.all(agent).into_iter().find(is_it).map(|it| it.key)
     }
 
     /// Appends text that no model spoke, as the assistant's; returns the id of the transcript entry and its message.
@@ -228,13 +299,7 @@ impl Sessions {
             Some(entry) if !entry.session_id.is_empty() => entry,
             _ => self.open(key, None, now_ms)?.0,
         };
-        let message = json!({
-            "role": "assistant",
-            "content": [{"type": "text", "text": text}],
-            "timestamp": now_ms,
-            "stopReason": "injected",
-            "usage": {"input": 0, "output": 0, "totalTokens": 0},
-        });
+        let message = injected(text, now_ms);
         let mut transcript = self.transcript(key, &entry)?;
         let fields = serde_json::Map::from_iter([("message".to_owned(), message.clone())]);
         let id = transcript.append_entry("message", fields)?;
@@ -265,40 +330,61 @@ impl Sessions {
         }
     }
 
-    /// Returns a snapshot of an agent's file; empty when there is none.
-    fn index(&self, agent: &AgentId) -> Arc<Index> {
+    /// Returns an agent's index; `None` when there is no file, or none that can be read.
+    fn index(&self, agent: &AgentId) -> Option<Arc<Index>> {
         let path = self.path(agent);
         // Keys come from clients: an agent that nobody configured must not cost memory for ever.
         let is_known = self.stores.lock().unwrap_or_else(PoisonError::into_inner).by_path.contains_key(&path);
-        if !is_known && !path.exists() {
-            return Arc::default();
+        if !is_known && !Index::is_there(&path) {
+            return None;
         }
-        match self.store_at(&path) {
-            Ok(store) => store.get(),
+        match self.index_at(&path) {
+            Ok(index) => Some(index),
             Err(error) => {
                 log::error!(target: "gateway", "cannot read the session index {}: {error}", path.display());
-                Arc::default()
+                None
             }
         }
     }
 
-    fn store(&self, agent: &AgentId) -> io::Result<Arc<JsonStore<Index>>> {
-        self.store_at(&self.path(agent))
+    /// Returns the index of a session that is going to be changed.
+    fn opened(&self, key: &SessionKey) -> io::Result<Arc<Index>> {
+        self.index_at(&self.path(&session::agent_of_key(&self.config.get(), key)))
     }
 
-    fn store_at(&self, path: &Path) -> io::Result<Arc<JsonStore<Index>>> {
+    fn index_at(&self, path: &Path) -> io::Result<Arc<Index>> {
         // Held while a file is read for the first time: two readers of one file would each keep their own index.
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.by_path.get(path) {
-            return Ok(store.clone());
+        if let Some(index) = stores.by_path.get(path) {
+            return Ok(index.clone());
         }
-        let store = Arc::new(JsonStore::open(path.to_owned(), Durability::Power)?);
+        let index = Arc::new(Index::open(path.to_owned())?);
         if stores.is_closed {
-            store.close();
+            index.close();
         }
-        stores.by_path.insert(path.to_owned(), store.clone());
-        Ok(store)
+        stores.by_path.insert(path.to_owned(), index.clone());
+        Ok(index)
     }
+}
+
+/// Returns the message of a text that no model spoke (agent.md §5).
+pub(super) fn injected(text: &str, now_ms: UnixMs) -> Value {
+    json!({
+        "role": "assistant",
+        "content": [{"type": "text", "text": text}],
+        "timestamp": now_ms,
+        "stopReason": "injected",
+        "usage": {"input": 0, "output": 0, "totalTokens": 0},
+    })
+}
+
+/// Reads a file of sessions as it is, with its journal; a missing one is empty.
+///
+/// # Errors
+/// Any I/O error but "not found".
+pub fn read_raw(path: &Path) -> io::Result<serde_json::Map<String, Value>> {
+    let all = Index::look_at(path.to_owned())?.all();
+    Ok(all.into_iter().map(|(key, slot)| (key.to_string(), slot.value())).collect())
 }
 
 fn closed() -> io::Error {
@@ -377,9 +463,31 @@ pub(super) mod tests {
         let entry = sessions.reset(&key).expect("reset");
         assert_eq!(entry.last_channel.as_deref(), Some("telegram"));
         sessions.update(&SessionKey::new("agent:main:b"), |_| ()).expect("update");
+        sessions.close();
         let stored: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("read")).expect("JSON");
         assert_eq!(stored["agent:main:odd"], json!({"sessionId": 7}));
         assert_eq!(stored["agent:main:main"]["inputTokens"], 0);
+    }
+
+    #[test]
+    fn sessions_that_nobody_began_go() {
+        let dir = TempDir::new("sessions-tidy");
+        let (sessions, clock) = sessions(&dir, &json!({}));
+        let keys = ["subagent:1", "subagent:2", "subagent:3", "main"]
+            .map(|rest| SessionKey::new(format!("agent:main:{rest}")));
+        for key in &keys {
+            sessions.append_injected(key, "hello").expect("append");
+        }
+        sessions.update(&keys[2], |entry| entry.label = Some("mine".into())).expect("update");
+        let transcript = sessions.transcript_path(&keys[0], &sessions.entry(&keys[0]).expect("entry"));
+        assert!(sessions.tidy(&|_| false).is_empty());
+        clock.advance(Duration::from_secs(61 * 60));
+        assert_eq!(sessions.tidy(&|key| *key == keys[1]), [keys[0].clone()]);
+        let left: Vec<SessionKey> = sessions.all(&AgentId::new("main")).into_iter().map(|it| it.key).collect();
+        assert_eq!(left, [keys[3].clone(), keys[1].clone(), keys[2].clone()]);
+        assert!(!transcript.exists());
+        let stored = std::fs::read_to_string(sessions.path(&AgentId::new("main"))).expect("read");
+        assert!(!stored.contains("subagent:1") && stored.contains("subagent:3"), "{stored}");
     }
 
     #[test]

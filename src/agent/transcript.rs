@@ -7,6 +7,7 @@
 mod backwards;
 mod compact;
 mod context;
+mod since;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,7 +19,8 @@ use serde_json::{Map, Value, json};
 
 use self::backwards::Backwards;
 pub use self::compact::{Compacted, archive_path, keep_last};
-pub use self::context::load_messages;
+pub use self::context::{load_messages, load_messages_within};
+pub use self::since::since;
 use crate::agent::message::Message;
 use crate::base::clock::{Clock, iso_utc};
 use crate::base::fs::{MODE_PUBLIC, create_dir_private};
@@ -77,13 +79,23 @@ impl Transcript {
     /// # Errors
     /// As [`Transcript::append_message`].
     pub fn append_entry(&mut self, kind: &str, fields: Map<String, Value>) -> io::Result<String> {
+        // Four random bytes: the context reader follows a parent to the nearest line above, so that one id in four
+        // thousand million used twice in a file does no harm.
+        self.append_as(&new_id(&*self.rng), kind, fields)
+    }
+
+    /// As [`Transcript::append_entry`], with an id from [`new_id`] that was promised before.
+    ///
+    /// # Errors
+    /// As [`Transcript::append_message`].
+    pub fn append_as(&mut self, id: &str, kind: &str, fields: Map<String, Value>) -> io::Result<String> {
         self.file.lock()?;
         if is_replaced(&self.file, &self.path)? {
             // It was compacted meanwhile; closing the old file gives its lock back.
             self.file = open_locked(&self.path)?;
             self.len = u64::MAX;
         }
-        let result = self.append_locked(kind, fields);
+        let result = self.append_locked(id, kind, fields);
         self.file.unlock()?;
         result
     }
@@ -106,6 +118,14 @@ impl Transcript {
         load_messages(&self.path)
     }
 
+    /// As [`Transcript::messages`]; see [`load_messages_within`].
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn messages_within(&self, bytes_max: usize) -> io::Result<Vec<Message>> {
+        load_messages_within(&self.path, bytes_max)
+    }
+
     /// Writes the header of an empty file; else repairs the end and finds the last entry.
     fn prepare(&mut self, session_id: &str, cwd: &Path) -> io::Result<()> {
         self.repair_end()?;
@@ -122,24 +142,21 @@ impl Transcript {
         }))
     }
 
-    fn append_locked(&mut self, kind: &str, fields: Map<String, Value>) -> io::Result<String> {
+    fn append_locked(&mut self, id: &str, kind: &str, fields: Map<String, Value>) -> io::Result<String> {
         if self.file.metadata()?.len() != self.len {
             // Somebody else has appended, or a write of ours was torn.
             self.repair_end()?;
             self.leaf = find_leaf(&self.file)?;
         }
-        // Four random bytes: the context reader follows a parent to the nearest line above, so that one id in four
-        // thousand million used twice in a file does no harm.
-        let id = hex_token(&*self.rng, 4);
         let mut entry = Map::new();
         entry.insert("type".to_owned(), kind.into());
-        entry.insert("id".to_owned(), id.as_str().into());
+        entry.insert("id".to_owned(), id.into());
         entry.insert("parentId".to_owned(), self.leaf.as_deref().into());
         entry.insert("timestamp".to_owned(), iso_utc(self.clock.now_ms()).into());
         entry.extend(fields);
         self.write_line(&Value::Object(entry))?;
-        self.leaf = Some(id.clone());
-        Ok(id)
+        self.leaf = Some(id.to_owned());
+        Ok(id.to_owned())
     }
 
     /// Cuts a torn last line off, or ends it when nothing but the line's end is missing; sets `len`.
@@ -177,6 +194,11 @@ impl Transcript {
         self.len += line.len() as u64;
         Ok(())
     }
+}
+
+/// Returns an id for an entry.
+pub fn new_id(rng: &dyn Rng) -> String {
+    hex_token(rng, 4)
 }
 
 /// Opens a transcript, made when there is none, and takes its lock.

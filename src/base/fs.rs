@@ -1,7 +1,8 @@
 //! Files: atomic writes, capped reads, private modes.
 //!
 //! Every file of the product is written by [`write_atomic`]: a temporary file beside it, then a rename, so a reader
-//! or a crash sees the old text or the new one, never half of either. Appending transcripts is `agent::transcript`.
+//! or a crash sees the old text or the new one, never half of either. What is appended to is `base::journal` and
+//! `agent::transcript`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -8,9 +8,7 @@ use super::exit::{Failure, Outcome};
 use super::{Cli, Command, output};
 use crate::agent::{models, session};
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::fs::read_text_capped;
 use crate::base::ids::AgentId;
-use crate::base::store::STORE_BYTES_MAX;
 use crate::base::text;
 
 /// Fields that are printed as they are stored, in this order.
@@ -97,12 +95,9 @@ pub(super) fn store_path(cli: &Cli, agent: &AgentId) -> PathBuf {
     }
 }
 
-/// Reads a session store as it is; a missing file is empty.
+/// Reads a session store as it is, with what its gateway has not written into it yet; a missing file is empty.
 pub(super) fn read_index(path: &Path) -> std::io::Result<Map<String, Value>> {
-    match read_text_capped(path, STORE_BYTES_MAX)? {
-        Some(text) => Ok(serde_json::from_str(&text)?),
-        None => Ok(Map::new()),
-    }
+    crate::agent::sessions::read_raw(path)
 }
 
 /// Returns one row per session, newest first.

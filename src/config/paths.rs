@@ -64,6 +64,11 @@ impl Paths {
         }
     }
 
+    /// Returns the directory of what must outlive the gateway: accepted runs, deliveries on their way out.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.state_dir.join("journal")
+    }
+
     /// Returns the directory of the device pairing files.
     pub fn devices_dir(&self) -> PathBuf {
         self.state_dir.join("devices")

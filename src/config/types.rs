@@ -268,6 +268,8 @@ pub struct AllowedModel {
 pub struct SubagentDefaults {
     /// Width of lane `subagent`, default 8.
     pub max_concurrent: Option<u64>,
+    /// How long a sub-agent's session stays after its last activity, default 60.
+    pub archive_after_minutes: Option<u64>,
 }
 
 /// A heartbeat schedule.

@@ -104,12 +104,23 @@ impl Scheduler {
         Self { jobs, ..Self::default() }
     }
 
+    /// Takes a run up again that was cut off and will be carried on; `None` when no run of such a job was under way. Before
+    /// [`Scheduler::start`].
+    pub fn take_up(&mut self, id: &str) -> Option<CronJob> {
+        let job = &self.jobs[self.index(id)?];
+        let since_ms = job.state.running_at_ms?;
+        let claim = Claim::Running { since_ms, due_ms: job.state.next_run_at_ms, at_ms: moment(job) };
+        self.claims.insert(id.to_owned(), claim);
+        Some(job.clone())
+    }
+
     /// Begins: runs that were cut off are written down, and every job learns when it runs next.
     ///
     /// Runs of periodic jobs that were missed are not made up; a one-shot job is still due.
     pub fn start(&mut self, is_enabled: bool, now_ms: UnixMs) -> Vec<CronEvent> {
         let mut events = Vec::new();
-        for job in &mut self.jobs {
+        let claims = &self.claims;
+        for job in self.jobs.iter_mut().filter(|job| !claims.contains_key(&job.id)) {
             // Whatever its age: nothing can be running yet. For a one-shot job it counts as a failure, so that a job that
             // takes the gateway down with it does so only a few times.
             if let Some(at_ms) = job.state.running_at_ms.take() {

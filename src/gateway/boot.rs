@@ -3,14 +3,17 @@
 //! [`Gateway::start`] reads like a table of contents; what was started is dropped in reverse when a later step fails.
 //! [`Gateway::stop`] is the order of architecture §8. Runs on `main`. Not here: the process (`supervise`).
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use crossbeam_channel::Receiver;
 use serde_json::json;
 
+use super::accepted::{self, Acceptance};
 use super::auth::{Auth, Mode, Overrides};
 use super::client::Client;
 use super::cron::{self, Cron};
@@ -28,8 +31,9 @@ use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
-use super::{RunOptions, events, host, sentinel, version};
+use super::{RunOptions, events, host, methods, sentinel, version};
 use crate::agent::run::Agent;
+use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
 use crate::agent::{models, session};
 use crate::approvals::requests::Requests;
@@ -39,6 +43,7 @@ use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
 use crate::base::thread::{self, Joiner};
 use crate::base::timer::Timer;
+use crate::channels::outbox::Outbox;
 use crate::config::live::Live;
 use crate::config::load::Snapshot;
 use crate::config::paths::gateway_port;
@@ -154,6 +159,11 @@ impl Gateway {
         let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
         let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
+        let runs = RunJournal::open(paths.journal_dir().join("runs.jsonl"), clock.now_ms())
+            .context("open the journal of runs")?;
+        let accepted = Acceptance::new(runs, clock.now_ms());
+        let outbox = Outbox::open(paths.journal_dir().join("outbox.jsonl"), clock.now_ms())
+            .context("open the journal of deliveries")?;
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
 
@@ -190,8 +200,10 @@ impl Gateway {
             health: HealthStore::new(),
             sessions,
             agent,
+            accepted,
             runs: Runs::default(),
             dedupe: Dedupe::default(),
+            outbox,
             system_events: carried.system_events.clone(),
             heartbeats: carried.heartbeats.clone(),
             lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
@@ -220,12 +232,16 @@ impl Gateway {
         // Only the workers may hold the receiving end: when they go, senders must notice.
         drop(work_receiver);
 
+        accepted::restore(&cx);
+        methods::channels::restore(&cx);
+
         // Accept clients.
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
             .context("start the event loop's thread")?;
         work::arm(&cx);
         sentinel::announce(&cx);
         cron::start(&cx);
+        accepted::resume(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -249,6 +265,13 @@ impl Gateway {
         self.cx.config.get().commands.restart == Some(true)
     }
 
+    /// Begins no run any more; returns how many are under way, and something that closes when they have ended.
+    pub fn drain(&self) -> (usize, Receiver<Infallible>) {
+        self.cx.accepted.journal.pause(self.cx.clock.now_ms());
+        let idle = self.cx.runs.watch();
+        (self.cx.runs.active_count(), idle)
+    }
+
     /// Stops, in order; what does not end in time is abandoned.
     pub fn stop(mut self, kind: StopKind) {
         let (reason, restart_expected_ms) = match kind {
@@ -259,6 +282,8 @@ impl Gateway {
         let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
         events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
         drop(self.timer.take());
+        // Accepted runs go on after the next start.
+        self.cx.accepted.journal.pause(self.cx.clock.now_ms());
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.cron.cancel();
@@ -271,6 +296,8 @@ impl Gateway {
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
+        self.cx.accepted.journal.close();
+        self.cx.outbox.close();
         self.cx.sessions.close();
         self.cx.cron.close();
         self.cx.pairing.close();

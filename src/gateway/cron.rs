@@ -90,9 +90,14 @@ fn is_enabled(config: &Config) -> bool {
     !is_skipped && config.cron.enabled != Some(false)
 }
 
-/// Begins: what was cut off is noted, what is overdue runs.
-pub fn start(cx: &Ctx) {
-    begin(cx, &cx.cron.store());
+/// Begins: what was cut off goes on or is noted, what is overdue runs.
+pub fn start(cx: &Arc<Ctx>) {
+    let store = cx.cron.store();
+    let left = run::left(cx, &store);
+    begin(cx, &store);
+    for (job, left) in left {
+        run::take_up(cx, &store, &job, left);
+    }
 }
 
 /// Takes a changed configuration over.

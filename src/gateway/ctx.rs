@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::accepted::Acceptance;
 use super::auth::Auth;
 use super::client::Client;
 use super::cron::Cron;
@@ -29,6 +30,7 @@ use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
 use crate::channels::channel::Setting;
+use crate::channels::outbox::Outbox;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
@@ -80,10 +82,14 @@ pub struct Ctx {
     pub sessions: Arc<Sessions>,
     /// What runs need.
     pub agent: Agent,
+    /// Runs that outlive the gateway.
+    pub accepted: Acceptance,
     /// Active and finished runs.
     pub runs: Runs,
     /// Results by idempotency key.
     pub dedupe: Dedupe,
+    /// Deliveries on their way out.
+    pub outbox: Outbox,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
     /// Heartbeats that are wished for, and the last one.

@@ -107,6 +107,49 @@ impl Dedupe {
         }
     }
 
+    /// Forgets a result: what it stood for did not happen.
+    pub fn forget(&self, key: &str) {
+        drop(self.lock().results.remove(key));
+        self.abandon(key);
+    }
+
+    /// Lets a ticket wait for the result of a run that was accepted; beyond a limit it is not answered again.
+    pub fn ride(&self, key: &str, ticket: Ticket) {
+        let mut state = self.lock();
+        let is_under_way = |outcome: &Outcome| matches!(outcome, Outcome::Ok(told) if told["status"] == "accepted");
+        // It may have ended since the caller looked.
+        if let Some((outcome, _)) = state.results.get(key).filter(|(outcome, _)| !is_under_way(outcome)) {
+            let outcome = outcome.clone();
+            drop(state);
+            return ticket.finish(outcome);
+        }
+        let waiting = state.flights.entry(key.to_owned()).or_default();
+        if waiting.len() < PASSENGERS_MAX {
+            waiting.push(ticket);
+        } else {
+            ticket.forget();
+        }
+    }
+
+    /// Stores a result and answers everybody who waits for it.
+    pub fn arrive(&self, key: &str, outcome: Outcome, now_ms: UnixMs) {
+        let waiting = {
+            let mut state = self.lock();
+            state.results.insert(key.to_owned(), (outcome.clone(), now_ms));
+            state.flights.remove(key).unwrap_or_default()
+        };
+        for ticket in waiting {
+            ticket.finish(outcome.clone());
+        }
+    }
+
+    /// Lets everybody who waits for a result go, told to try again.
+    pub fn abandon(&self, key: &str) {
+        let waiting = self.lock().flights.remove(key);
+        // Outside the lock: a dropped ticket answers.
+        drop(waiting);
+    }
+
     /// Drops what is old, and the oldest beyond the limit. Called every minute.
     pub fn sweep(&self, now_ms: UnixMs) {
         let entries = &mut self.lock().results;

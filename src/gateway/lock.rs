@@ -8,11 +8,16 @@ use std::io::{self, Read, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::base::clock::{Clock, iso_utc};
 use crate::base::process::is_alive;
+
+/// How long a lock may outlive its owner, and how long between two looks.
+const HEIR_PATIENCE: Duration = Duration::from_secs(2);
+const HEIR_STEP: Duration = Duration::from_millis(5);
 
 /// The held lock; dropping it removes the file.
 #[derive(Debug)]
@@ -61,12 +66,16 @@ pub fn acquire(path: &Path, config_path: &Path, clock: &dyn Clock) -> Result<Loc
         .mode(0o600)
         .open(path)
         .map_err(io_error)?;
-    let mut text = String::new();
-    // An unreadable owner is no owner; the flock below still decides between gateways of this kind.
-    let _ = Read::take(&mut file, 4096).read_to_string(&mut text);
-    let owner = Owner::parse(&text);
-    if !try_flock(&file) {
-        return Err(LockError::Held { pid: owner.map(|owner| owner.pid) });
+    let mut owner = Owner::read(&mut file);
+    let patience = clock.now() + HEIR_PATIENCE;
+    while !try_flock(&file) {
+        let is_left_behind = owner.as_ref().is_some_and(|owner| !owner.is_running_gateway());
+        if !is_left_behind || clock.now() >= patience {
+            return Err(LockError::Held { pid: owner.map(|owner| owner.pid) });
+        }
+        // A command that the dead one was just starting has the file until it is one: a matter of milliseconds.
+        std::thread::sleep(HEIR_STEP);
+        owner = Owner::read(&mut file);
     }
     // An original gateway holds no flock: its process tells.
     if let Some(owner) = owner.filter(Owner::is_running_gateway) {
@@ -99,6 +108,14 @@ struct Owner {
 }
 
 impl Owner {
+    /// Reads who has the file; an unreadable owner is no owner, and the flock still decides between gateways of this kind.
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.rewind().ok()?;
+        Read::take(file, 4096).read_to_string(&mut text).ok()?;
+        Self::parse(&text)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(text).ok()?;
         let pid = u32::try_from(value.get("pid")?.as_u64()?).ok()?;
@@ -153,6 +170,15 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, r#"{"pid":999999999,"startTime":1}"#).expect("write");
         drop(take().expect("a dead owner's lock is free"));
+        // The command that a dead owner was just starting lets go a moment later.
+        std::fs::write(&path, r#"{"pid":999999999,"startTime":1}"#).expect("write");
+        let heir = File::open(&path).expect("open");
+        assert!(try_flock(&heir));
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| take().map(drop));
+            drop(heir);
+            taken.join().expect("no panic").expect("the lock is free");
+        });
         std::fs::write(&path, "junk").expect("write");
         drop(take().expect("junk is nobody's lock"));
     }

@@ -8,7 +8,7 @@ mod approvals;
 mod browser;
 #[cfg(test)]
 mod catalogue;
-mod channels;
+pub mod channels;
 mod chat;
 mod config;
 mod cron;
@@ -235,7 +235,7 @@ const ORDER: [&str; 81] = [
 /// Returns a method's row.
 pub fn find(name: &str) -> Option<&'static Method> {
     static BY_NAME: LazyLock<Vec<&Method>> = LazyLock::new(|| {
-        let mut rows: Vec<&Method> = FAMILIES.into_iter().flatten().collect();
+        let mut rows: Vec<&Method> = FAMILIES.iter().flat_map(|family| family.iter()).collect();
         rows.sort_unstable_by_key(|row| row.name);
         rows
     });

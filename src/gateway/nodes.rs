@@ -10,15 +10,17 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::accepted;
 use super::auth::Place;
 use super::client::Client;
 use super::ctx::Ctx;
 use super::events::{self, Event};
 use super::heartbeat;
 use super::remote_bins;
-use super::start_run::{self, Start};
+use super::start_run::Start;
 use super::work::Due;
 use crate::agent::run::RunRequest;
+use crate::agent::run_journal::Origin;
 use crate::agent::session;
 use crate::base::ids::{ConnId, RunId};
 use crate::base::rng::uuid;
@@ -334,7 +336,7 @@ fn run(cx: &Arc<Ctx>, kind: &str, echo: &str, message: &str, thinking: Option<&s
         timeout,
     };
     let start = Start { request, echo: Some(echo.to_owned()), is_chat: true, takes_system_events: false };
-    start_run::start(cx, start, Box::new(|_, _| ()));
+    accepted::accept(cx, start, Origin::Node, Box::new(|| ()));
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 //! (`fanout`).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::ticket::Ticket;
@@ -53,6 +55,18 @@ struct State {
     finished: HashMap<RunId, Finished>,
     /// Last event number of each active run.
     seq: HashMap<RunId, u64>,
+    /// Dropped when no run is active any more.
+    watch: Option<Sender<Infallible>>,
+}
+
+impl State {
+    fn remove(&mut self, run: &RunId) -> Option<Active> {
+        let active = self.active.remove(run);
+        if self.active.is_empty() {
+            self.watch = None;
+        }
+        active
+    }
 }
 
 /// The store.
@@ -114,7 +128,7 @@ impl Runs {
     /// Stops a run; it leaves the active ones at once, so that its id answers no second abort. Returns whether it was
     /// active.
     pub fn abort(&self, run: &RunId) -> Option<Active> {
-        let active = self.lock().active.remove(run)?;
+        let active = self.lock().remove(run)?;
         active.cancel.cancel(CancelReason::Aborted);
         Some(active)
     }
@@ -127,6 +141,14 @@ impl Runs {
         }
     }
 
+    /// Returns something that closes as soon as no run is active.
+    pub fn watch(&self) -> Receiver<Infallible> {
+        let (sender, receiver) = bounded(0);
+        let mut state = self.lock();
+        state.watch = Some(sender).filter(|_| !state.active.is_empty());
+        receiver
+    }
+
     /// Returns how many runs are active.
     pub fn active_count(&self) -> usize {
         self.lock().active.len()
@@ -136,7 +158,7 @@ impl Runs {
     pub fn finish(&self, run: &RunId, finished: Finished) -> Vec<Ticket> {
         {
             let mut state = self.lock();
-            state.active.remove(run);
+            state.remove(run);
             state.seq.remove(run);
             state.finished.insert(run.clone(), finished);
             if state.finished.len() > FINISHED_MAX {
@@ -146,6 +168,16 @@ impl Runs {
                     state.finished.remove(&oldest);
                 }
             }
+        }
+        self.waiters.take(run)
+    }
+
+    /// Lets a run go that ends after another start; returns who waits for it.
+    pub fn put_down(&self, run: &RunId) -> Vec<Ticket> {
+        {
+            let mut state = self.lock();
+            state.remove(run);
+            state.seq.remove(run);
         }
         self.waiters.take(run)
     }

@@ -1,19 +1,22 @@
 //! Starting a run: one way for every origin (architecture §6).
 //!
 //! Registers the run, submits the job under its session's lane and `main`, and settles everybody who waits when it
-//! ends. Runs on the worker that got the request, then on the job's thread. Not here: what a run does (`agent::run`).
+//! ends. Runs on the worker that got the request, then on the job's thread. Not here: what a run does (`agent::run`), and
+//! what makes it outlive the gateway (`accepted`).
 
 use std::sync::Arc;
 
 use serde_json::json;
 
+use super::accepted::{self, End};
 use super::ctx::Ctx;
 use super::fanout::Fanout;
 use super::runs::{Active, Finished};
 use super::work;
 use crate::agent::events::{RunEvent, RunSink};
-use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
-use crate::base::cancel::CancelToken;
+use crate::agent::run::{self, Promise, RunError, RunOutcome, RunRequest};
+use crate::agent::run_journal::Accepted;
+use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::iso_utc;
 use crate::base::ids::{RunId, SessionKey};
 use crate::work::lanes::LaneName;
@@ -33,15 +36,12 @@ pub struct Start {
 /// Called on the job's thread when the run is over.
 pub type Settled = Box<dyn FnOnce(&Arc<Ctx>, Result<RunOutcome, RunError>) + Send>;
 
-/// Starts a run whose id is free (see [`super::runs::Runs::begin`]).
+/// Starts a run whose id is free (see [`super::runs::Runs::begin`]) and that ends with the gateway.
 ///
 /// `settled` is called exactly once, also when the run cannot be started.
 pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
-    let lanes = vec![lane_of(&start.request.session_key), "main".to_owned()];
-    let Some(ready) = Ready::register(cx, start, settled) else { return };
-    let run = ready.run.clone();
-    if let Err(error) = cx.jobs.submit(lanes, move || ready.go()) {
-        log::warn!(target: "gateway", "run {run} was not started: {error}");
+    if let Some(ready) = Ready::register(cx, start, settled) {
+        ready.submit();
     }
 }
 
@@ -50,21 +50,8 @@ pub fn lane_of(session: &SessionKey) -> LaneName {
     format!("session:{session}")
 }
 
-/// Carries a run out on this thread, a job's that holds the session's lane.
-///
-/// # Errors
-/// As [`run::run`], and when the run's id is taken.
-pub fn run_here(cx: &Arc<Ctx>, start: Start) -> Result<RunOutcome, RunError> {
-    let (sender, receiver) = crossbeam_channel::bounded(1);
-    let settled = move |_: &Arc<Ctx>, outcome| sender.send(outcome).expect("the receiver waits below");
-    if let Some(ready) = Ready::register(cx, start, Box::new(settled)) {
-        ready.go();
-    }
-    receiver.recv().expect("a run is settled exactly once")
-}
-
 /// A run that is registered and may begin.
-struct Ready {
+pub struct Ready {
     cx: Arc<Ctx>,
     run: RunId,
     start: Start,
@@ -74,7 +61,7 @@ struct Ready {
 
 impl Ready {
     /// Registers a run; `None`, and it is settled, when its id is taken.
-    fn register(cx: &Arc<Ctx>, start: Start, settled: Settled) -> Option<Self> {
+    pub fn register(cx: &Arc<Ctx>, start: Start, settled: Settled) -> Option<Self> {
         let cancel = CancelToken::new();
         let run = start.request.run_id.clone();
         let active = Active {
@@ -88,20 +75,113 @@ impl Ready {
             return None;
         }
         // If the job panics or is dropped by a stop, this still settles the run.
-        let guard = Unsettled { cx: cx.clone(), run: run.clone(), echo: start.echo.clone(), settled: Some(settled) };
+        let guard = Unsettled {
+            cx: cx.clone(),
+            run: run.clone(),
+            echo: start.echo.clone(),
+            settled: Some(settled),
+            accepted: None,
+        };
         Some(Self { cx: cx.clone(), run, start, cancel, guard })
     }
 
-    fn go(self) {
+    /// Returns its id.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// From now on the run outlives the gateway: it is in the journal.
+    pub fn survive(&mut self, accepted: Accepted) {
+        self.guard.accepted = Some(accepted);
+    }
+
+    /// Queues it.
+    pub fn submit(self) {
+        self.queue(Self::go);
+    }
+
+    /// Queues the end of a run that is not carried on.
+    pub fn submit_end(self, end: End) {
+        self.queue(move |ready| ready.end(end));
+    }
+
+    /// Settles a run that was not accepted.
+    pub fn refuse(self, error: RunError) {
+        self.guard.settle(Err(error));
+    }
+
+    fn queue(self, act: impl FnOnce(Self) + Send + 'static) {
+        let (cx, run) = (self.cx.clone(), self.run.clone());
+        if let Err(error) = cx.jobs.submit(accepted::lanes(&self.start.request), move || act(self)) {
+            log::warn!(target: "gateway", "run {run} was not started: {error}");
+        }
+    }
+
+    /// Carries it out on this thread, a job's that holds the session's lane.
+    pub fn go(self) {
         let Self { cx, run, start, cancel, guard } = self;
         let Start { mut request, echo, takes_system_events, .. } = start;
+        if guard.accepted.is_some() && !cx.accepted.journal.begin(&run, cx.clock.now_ms()) {
+            // It stays in the journal, for the next start.
+            return;
+        }
         if takes_system_events {
             request.prefix_lines = waiting_lines(&cx, &request.session_key);
         }
         let shows_tools = run::is_verbose(&cx.agent, &request);
         let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
-        let outcome = run::run(&cx.agent, &request, &sink, &cancel);
-        guard.settle(outcome);
+        let outcome = match &guard.accepted {
+            None => run::run(&cx.agent, &request, None, &sink, &cancel),
+            Some(accepted) => {
+                let sink = Surviving { sink: &sink, cancel: &cancel };
+                run::run(&cx.agent, &request, Some(&promise(&cx, accepted)), &sink, &cancel)
+            }
+        };
+        let is_put_down = outcome.is_err() && cancel.reason() == Some(CancelReason::Shutdown);
+        if !(guard.accepted.is_some() && is_put_down) {
+            guard.settle(outcome);
+        }
+    }
+
+    /// Says that the run is not carried on: in its session, and to whoever asked for it.
+    fn end(self, end: End) {
+        let Self { cx, run, start, guard, .. } = self;
+        let Some(accepted) = &guard.accepted else { return };
+        let (notice, error) = match &end {
+            End::Aborted => (None, "the run was aborted".to_owned()),
+            End::Deleted(why) => (None, format!("the run was not carried on: {why}")),
+            End::Lost(why) => {
+                (Some(accepted::notice(&start.request.message, why)), format!("the run was not carried on: {why}"))
+            }
+        };
+        if !matches!(end, End::Deleted(_))
+            && let Err(error) = run::give_up(&cx.agent, &start.request, &promise(&cx, accepted), notice.as_deref())
+        {
+            log::error!(target: "gateway", "session {} does not say what became of run {run}: {error}", start.request.session_key);
+        }
+        let sink = Fanout::new(cx.clone(), run, start.echo, false);
+        sink.emit(RunEvent::Error { started_at: accepted.begun_at, ended_at: cx.clock.now_ms(), error: error.clone() });
+        guard.settle(Err(RunError::new(error)));
+    }
+}
+
+/// Returns what is known of an accepted run from before this start.
+fn promise<'a>(cx: &Ctx, accepted: &'a Accepted) -> Promise<'a> {
+    let is_older = accepted.accepted_at < cx.accepted.started_at_ms || accepted.begun_at.is_some();
+    Promise { entry_id: &accepted.entry_id, resumed_from: is_older.then_some(accepted.accepted_at) }
+}
+
+/// The sink of a run that is carried on after a stop: that stop is not its end.
+struct Surviving<'a> {
+    sink: &'a Fanout,
+    cancel: &'a CancelToken,
+}
+
+impl RunSink for Surviving<'_> {
+    fn emit(&self, event: RunEvent) {
+        if !(matches!(event, RunEvent::Error { .. }) && self.cancel.reason() == Some(CancelReason::Shutdown)) {
+            self.sink.emit(event);
+        }
     }
 }
 
@@ -122,6 +202,8 @@ struct Unsettled {
     run: RunId,
     echo: Option<String>,
     settled: Option<Settled>,
+    /// What the journal knows of it, if it outlives the gateway.
+    accepted: Option<Accepted>,
 }
 
 impl Unsettled {
@@ -131,10 +213,15 @@ impl Unsettled {
 
     fn finish(&mut self, outcome: Result<RunOutcome, RunError>) {
         let Some(settled) = self.settled.take() else { return };
+        let now_ms = self.cx.clock.now_ms();
+        // First: whoever hears of the end may ask again, also after a restart.
+        if let Some(accepted) = &self.accepted {
+            self.cx.accepted.journal.end(accepted::ended(accepted, &outcome, now_ms));
+        }
         let finished = Finished {
             error: outcome.as_ref().err().map(|error| error.message.clone()),
             started_at: outcome.as_ref().map_or_else(|error| error.started_at, |outcome| Some(outcome.started_at)),
-            ended_at: self.cx.clock.now_ms(),
+            ended_at: now_ms,
         };
         let result = finished.to_wait_result(&self.run);
         for ticket in self.cx.runs.finish(&self.run, finished) {
@@ -143,17 +230,32 @@ impl Unsettled {
         settled(&self.cx, outcome);
         work::arm_settled(&self.cx);
     }
+
+    /// Leaves the run for the next start; who waits is told to ask again.
+    fn put_down(&mut self, accepted: &Accepted) {
+        drop(self.settled.take());
+        if let Some(key) = accepted::dedupe_key(&accepted.origin, &self.run) {
+            self.cx.dedupe.abandon(&key);
+        }
+        for ticket in self.cx.runs.put_down(&self.run) {
+            ticket.finish(Ok(json!({"runId": self.run, "status": "timeout"})));
+        }
+    }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        if self.settled.is_some() {
-            let error =
-                "the run could not be finished: the gateway is stopping, too busy, or failed (see its log)".to_owned();
-            let sink = Fanout::new(self.cx.clone(), self.run.clone(), self.echo.clone(), false);
-            sink.emit(RunEvent::Error { started_at: None, ended_at: self.cx.clock.now_ms(), error: error.clone() });
-            self.finish(Err(RunError::new(error)));
+        if self.settled.is_none() {
+            return;
         }
+        if let Some(accepted) = self.accepted.take_if(|_| self.cx.accepted.journal.is_paused()) {
+            return self.put_down(&accepted);
+        }
+        let error =
+            "the run could not be finished: the gateway is stopping, too busy, or failed (see its log)".to_owned();
+        let sink = Fanout::new(self.cx.clone(), self.run.clone(), self.echo.clone(), false);
+        sink.emit(RunEvent::Error { started_at: None, ended_at: self.cx.clock.now_ms(), error: error.clone() });
+        self.finish(Err(RunError::new(error)));
     }
 }
 

@@ -7,8 +7,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use signal_hook::consts::{SIGALRM, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
@@ -28,6 +29,9 @@ use crate::logging::{self, console::Style, file::Destination};
 const INBOX_MAX: usize = 16;
 /// Limit of a stop, in seconds; then the process ends without full clean-up.
 const STOP_SECONDS_MAX: u32 = 5;
+
+/// How long a restart waits for the runs under way.
+const DRAIN_MAX: Duration = Duration::from_secs(15);
 
 /// What main is asked for.
 enum Control {
@@ -77,7 +81,7 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
         let asks = sender.clone();
         let ask = Arc::new(move |ask| asks.try_send(Control::Asked(start, ask)).is_ok());
         let gateway = Gateway::start(&options, snapshot, &carried, ask).map_err(|error| start_error(&error, &paths))?;
-        let next = wait(&gateway, &inbox, start);
+        let next = drain(&gateway, &inbox, wait(&gateway, &inbox, start));
         signals.limit_stop(STOP_SECONDS_MAX);
         if matches!(next, Next::End) {
             gateway.stop(StopKind::Stop);
@@ -147,6 +151,34 @@ fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64) -> Next {
         }
     }
     Next::End
+}
+
+/// Lets the runs under way end before a restart, within limits; what does not end goes on after it. A signal to stop is
+/// obeyed at once.
+fn drain(gateway: &Gateway, inbox: &Receiver<Control>, next: Next) -> Next {
+    if matches!(next, Next::End) {
+        return next;
+    }
+    let (count, idle) = gateway.drain();
+    if count == 0 {
+        return next;
+    }
+    let runs = if count == 1 { "run" } else { "runs" };
+    log::info!(target: "gateway", "the restart waits for {count} {runs} under way, {}s at most", DRAIN_MAX.as_secs());
+    let patience = after(DRAIN_MAX);
+    loop {
+        select! {
+            recv(idle) -> _ => return next,
+            recv(patience) -> _ => {
+                log::info!(target: "gateway", "runs that have not ended go on after the restart");
+                return next;
+            }
+            recv(inbox) -> control => if let Ok(Control::Signal(SIGTERM | SIGINT)) = control {
+                log::info!(target: "gateway", "shutting down instead");
+                return Next::End;
+            },
+        }
+    }
 }
 
 fn load_valid(paths: &Paths) -> Result<Snapshot, String> {

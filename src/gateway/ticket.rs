@@ -70,9 +70,9 @@ impl Ticket {
         Self { handle, conn, id, is_answered: false }
     }
 
-    /// Sends a first response and keeps the duty of the final one (`agent` alone answers twice).
-    pub fn interim(&self, payload: &Value) {
-        self.handle.send_text(self.conn, &frame::ok_text(&self.id, payload));
+    /// Returns a way to send a first response; the duty of the final one stays (`agent` alone answers twice).
+    pub fn early(&self) -> Early {
+        Early { handle: self.handle.clone(), conn: self.conn, id: self.id.clone() }
     }
 
     /// Answers.
@@ -84,6 +84,20 @@ impl Ticket {
     /// Gives the duty up without an answer: somebody else's response stands for this one.
     pub fn forget(mut self) {
         self.is_answered = true;
+    }
+}
+
+/// Sends a first response to a request; the final one is its ticket's.
+pub struct Early {
+    handle: LoopHandle<Client>,
+    conn: ConnId,
+    id: Value,
+}
+
+impl Early {
+    /// Sends it.
+    pub fn send(&self, payload: &Value) {
+        self.handle.send_text(self.conn, &frame::ok_text(&self.id, payload));
     }
 }
 

@@ -23,6 +23,8 @@ use crate::protocol::error::ErrorShape;
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which caches are swept.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Interval at which session indexes are brought up to date.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// When a start, a run or a connect is over for sure, with what it causes (a health refresh comes up to a second later).
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
@@ -46,6 +48,8 @@ pub enum Due {
     HealthSoon,
     /// Caches are swept.
     Sweep,
+    /// Session indexes are brought up to date.
+    Tidy,
     /// The start, or a run, has been over for a moment.
     Settled,
     /// A client asked for a restart.
@@ -106,6 +110,7 @@ pub fn arm(cx: &Ctx) {
     cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
     cx.timer.arm(HEALTH_INTERVAL, Due::Health);
     cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+    cx.timer.arm(SETTLED_AFTER, Due::Tidy);
     heartbeat::schedule(cx);
     arm_settled(cx);
 }
@@ -131,6 +136,19 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
         Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
         Work::Net(NetEvent::Closed { conn, client }) => closed(cx, conn, &client),
         Work::Due(due) => self::due(cx, due),
+    }
+}
+
+fn tidy_sessions(cx: &Arc<Ctx>) {
+    let job_cx = cx.clone();
+    let submitted = cx.jobs.submit(vec!["sessions".to_owned()], move || {
+        let busy: Vec<_> = job_cx.runs.all().into_iter().map(|(_, active)| active.session).collect();
+        for key in job_cx.sessions.tidy(&|key| busy.contains(key)) {
+            log::info!(target: "gateway", "session {key} was not used any more and is gone");
+        }
+    });
+    if let Err(error) = submitted {
+        log::debug!(target: "gateway", "the session indexes wait: {error}");
     }
 }
 
@@ -173,6 +191,10 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.dedupe.sweep(now_ms);
             cx.runs.sweep(now_ms);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
+        }
+        Due::Tidy => {
+            tidy_sessions(cx);
+            cx.timer.arm(TIDY_INTERVAL, Due::Tidy);
         }
         Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
         Due::HeartbeatInterval { agent, schedule } => heartbeat::interval(cx, agent, schedule),

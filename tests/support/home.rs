@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::lines::Lines;
 use super::{PATIENCE, TOKEN};
@@ -64,6 +64,25 @@ impl Home {
     pub fn write_config(&self, text: &str) {
         std::fs::create_dir_all(self.state_dir()).expect("state directory");
         std::fs::write(self.config_file(), text).expect("configuration file");
+    }
+
+    /// The sessions of the default agent: the file, and what the journal beside it says since.
+    pub fn sessions(&self) -> Value {
+        let file = self.state_dir().join("agents/main/sessions/sessions.json");
+        let mut all = std::fs::read_to_string(&file)
+            .map_or(Value::Object(Map::new()), |text| serde_json::from_str(&text).expect("the index is whole"));
+        let journal = std::fs::read_to_string(file.with_extension("json.journal")).unwrap_or_default();
+        // Only a line that was under way may be torn.
+        let (whole, _torn) = journal.rsplit_once('\n').unwrap_or_default();
+        for line in whole.lines() {
+            let line: Value = serde_json::from_str(line).expect("the journal is whole");
+            let Some(key) = line["key"].as_str() else { continue };
+            match line.get("entry") {
+                Some(entry) => all[key] = entry.clone(),
+                None => drop(all.as_object_mut().expect("an object").remove(key)),
+            }
+        }
+        all
     }
 
     /// The transcripts of the default agent, oldest name first.

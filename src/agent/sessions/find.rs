@@ -1,6 +1,6 @@
 //! `sessions.resolve`: which session a key, a transcript id or a label means (protocol.md §5.5).
 
-use super::{Entry, Sessions};
+use super::{Sessions, Stored};
 use crate::agent::listing::{Filter, collect};
 use crate::agent::session;
 use crate::base::ids::SessionKey;
@@ -33,7 +33,8 @@ pub fn find(config: &Config, sessions: &Sessions, query: Query) -> Result<Sessio
         }
         (None, Some(id), None) => {
             let mut found = collect(config, sessions, &filter);
-            found.retain(|(key, entry)| entry.session_id == id || key.as_str() == id);
+            let has_id = |it: &Stored| it.mentions(&id) && it.entry().is_some_and(|entry| entry.session_id == id);
+            found.retain(|it| it.key.as_str() == id || has_id(it));
             only(&found, &format!(": {id}"), &format!("for sessionId: {id}"))
         }
         (None, None, Some(label)) => {
@@ -44,12 +45,12 @@ pub fn find(config: &Config, sessions: &Sessions, query: Query) -> Result<Sessio
     }
 }
 
-fn only(found: &[(SessionKey, Entry)], none: &str, several: &str) -> Result<SessionKey, String> {
+fn only(found: &[Stored], none: &str, several: &str) -> Result<SessionKey, String> {
     match found {
         [] => Err(format!("No session found{none}")),
-        [(key, _)] => Ok(key.clone()),
+        [it] => Ok(it.key.clone()),
         _ => {
-            let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+            let keys: Vec<&str> = found.iter().map(|it| it.key.as_str()).collect();
             Err(format!("Multiple sessions found {several} ({})", keys.join(", ")))
         }
     }
@@ -58,6 +59,7 @@ fn only(found: &[(SessionKey, Entry)], none: &str, several: &str) -> Result<Sess
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::sessions::Entry;
     use crate::agent::sessions::tests::sessions;
     use crate::base::fs::testing::TempDir;
     use serde_json::json;

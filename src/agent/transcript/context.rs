@@ -49,6 +49,14 @@ enum Wanted {
 /// # Errors
 /// Any I/O error but "not found".
 pub fn load_messages(path: &Path) -> io::Result<Vec<Message>> {
+    load_messages_within(path, CONTEXT_BYTES_MAX)
+}
+
+/// As [`load_messages`], and no more than so many bytes of lines: what is older would not fit the model anyway.
+///
+/// # Errors
+/// As [`load_messages`].
+pub fn load_messages_within(path: &Path, bytes_max: usize) -> io::Result<Vec<Message>> {
     let Some(mut lines) = open_backwards(path)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     // Set once a compaction is passed: its summary, the entry it kept, and how much had been found by then.
@@ -67,8 +75,8 @@ pub fn load_messages(path: &Path) -> io::Result<Vec<Message>> {
             continue;
         }
         bytes += text.text.len();
-        if bytes > CONTEXT_BYTES_MAX {
-            log::warn!(target: "agent", "transcript {} is very long; its oldest turns are left out", path.display());
+        if bytes > bytes_max.min(CONTEXT_BYTES_MAX) {
+            log::info!(target: "agent", "transcript {} is very long; its oldest turns are left out", path.display());
             break;
         }
         let is_root = line.parent_id == Some(None);
@@ -194,12 +202,16 @@ mod tests {
 
     /// Loads a file of the given lines; shows each message as `role:text`.
     fn shown(lines: &[Value]) -> Vec<String> {
+        shown_within(lines, usize::MAX)
+    }
+
+    fn shown_within(lines: &[Value], bytes_max: usize) -> Vec<String> {
         let dir = TempDir::new("context");
         let path = dir.path().join("a.jsonl");
         let header = json!({"type": "session", "version": 3, "id": "s"});
         let text: String = std::iter::once(&header).chain(lines).map(|line| format!("{line}\n")).collect();
         std::fs::write(&path, text).expect("write");
-        let messages = load_messages(&path).expect("load");
+        let messages = load_messages_within(&path, bytes_max).expect("load");
         let show = |message: &Message| match message {
             Message::User(user) => format!("user:{}", user.content.text()),
             Message::Assistant(turn) => format!("assistant:{}", crate::agent::message::blocks_text(&turn.content)),
@@ -221,6 +233,14 @@ mod tests {
     fn follows_the_branch_of_the_last_line() {
         let lines = [said("a", Value::Null, "1"), said("b", json!("a"), "left"), said("c", json!("a"), "2")];
         assert_eq!(shown(&lines), ["user:1", "user:2"]);
+    }
+
+    #[test]
+    fn what_would_not_fit_is_not_read() {
+        let lines = [said("a", Value::Null, "1"), said("b", json!("a"), "2"), said("c", json!("b"), "3")];
+        let line_bytes = lines[2].to_string().len();
+        assert_eq!(shown_within(&lines, 2 * line_bytes), ["user:2", "user:3"]);
+        assert_eq!(shown_within(&lines, 5 * line_bytes).len(), 3);
     }
 
     #[test]

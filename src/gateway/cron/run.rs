@@ -10,7 +10,8 @@ use crossbeam_channel::{RecvTimeoutError, bounded, select};
 use serde_json::json;
 
 use super::{announce, arm};
-use crate::agent::run::RunRequest;
+use crate::agent::run::{RunError, RunOutcome, RunRequest};
+use crate::agent::run_journal::{self, Accepted, Origin};
 use crate::agent::sessions::Entry;
 use crate::agent::{levels, models, prompt, session};
 use crate::base::ids::{AgentId, RunId, SessionKey};
@@ -20,6 +21,7 @@ use crate::cron::delivery::{self, LastRoute};
 use crate::cron::scheduler::Ended;
 use crate::cron::store::Store;
 use crate::cron::when;
+use crate::gateway::accepted;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::heartbeat::{self, HeartbeatOutcome};
 use crate::gateway::start_run::{self, Start};
@@ -46,6 +48,53 @@ pub(super) fn queue(cx: &Arc<Ctx>, store: &Arc<Store>, id: String, by_force: boo
     if let Err(error) = cx.jobs.submit(lanes, move || run.go()) {
         log::warn!(target: "gateway/cron", "a due job waits: {error}");
         arm(cx);
+    }
+}
+
+/// What is left of a run that a stop of the gateway cut off.
+pub(super) enum Left {
+    /// It goes on.
+    Going(Box<Accepted>),
+    /// It had ended; only its job does not know.
+    Ended(run_journal::Ended),
+}
+
+/// Returns the runs that were cut off and can be carried on, with their jobs, whose claims they take up.
+pub(super) fn left(cx: &Ctx, store: &Store) -> Vec<(CronJob, Left)> {
+    let journal = &cx.accepted.journal;
+    let job_of = |origin: &Origin| match origin {
+        Origin::Cron { job } => Some(job.clone()),
+        _ => None,
+    };
+    let mut left = Vec::new();
+    for accepted in journal.unfinished() {
+        let Some(id) = job_of(&accepted.origin) else { continue };
+        match store.note(|scheduler| scheduler.take_up(&id)) {
+            Some(job) => left.push((job, Left::Going(Box::new(accepted)))),
+            None => drop(accepted::give_up(cx, &accepted, "its cron job is gone")),
+        }
+    }
+    for ended in journal.recent() {
+        let Some(id) = job_of(&ended.origin) else { continue };
+        let is_of_claim = |job: &CronJob| job.state.running_at_ms.is_some_and(|at| at <= ended.at);
+        let is_left = store.get().jobs().iter().any(|job| job.id == id && is_of_claim(job));
+        let is_new = left.iter().all(|(job, _)| job.id != id);
+        if let Some(job) = (is_left && is_new).then(|| store.note(|scheduler| scheduler.take_up(&id))).flatten() {
+            left.push((job, Left::Ended(ended)));
+        }
+    }
+    left
+}
+
+/// Queues what is left of a run.
+pub(super) fn take_up(cx: &Arc<Ctx>, store: &Arc<Store>, job: &CronJob, left: Left) {
+    log::info!(target: "gateway/cron", "a run of job {} was cut off by a stop of the gateway; it goes on", job.id);
+    let lanes = vec![start_run::lane_of(&own_session(&cx.config.get(), job)), "cron".to_owned()];
+    let stage = Stage::Begun;
+    let run = Run { cx: cx.clone(), store: store.clone(), id: job.id.clone(), by_force: false, ticket: None, stage };
+    let job = job.clone();
+    if let Err(error) = cx.jobs.submit(lanes, move || run.go_on(&job, left)) {
+        log::warn!(target: "gateway/cron", "a cut-off run does not go on: {error}");
     }
 }
 
@@ -84,14 +133,49 @@ impl Run {
                 self.finish(&ended);
             }
             CronPayload::AgentTurn { message, turn, .. } => {
-                let (ended, texts) = ask(&self.cx, &job, message, turn);
-                let agent = agent_of(&self.cx.config.get(), &job);
-                post(&self.cx, &agent, &delivery::post(job.isolation.as_ref(), &ended, &texts));
-                self.finish(&ended);
-                if job.wake_mode == CronWakeMode::Now {
-                    heartbeat::request(&self.cx, &agent, &format!("cron:{}:post", job.id), |_, _| ());
-                }
+                let outcome = ask(&self.cx, &job, message, turn);
+                self.conclude(&job, outcome);
             }
+        }
+    }
+
+    /// Goes on where a stop of the gateway has cut it off.
+    fn go_on(mut self, job: &CronJob, left: Left) {
+        let outcome = match left {
+            Left::Going(accepted) => accepted::carry_on_here(&self.cx, *accepted).map(texts_of),
+            Left::Ended(ended) => Some(match ended.error {
+                Some(error) => Err(format!("Error: {error}")),
+                None => {
+                    let result = ended.result.unwrap_or_default();
+                    let payloads = result["payloads"].as_array().into_iter().flatten();
+                    Ok(payloads.filter_map(|it| it["text"].as_str()).map(str::to_owned).collect())
+                }
+            }),
+        };
+        self.conclude(job, outcome);
+    }
+
+    /// Tells everybody what an isolated job came to; `None` was put down and goes on after the next start.
+    fn conclude(&mut self, job: &CronJob, outcome: Option<Result<Vec<String>, String>>) {
+        let Some(outcome) = outcome else {
+            self.stage = Stage::Over;
+            return;
+        };
+        let config = self.cx.config.get();
+        let agent = agent_of(&config, job);
+        let (ended, texts) = match (outcome, &job.payload) {
+            (Ok(texts), CronPayload::AgentTurn { turn, .. }) => {
+                let last = last_route(self.cx.sessions.entry(&session::main_key(&config, &agent)));
+                let ack_chars_max = heartbeat::settings(&config, &agent).ack_chars_max();
+                (delivery::ended(&texts, turn, &last, ack_chars_max), texts)
+            }
+            (Ok(texts), CronPayload::SystemEvent { .. }) => (Ended::error("the job was changed during its run"), texts),
+            (Err(error), _) => (Ended::error(error), Vec::new()),
+        };
+        post(&self.cx, &agent, &delivery::post(job.isolation.as_ref(), &ended, &texts));
+        self.finish(&ended);
+        if job.wake_mode == CronWakeMode::Now {
+            heartbeat::request(&self.cx, &agent, &format!("cron:{}:post", job.id), |_, _| ());
         }
     }
 
@@ -106,6 +190,11 @@ impl Run {
         self.answer(json!({"ok": true, "ran": true}));
     }
 
+    fn is_isolated(&self) -> bool {
+        let jobs = self.store.get();
+        jobs.jobs().iter().any(|job| job.id == self.id && matches!(job.payload, CronPayload::AgentTurn { .. }))
+    }
+
     fn answer(&mut self, payload: serde_json::Value) {
         if let Some(ticket) = self.ticket.take() {
             ticket.finish(Ok(payload));
@@ -117,6 +206,8 @@ impl Drop for Run {
     fn drop(&mut self) {
         match self.stage {
             Stage::Over => {}
+            // A run that is carried on after the next start keeps its claim in the file.
+            Stage::Begun if self.cx.accepted.journal.is_paused() && self.is_isolated() => {}
             // The queue was full, or the gateway is stopping; the ticket answers by itself.
             Stage::Queued => self.store.note(|scheduler| scheduler.give_back(&self.id, self.cx.clock.now_ms())),
             Stage::Begun => self.finish(&Ended::error("the run broke off; see the gateway's log")),
@@ -191,13 +282,14 @@ fn wake(cx: &Arc<Ctx>, agent: &AgentId, reason: &str) -> HeartbeatOutcome {
     }
 }
 
-/// An isolated job: the agent answers in a session of the job's own. Returns what it said, too.
-fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> (Ended, Vec<String>) {
+/// An isolated job: the agent answers in a session of the job's own. Returns what it said, or what went wrong; `None` when
+/// the gateway stops and the run goes on after its next start.
+fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> Option<Result<Vec<String>, String>> {
     let config = cx.config.get();
     let agent_id = agent_of(&config, job);
     let session_key = own_session(&config, job);
     if let Err(error) = choose_model(cx, &config, &agent_id, &session_key, turn.model.as_deref()) {
-        return (Ended::error(error), Vec::new());
+        return Some(Err(error));
     }
     let last = last_route(cx.sessions.entry(&session::main_key(&config, &agent_id)));
     let named = turn.channel.clone().filter(|channel| channel != "last");
@@ -222,14 +314,11 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> (Ended, 
     };
     let echo = Some(session_key.as_str().to_owned());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
-    match start_run::run_here(cx, start) {
-        Ok(outcome) => {
-            let ended =
-                delivery::ended(&outcome.texts, turn, &last, heartbeat::settings(&config, &agent_id).ack_chars_max());
-            (ended, outcome.texts)
-        }
-        Err(error) => (Ended::error(format!("Error: {}", error.message)), Vec::new()),
-    }
+    accepted::accept_here(cx, start, Origin::Cron { job: job.id.clone() }).map(texts_of)
+}
+
+fn texts_of(outcome: Result<RunOutcome, RunError>) -> Result<Vec<String>, String> {
+    outcome.map(|outcome| outcome.texts).map_err(|error| format!("Error: {}", error.message))
 }
 
 /// Puts the job's model, or none, into the job's session, whose runs then use it.

@@ -6,14 +6,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Method, methods};
-use crate::agent::run::{RunError, RunRequest};
+use crate::agent::run::RunRequest;
+use crate::agent::run_journal::Origin;
 use crate::agent::{models, session, workspace};
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::config::types::Config;
+use crate::gateway::accepted;
 use crate::gateway::attachments;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
-use crate::gateway::start_run::{self, Start, failure_payload};
+use crate::gateway::start_run::{Start, failure_payload};
 use crate::gateway::ticket::Outcome;
 use crate::gateway::work::Due;
 use crate::protocol::agent::{AgentIdentityParams, AgentParams, AgentWaitParams, AgentsListParams, ModelsListParams};
@@ -36,32 +38,30 @@ const CHANNELS: [&str; 4] = ["last", "webchat", "telegram", "whatsapp"];
 fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, ErrorShape> {
     let key = format!("agent:{}", params.idempotency_key.0);
     if let Some(outcome) = cx.dedupe.get(&key) {
-        return replay(outcome, call, cx);
+        return replay(&key, outcome, call, cx);
     }
     let config = cx.config.get();
     let images = attachments::images(params.attachments.as_deref().unwrap_or_default())?;
     let target = target(cx, &config, &params)?;
     let run = params.idempotency_key.0.clone();
-    let accepted = json!({"runId": run, "status": "accepted", "acceptedAt": cx.clock.now_ms()});
+    let told = json!({"runId": run, "status": "accepted", "acceptedAt": cx.clock.now_ms()});
     let now_ms = cx.clock.now_ms();
-    if let Some(outcome) = cx.dedupe.get_or_begin(&key, || Outcome::Ok(accepted.clone()), now_ms) {
-        return replay(outcome, call, cx);
+    if let Some(outcome) = cx.dedupe.get_or_begin(&key, || Outcome::Ok(told.clone()), now_ms) {
+        return replay(&key, outcome, call, cx);
     }
     let ticket = call.ticket(cx);
-    // Sent before the job exists, so that no event of the run can precede it.
-    ticket.interim(&accepted);
-    let settle = move |cx: &Arc<Ctx>, outcome: Outcome| {
-        cx.dedupe.put(&key, outcome.clone(), cx.clock.now_ms());
-        ticket.finish(outcome);
+    let early = ticket.early();
+    cx.dedupe.ride(&key, ticket);
+    let refuse = |message: &str| {
+        early.send(&told);
+        cx.dedupe.arrive(&key, failed(&run, message), cx.clock.now_ms());
+        Ok(Reply::Later)
     };
     let Some(Target { agent_id, session_key, session_id, echo }) = target else {
-        let message = "Error: Pass --to <E.164>, --session-id, or --agent to choose a session";
-        settle(cx, failed(&run, message));
-        return Ok(Reply::Later);
+        return refuse("Error: Pass --to <E.164>, --session-id, or --agent to choose a session");
     };
     if params.message.trim().is_empty() {
-        settle(cx, failed(&run, "Error: Message (--message) is required"));
-        return Ok(Reply::Later);
+        return refuse("Error: Message (--message) is required");
     }
     let request = RunRequest {
         run_id: RunId::new(run.clone()),
@@ -77,36 +77,33 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
         timeout: params.timeout.filter(|&seconds| seconds > 0).map(Duration::from_secs),
     };
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
-    start_run::start(
-        cx,
-        start,
-        Box::new(move |cx, result| {
-            let outcome = match result {
-                Ok(outcome) => Outcome::Ok(
-                    json!({"runId": run, "status": "ok", "summary": "completed", "result": outcome.to_json()}),
-                ),
-                Err(error) => failed_run(&run, &error),
-            };
-            settle(cx, outcome);
-        }),
-    );
+    // Told before the job exists, so that no event of the run can precede it.
+    accepted::accept(cx, start, Origin::Agent, Box::new(move || early.send(&told)));
     Ok(Reply::Later)
-}
-
-fn failed_run(run: &str, error: &RunError) -> Outcome {
-    if !error.timed_out {
-        return failed(run, &error.message);
-    }
-    let shape = ErrorShape::agent_timeout(error.message.as_str());
-    Outcome::Err { error: shape, payload: Some(failure_payload(run, &error.message)) }
 }
 
 fn failed(run: &str, message: &str) -> Outcome {
     Outcome::Err { error: ErrorShape::unavailable(message), payload: Some(failure_payload(run, message)) }
 }
 
-fn replay(outcome: Outcome, call: &Call, cx: &Arc<Ctx>) -> Result<Reply, ErrorShape> {
-    call.ticket(cx).finish(outcome);
+/// Answers a request that was made before: as then, and at its end if that is still to come.
+fn replay(key: &str, outcome: Outcome, call: &Call, cx: &Arc<Ctx>) -> Result<Reply, ErrorShape> {
+    let ticket = call.ticket(cx);
+    match &outcome {
+        Outcome::Ok(payload) if payload["status"] == "accepted" => {
+            // It may still be on its way to the disk.
+            let (early, payload) = (ticket.early(), payload.clone());
+            let (ride_cx, key) = (cx.clone(), key.to_owned());
+            accepted::after(
+                cx,
+                Box::new(move || {
+                    early.send(&payload);
+                    ride_cx.dedupe.ride(&key, ticket);
+                }),
+            );
+        }
+        _ => ticket.finish(outcome),
+    }
     Ok(Reply::Later)
 }
 

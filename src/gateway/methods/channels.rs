@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Method, methods};
 use crate::agent::session;
 use crate::channels::channel::{Account, Channel, Outbound, Poll, SendError, Sent, Setting};
+use crate::channels::outbox::{Delivery, Done, PutError};
 use crate::channels::{self, normalize};
 use crate::config::load;
 use crate::gateway::ctx::Ctx;
@@ -125,7 +126,9 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: SendParams) -> Result<Reply, ErrorSh
     };
     let run = params.idempotency_key.0;
     let session = params.session_key.map(|key| key.trim().to_lowercase()).filter(|key| !key.is_empty());
-    deliver(cx, call, key, run, route.channel, move |cx, at| {
+    let content = json!({"text": message.text, "media": message.media});
+    let delivery = delivery(cx, &key, route.channel, &message.account, &message.to, content);
+    deliver(cx, call, delivery, run, route.channel, move |cx, at| {
         if message.text.is_empty() && message.media.is_empty() {
             return Err(SendError::Failed("No delivery result".to_owned()));
         }
@@ -165,7 +168,9 @@ fn poll(cx: &Arc<Ctx>, call: &Call, params: PollParams) -> Result<Reply, ErrorSh
         selections_max: params.max_selections.map_or(1, |max| usize::try_from(max).unwrap_or(usize::MAX)),
     };
     let options_max = route.channel.poll_options_max().unwrap_or(0);
-    deliver(cx, call, key, params.idempotency_key.0, route.channel, move |_, at| {
+    let content = json!({"question": poll.question, "options": poll.options});
+    let delivery = delivery(cx, &key, route.channel, &poll.account, &poll.to, content);
+    deliver(cx, call, delivery, params.idempotency_key.0, route.channel, move |_, at| {
         judge_poll(&poll, options_max)?;
         route.channel.poll(at, &poll)
     })
@@ -182,29 +187,55 @@ fn judge_poll(poll: &Poll, options_max: usize) -> Result<(), SendError> {
     Err(SendError::Failed(fault))
 }
 
-/// Runs `act` once for `key`, as a job; whoever asks with the same key meanwhile gets the same answer.
+/// Returns what the outbox keeps of a delivery that a client asked for; it waits for the end, so nothing is promised.
+fn delivery(cx: &Ctx, key: &str, channel: &dyn Channel, account: &str, to: &str, content: Value) -> Delivery {
+    Delivery {
+        id: key.to_owned(),
+        channel: channel.info().id.to_owned(),
+        account: account.to_owned(),
+        to: to.to_owned(),
+        content,
+        is_promised: false,
+        asked_at: cx.clock.now_ms(),
+        failures: 0,
+        due_at: 0,
+        is_interrupted: false,
+    }
+}
+
+/// Runs `act` once for a delivery, as a job; whoever asks with the same key meanwhile gets the same answer, and also after
+/// a restart.
 fn deliver(
     cx: &Arc<Ctx>,
     call: &Call,
-    key: String,
+    delivery: Delivery,
     run: String,
     channel: &'static dyn Channel,
     act: impl FnOnce(&Ctx, &Setting<'_>) -> Result<Sent, SendError> + Send + 'static,
 ) -> Result<Reply, ErrorShape> {
-    let Some(flight) = Flight::board(cx, key, call.ticket(cx)) else { return Ok(Reply::Later) };
+    let Some(flight) = Flight::board(cx, delivery.id.clone(), call.ticket(cx)) else { return Ok(Reply::Later) };
     let job_cx = cx.clone();
     // A job that is refused drops the flight, which answers everybody.
     let submitted = cx.jobs.submit(vec!["side".to_owned()], move || {
         let config = job_cx.config.get();
-        let result = act(&job_cx, &job_cx.channels_at(&config));
+        let id = delivery.id.clone();
+        let result = match job_cx.outbox.put(delivery) {
+            Ok(()) if job_cx.outbox.begin(&id) => act(&job_cx, &job_cx.channels_at(&config)),
+            Ok(()) => Err(SendError::Failed("the delivery could not be written down; see the log".to_owned())),
+            Err(PutError::Done(done)) => return flight.land(answer_of(done)),
+            Err(error) => return flight.land(Err(ErrorShape::exception(error.to_string())).into()),
+        };
+        let result = result.map(|sent| {
+            let mut payload = Map::from_iter([("runId".to_owned(), run.into())]);
+            payload.insert("messageId".to_owned(), sent.get("messageId").cloned().unwrap_or(Value::Null));
+            payload.insert("channel".to_owned(), channel.info().id.into());
+            payload.extend(sent);
+            Value::Object(payload)
+        });
+        let kept = result.clone().map_err(|(SendError::NotLinked(text) | SendError::Failed(text))| text);
+        job_cx.outbox.finish(&id, kept, job_cx.clock.now_ms());
         flight.land(match result {
-            Ok(sent) => {
-                let mut payload = Map::from_iter([("runId".to_owned(), run.into())]);
-                payload.insert("messageId".to_owned(), sent.get("messageId").cloned().unwrap_or(Value::Null));
-                payload.insert("channel".to_owned(), channel.info().id.into());
-                payload.extend(sent);
-                Outcome::Ok(Value::Object(payload))
-            }
+            Ok(payload) => Outcome::Ok(payload),
             Err(SendError::NotLinked(text)) => Err(ErrorShape::not_linked(format!("Error: {text}"))).into(),
             Err(SendError::Failed(text)) => Err(ErrorShape::exception(text)).into(),
         });
@@ -213,6 +244,24 @@ fn deliver(
         log::warn!(target: "gateway/channels", "send not started: {error}");
     }
     Ok(Reply::Later)
+}
+
+fn answer_of(done: Done) -> Outcome {
+    done.result.map_err(ErrorShape::exception).into()
+}
+
+/// Makes known again what was sent before this start, and what was cut off: nobody knows whether that arrived, so it is
+/// not sent again under the same key.
+pub fn restore(cx: &Ctx) {
+    for delivery in cx.outbox.waiting().into_iter().filter(|it| !it.is_promised) {
+        log::warn!(target: "gateway/channels", "a message by {} was cut off by a stop of the gateway", delivery.channel);
+        let text = "the gateway stopped while this was being sent; it may have arrived. Look before you send it again";
+        cx.outbox.finish(&delivery.id, Err(text.to_owned()), cx.clock.now_ms());
+    }
+    for done in cx.outbox.recent() {
+        let (id, at) = (done.id.clone(), done.at);
+        cx.dedupe.put(&id, answer_of(done), at);
+    }
 }
 
 /// Returns the channel that is linked by scanning a code.

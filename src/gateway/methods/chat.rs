@@ -6,17 +6,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Method, methods};
-use crate::agent::commands::{self, Command};
+use crate::agent::commands;
 use crate::agent::run::RunRequest;
+use crate::agent::run_journal::Origin;
 use crate::agent::{session, transcript};
 use crate::base::ids::{RunId, SessionKey};
+use crate::gateway::chat_commands::{self, Executed};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::events::{self, CHAT};
 use crate::gateway::fanout::{chat_event, settle_chat};
-use crate::gateway::start_run::{self, Start};
+use crate::gateway::start_run::Start;
 use crate::gateway::ticket::Outcome;
-use crate::gateway::{attachments, chat_commands};
+use crate::gateway::{accepted, attachments};
 use crate::protocol::chat::{ChatAbortParams, ChatHistoryParams, ChatInjectParams, ChatSendParams};
 use crate::protocol::error::ErrorShape;
 
@@ -68,23 +70,34 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     let now_ms = cx.clock.now_ms();
     let in_flight = || Outcome::Ok(json!({"runId": run.as_str(), "status": "in_flight"}));
     if let Some(outcome) = cx.dedupe.get_or_begin(&dedupe_key, in_flight, now_ms) {
-        call.ticket(cx).finish(outcome);
+        let ticket = call.ticket(cx);
+        if cx.runs.active(&run).is_some() {
+            // It may still be on its way to the disk.
+            accepted::after(cx, Box::new(move || ticket.finish(outcome)));
+        } else {
+            ticket.finish(outcome);
+        }
         return Ok(Reply::Later);
     }
-    // Sent before the job exists, so that no event of the run can precede it.
-    call.ticket(cx).finish(Ok(json!({"runId": run.as_str(), "status": "started"})));
+    let ticket = call.ticket(cx);
+    let started = json!({"runId": run.as_str(), "status": "started"});
     let echo = params.session_key.0;
     let message = params.message;
     if message.trim().is_empty() && images.is_empty() {
+        ticket.finish(Ok(started));
         chat_commands::answer(cx, &run, &key, &echo, BLANK_REPLY);
         settle_chat(cx, &run, Ok(()));
         return Ok(Reply::Later);
     }
     let message = match commands::parse(&message).filter(|_| config.commands.text != Some(false)) {
         None => message,
-        Some(command) => match answer_command(cx, &run, &key, &echo, command) {
-            None => return Ok(Reply::Later),
-            Some(prompt) => prompt,
+        Some(command) => match chat_commands::execute(cx, &key, command) {
+            Ok(Executed::Prompt(prompt)) => prompt,
+            executed => {
+                ticket.finish(Ok(started));
+                answer_command(cx, &run, &key, &echo, executed);
+                return Ok(Reply::Later);
+            }
         },
     };
     let request = RunRequest {
@@ -101,31 +114,27 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
         timeout: params.timeout_ms.filter(|&ms| ms > 0).map(Duration::from_millis),
     };
     let start = Start { request, echo: Some(echo), is_chat: true, takes_system_events: true };
-    start_run::start(
-        cx,
-        start,
-        Box::new(move |cx, result| settle_chat(cx, &run, result.map(|_| ()).map_err(|error| error.message))),
-    );
+    // Answered before the job exists, so that no event of the run can precede it.
+    accepted::accept(cx, start, Origin::Chat, Box::new(move || ticket.finish(Ok(started))));
     Ok(Reply::Later)
 }
 
-/// Carries a command out; returns the prompt when the model is to speak after all.
-fn answer_command(cx: &Arc<Ctx>, run: &RunId, key: &SessionKey, echo: &str, command: Command) -> Option<String> {
-    match chat_commands::execute(cx, key, command) {
-        Ok(chat_commands::Executed::Answer(text)) => {
+/// Shows what came of a command that no model answers; it is not carried out again, also after a restart.
+fn answer_command(cx: &Arc<Ctx>, run: &RunId, key: &SessionKey, echo: &str, executed: anyhow::Result<Executed>) {
+    let error = match executed {
+        Ok(Executed::Answer(text) | Executed::Prompt(text)) => {
             chat_commands::answer(cx, run, key, echo, &text);
-            settle_chat(cx, run, Ok(()));
             None
         }
-        Ok(chat_commands::Executed::Prompt(prompt)) => Some(prompt),
         Err(error) => {
             let message = format!("Error: {error:#}");
             log::error!(target: "gateway", "command in {key} failed: {error:#}");
             chat_event(cx, CHAT, run, echo, 1, "error", |payload| payload["errorMessage"] = message.as_str().into());
-            settle_chat(cx, run, Err(message));
-            None
+            Some(message)
         }
-    }
+    };
+    settle_chat(cx, run, error.clone().map_or(Ok(()), Err));
+    accepted::note_done(cx, Origin::Chat, run, error);
 }
 
 fn abort(cx: &Arc<Ctx>, _call: &Call, params: ChatAbortParams) -> Result<Reply, ErrorShape> {
@@ -153,6 +162,7 @@ pub(super) fn abort_runs(cx: &Ctx, runs: &[RunId], stop_reason: &str) -> Value {
     for run in runs {
         let seq = cx.runs.next_seq(run);
         let Some(active) = cx.runs.abort(run) else { continue };
+        cx.accepted.journal.abort(run, false);
         let echo = active.echo.as_deref().unwrap_or(active.session.as_str());
         chat_event(cx, CHAT, run, echo, seq, "aborted", |payload| payload["stopReason"] = stop_reason.into());
         settle_chat(cx, run, Ok(()));

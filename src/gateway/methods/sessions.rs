@@ -14,7 +14,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::start_run::lane_of;
 use crate::gateway::ticket::SharedTicket;
-use crate::gateway::work::Due;
+use crate::gateway::work::{self, Due};
 use crate::protocol::error::ErrorShape;
 use crate::protocol::sessions::{
     SessionsCompactParams, SessionsDeleteParams, SessionsListParams, SessionsPatchParams, SessionsPreviewParams,
@@ -34,6 +34,8 @@ pub(super) const METHODS: &[Method] = methods! {
     "sessions.compact" Admin SessionsCompactParams compact on sessions;
 };
 
+/// Rows of a list that takes memory worth giving back.
+const LONG_LIST: u64 = 500;
 /// Sessions of one preview.
 const PREVIEW_KEYS_MAX: usize = 64;
 /// Lines that a compaction keeps by default.
@@ -54,7 +56,12 @@ fn list(cx: &Arc<Ctx>, _call: &Call, params: SessionsListParams) -> Result<Reply
         agent: params.agent_id.map(|id| session::normalize_agent_id(&id)),
         search: params.search,
     };
-    Ok(Reply::Now(json!(listing::list(&cx.config.get(), &cx.sessions, &filter, cx.clock.now_ms()))))
+    let listing = json!(listing::list(&cx.config.get(), &cx.sessions, &filter, cx.clock.now_ms()));
+    if listing["count"].as_u64() > Some(LONG_LIST) {
+        // What it took is given back once it is sent.
+        work::arm_settled(cx);
+    }
+    Ok(Reply::Now(listing))
 }
 
 fn preview(cx: &Arc<Ctx>, _call: &Call, params: SessionsPreviewParams) -> Result<Reply, ErrorShape> {
@@ -146,6 +153,7 @@ fn stop_runs(cx: &Ctx, key: &SessionKey) {
         if active.session != *key && !is_child(&active.session) {
             continue;
         }
+        cx.accepted.journal.abort(&run, active.session == *key);
         if active.is_chat {
             chat::abort_runs(cx, &[run], "rpc");
         } else {
@@ -160,18 +168,8 @@ fn remove(cx: &Ctx, key: &SessionKey, with_transcript: bool) -> Result<Value, Er
         .remove(key)
         .map_err(|error| ErrorShape::exception(format!("cannot delete session {key}: {error}")))?;
     cx.system_events.drain(key);
-    let mut archived = Vec::new();
-    if let Some(entry) = entry.filter(|entry| with_transcript && !entry.session_id.is_empty()) {
-        let path = cx.sessions.transcript_path(key, &entry);
-        let aside = transcript::archive_path(&path, "deleted", cx.clock.now_ms());
-        match std::fs::rename(&path, &aside) {
-            Ok(()) => archived.push(aside),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                log::warn!(target: "gateway", "cannot put the transcript {} aside: {error}", path.display());
-            }
-        }
-    }
+    let archived: Vec<_> =
+        entry.filter(|_| with_transcript).and_then(|entry| cx.sessions.put_aside(key, &entry)).into_iter().collect();
     Ok(json!({"ok": true, "key": key.as_str(), "deleted": existed, "archived": archived}))
 }
 

@@ -1,0 +1,386 @@
+//! What was accepted outlives the gateway: runs after kills and restarts, session indexes, deliveries.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::PATIENCE;
+use crate::support::client::Client;
+use crate::support::gateway::Gateway;
+use crate::support::home::Home;
+use crate::support::provider::{Answer, Gate, Provider};
+
+const MAIN: &str = "agent:main:main";
+
+fn send(client: &mut Client, session: &str, run: &str, message: &str) -> Value {
+    client
+        .request("chat.send", json!({ "sessionKey": session, "message": message, "idempotencyKey": run }))
+        .expect("ok")
+}
+
+fn history(client: &mut Client, session: &str) -> Vec<Value> {
+    let history = client.request("chat.history", json!({ "sessionKey": session })).expect("history");
+    history["messages"].as_array().expect("messages").clone()
+}
+
+fn text_of(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        content => content.as_array().into_iter().flatten().filter_map(|it| it["text"].as_str()).collect(),
+    }
+}
+
+/// Roles and texts, for comparing at a glance.
+fn shown(messages: &[Value]) -> Vec<String> {
+    messages.iter().map(|it| format!("{}: {}", it["role"].as_str().unwrap_or_default(), text_of(it))).collect()
+}
+
+/// How a run ended that may have done so before anybody listened.
+fn wait_end(client: &mut Client, run: &str) -> Value {
+    client.request("agent.wait", json!({ "runId": run, "timeoutMs": 20_000 })).expect("an end")
+}
+
+fn start(home: Home) -> Gateway {
+    Gateway::start_in(home, &[], &[])
+}
+
+/// Waits until a file has so many lines; a command wrote them, which tells nobody.
+fn wait_lines(path: &Path, count: usize) {
+    let until = Instant::now() + PATIENCE;
+    while std::fs::read_to_string(path).unwrap_or_default().lines().count() < count {
+        assert!(Instant::now() < until, "{} has no {count} lines", path.display());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_goes_on_after_a_kill_and_its_message_is_there_once() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0 => Answer::Held("Half", held.clone(), "never"),
+        _ => Answer::Text(vec!["Whole answer."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    assert_eq!(send(&mut client, MAIN, "r1", "remember me")["status"], "started");
+    client.event("chat", |chat| chat["state"] == "delta");
+    // A second one waits in the session's lane.
+    assert_eq!(send(&mut client, MAIN, "r2", "and me")["status"], "started");
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    assert_eq!(wait_end(&mut client, "r2")["status"], "ok");
+    let wanted = ["user: remember me", "assistant: Whole answer.", "user: and me", "assistant: Whole answer."];
+    assert_eq!(shown(&history(&mut client, MAIN)), wanted);
+    // The same request again is the same run.
+    assert_eq!(send(&mut client, MAIN, "r1", "remember me"), json!({ "runId": "r1", "status": "ok" }));
+    assert_eq!(provider.requests().len(), 3);
+    gate.open();
+}
+
+#[test]
+fn who_asks_again_after_the_restart_gets_the_runs_answer() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0 | 1 => Answer::Hang(held.clone()),
+        _ => Answer::Text(vec!["It is done."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    let params = json!({ "message": "do it", "sessionKey": MAIN, "idempotencyKey": "a1" });
+    let id = client.post("agent", params.clone());
+    assert_eq!(client.response(&id).unwrap()["status"], "accepted");
+    provider.wait_requests(1);
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    provider.wait_requests(2);
+    let id = client.post("agent", params.clone());
+    assert_eq!(client.response(&id).unwrap()["status"], "accepted");
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    let id = client.post("agent", params.clone());
+    let mut end = client.response(&id).unwrap();
+    if end["status"] == "accepted" {
+        end = client.response(&id).unwrap();
+    }
+    assert_eq!((&end["status"], &end["result"]["payloads"][0]["text"]), (&json!("ok"), &json!("It is done.")));
+    // Also when it had ended before the restart.
+    let gateway = start(gateway.kill());
+    assert_eq!(gateway.client().request("agent", params).unwrap(), end);
+    assert_eq!(provider.requests().len(), 3);
+    gate.open();
+}
+
+#[test]
+fn a_finished_tool_call_is_not_repeated_and_its_result_is_used() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0 => Answer::Tool("exec", json!({ "command": "echo tool-$((40+2)); echo once >> ~/calls" })),
+        1 => Answer::Hang(held.clone()),
+        _ => Answer::Text(vec!["It printed that."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "run it");
+    provider.wait_requests(2);
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    let request = &provider.requests()[2];
+    let results: Vec<&Value> =
+        request["messages"].as_array().unwrap().iter().filter(|it| it["role"] == "tool").collect();
+    assert_eq!(results.len(), 1, "{request}");
+    assert!(text_of(results[0]).contains("tool-42"), "{request}");
+    assert_eq!(std::fs::read_to_string(gateway.home.path().join("calls")).unwrap(), "once\n");
+    gate.open();
+}
+
+#[test]
+fn a_tool_call_that_was_cut_off_is_told_to_the_model() {
+    let provider = Provider::start(move |index, _| match index {
+        0 => Answer::Tool("exec", json!({ "command": "echo once >> ~/calls; sleep 30" })),
+        _ => Answer::Text(vec!["I shall look."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "run it");
+    let calls = gateway.home.path().join("calls");
+    wait_lines(&calls, 1);
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    let messages = history(&mut client, MAIN);
+    let result = messages.iter().find(|it| it["role"] == "toolResult").expect("a result");
+    assert!(result["isError"] == true && text_of(result).starts_with("Interrupted"), "{result}");
+    assert_eq!(std::fs::read_to_string(&calls).unwrap(), "once\n");
+    assert_eq!(text_of(messages.last().unwrap()), "I shall look.");
+}
+
+#[test]
+fn a_run_that_takes_the_gateway_down_three_times_is_given_up() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Hang(gate.clone()));
+    let mut gateway = Gateway::with_provider(&provider, json!({}));
+    send(&mut gateway.client(), MAIN, "r1", "poison");
+    for count in 1..=3 {
+        provider.wait_requests(count);
+        gateway = start(gateway.kill());
+    }
+    let mut client = gateway.client();
+    let end = wait_end(&mut client, "r1");
+    assert_eq!(end["status"], "error", "{end}");
+    let messages = shown(&history(&mut client, MAIN));
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[1].contains("the gateway went down 3 times") && messages[1].contains("“poison”"), "{messages:?}");
+    let again = client.request("chat.send", json!({ "sessionKey": MAIN, "message": "poison", "idempotencyKey": "r1" }));
+    assert!(again.unwrap_err()["message"].as_str().unwrap().contains("3 times"));
+    assert_eq!(provider.requests().len(), 3);
+    gate.open();
+}
+
+/// Changes what the journal says of every accepted run.
+fn edit_accepted(home: &Home, change: impl Fn(&mut Value)) {
+    let path = home.state_dir().join("journal/runs.jsonl");
+    let text = std::fs::read_to_string(&path).expect("a journal");
+    let mut file = std::fs::File::create(&path).unwrap();
+    for line in text.lines() {
+        let mut line: Value = serde_json::from_str(line).expect("a line");
+        if line.get("accepted").is_some() {
+            change(&mut line["accepted"]);
+        }
+        if line.get("begun").is_some() {
+            change(&mut line["begun"]);
+        }
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+#[test]
+fn a_run_whose_time_is_over_says_so_in_its_session() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Hang(gate.clone()));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    send(&mut gateway.client(), MAIN, "r1", "urgent");
+    provider.wait_requests(1);
+    let home = gateway.kill();
+    edit_accepted(&home, |line| {
+        if line.get("at").is_some() {
+            line["at"] = 5.into();
+        }
+    });
+    let gateway = start(home);
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r1")["status"], "error");
+    let messages = shown(&history(&mut client, MAIN));
+    assert_eq!((messages.len(), messages[0].as_str()), (2, "user: urgent"));
+    assert!(messages[1].contains("its time was over"), "{messages:?}");
+    assert_eq!(provider.requests().len(), 1);
+    gate.open();
+}
+
+#[test]
+fn a_run_of_a_deleted_session_does_not_bring_it_back() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Hang(gate.clone()));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    send(&mut gateway.client(), "agent:main:gone", "r1", "hello");
+    provider.wait_requests(1);
+    let home = gateway.kill();
+    // As a kill right after the deletion leaves it.
+    std::fs::remove_dir_all(home.state_dir().join("agents/main/sessions")).unwrap();
+    let journal = home.state_dir().join("journal/runs.jsonl");
+    let mut journal = std::fs::OpenOptions::new().append(true).open(journal).unwrap();
+    writeln!(journal, "{}", json!({ "aborted": { "run": "r1", "isDeleted": true } })).unwrap();
+    let gateway = start(home);
+    let mut client = gateway.client();
+    let end = wait_end(&mut client, "r1");
+    assert!(end["error"].as_str().unwrap_or_default().contains("deleted"), "{end}");
+    assert_eq!(client.request("sessions.list", json!({})).unwrap()["count"], 0);
+    gate.open();
+}
+
+#[test]
+fn an_aborted_run_stays_aborted() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Hang(gate.clone()));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "first");
+    provider.wait_requests(1);
+    send(&mut client, MAIN, "r2", "second");
+    let aborted = client.request("chat.abort", json!({ "sessionKey": MAIN, "runId": "r2" })).unwrap();
+    assert_eq!(aborted["aborted"], true);
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    provider.wait_requests(2);
+    client.request("chat.abort", json!({ "sessionKey": MAIN, "runId": "r1" })).unwrap();
+    wait_end(&mut client, "r2");
+    let messages = shown(&history(&mut client, MAIN));
+    assert!(messages.contains(&"user: second".to_owned()), "{messages:?}");
+    assert_eq!(provider.requests().len(), 2);
+    gate.open();
+}
+
+#[test]
+fn a_restart_waits_for_the_runs_under_way() {
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Held("Almost", gate.clone(), " done."));
+    let gateway = Gateway::with_provider(&provider, json!({ "commands": { "restart": true } }));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "hello");
+    client.event("chat", |chat| chat["state"] == "delta");
+    gateway.signal(libc::SIGUSR1);
+    gateway.wait_lines("1 run under way", 1);
+    // What comes now waits for the next start.
+    assert_eq!(send(&mut client, MAIN, "r2", "later")["status"], "started");
+    gate.open();
+    let end = client.chat_end("r1");
+    assert_eq!(text_of(&end["message"]), "Almost done.");
+    client.wait_close();
+    gateway.wait_lines("listening on ws://127.0.0.1", 2);
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r2")["status"], "ok");
+    let wanted = ["user: hello", "assistant: Almost done.", "user: later", "assistant: Almost done."];
+    assert_eq!(shown(&history(&mut client, MAIN)), wanted);
+    assert_eq!(provider.requests().len(), 2);
+}
+
+#[test]
+fn a_stop_puts_runs_down_and_a_start_takes_them_up() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0..4 => Answer::Held("Half", held.clone(), ""),
+        _ => Answer::Text(vec!["Whole."]),
+    });
+    let mut gateway = Gateway::with_provider(&provider, json!({}));
+    send(&mut gateway.client(), MAIN, "r1", "hello");
+    // More often than a run may take the gateway down: a stop is no crash.
+    for count in 1..=4 {
+        provider.wait_requests(count);
+        assert_eq!(gateway.stop().code, Some(0));
+        gateway = start(gateway.kill());
+    }
+    let mut client = gateway.client();
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    assert_eq!(shown(&history(&mut client, MAIN)), ["user: hello", "assistant: Whole."]);
+    gate.open();
+}
+
+#[test]
+fn a_cron_turn_goes_on_after_a_kill_and_after_a_stop() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |index, _| match index {
+        0 | 1 => Answer::Held("Half", held.clone(), ""),
+        _ => Answer::Text(vec!["Nothing new."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    let job = json!({
+        "name": "news", "schedule": { "kind": "at", "atMs": 5 }, "sessionTarget": "isolated", "wakeMode": "next-heartbeat",
+        "payload": { "kind": "agentTurn", "message": "What is new?" },
+    });
+    let id = client.request("cron.add", job).expect("added")["id"].clone();
+    provider.wait_requests(1);
+    let mut gateway = start(gateway.kill());
+    provider.wait_requests(2);
+    assert_eq!(gateway.stop().code, Some(0));
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    let until = Instant::now() + PATIENCE;
+    let runs = loop {
+        let runs = client.request("cron.runs", json!({ "id": id })).unwrap()["entries"].as_array().unwrap().clone();
+        if !runs.is_empty() {
+            break runs;
+        }
+        assert!(Instant::now() < until, "the job has not ended");
+    };
+    assert_eq!(runs.len(), 1, "reported once: {runs:?}");
+    assert_eq!((&runs[0]["status"], &runs[0]["summary"]), (&json!("ok"), &json!("Nothing new.")));
+    let jobs = client.request("cron.list", json!({ "includeDisabled": true })).unwrap();
+    assert_eq!((&jobs["jobs"][0]["enabled"], &jobs["jobs"][0]["state"]["lastStatus"]), (&json!(false), &json!("ok")));
+    let [transcript] = gateway.home.transcripts().try_into().expect("one run, one transcript");
+    let text = std::fs::read_to_string(transcript).unwrap();
+    assert_eq!(text.matches("What is new?").count(), 1, "{text}");
+    assert_eq!(provider.requests().len(), 3);
+    gate.open();
+}
+
+#[test]
+fn the_session_index_is_whole_after_a_stop_and_after_a_kill() {
+    let mut gateway = Gateway::start(json!({}));
+    let mut client = gateway.client();
+    for number in 0..20 {
+        let patch = json!({ "key": format!("s{number}"), "label": format!("label {number}") });
+        client.request("sessions.patch", patch).expect("patched");
+    }
+    let file = gateway.home.state_dir().join("agents/main/sessions/sessions.json");
+    gateway.stop();
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(stored.as_object().unwrap().len(), 20, "as the original reads it");
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    client.request("sessions.patch", json!({ "key": "s1", "label": "another" })).expect("patched");
+    client.request("sessions.delete", json!({ "key": "s2" })).expect("deleted");
+    let home = gateway.kill();
+    assert_eq!(home.run(&["sessions", "--json"]).json()["count"], 19, "without a gateway, too");
+    // The original ran in between.
+    let mut theirs = stored.clone();
+    theirs["agent:main:s3"]["label"] = "theirs".into();
+    theirs["agent:main:s3"]["updatedAt"] = json!(4_000_000_000_000_u64);
+    std::fs::write(&file, theirs.to_string()).unwrap();
+    let gateway = start(home);
+    let mut client = gateway.client();
+    for (label, found) in
+        [("another", true), ("theirs", true), ("label 1", false), ("label 2", false), ("label 3", false)]
+    {
+        let answer = client.request("sessions.list", json!({ "label": label })).unwrap();
+        assert_eq!(answer["count"] == 1, found, "{label}: {answer}");
+    }
+}
