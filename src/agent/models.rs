@@ -1,21 +1,30 @@
 //! Which model speaks: references, aliases, overrides, fallbacks and keys (agent.md §12).
 //!
-//! Pure functions of the configuration and the environment; any thread. Not here: speaking to models
-//! (`agent::providers`), what to do when one fails (`agent::failover`).
+//! Functions of the configuration, the environment and, where these do not know a provider or its key, the agent's
+//! directory; any thread. Not here: speaking to models (`agent::providers`), which of several keys is used
+//! (`agent::credentials`), what to do when one fails (`agent::failover`).
 
 mod builtin;
+mod catalogue;
 mod describe;
+mod file;
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use self::builtin::{BUILTIN, Builtin, OTHER_FORMATS, SPOKEN};
+pub use self::builtin::SPOKEN;
+use self::builtin::{BUILTIN, COMPLETIONS, OTHER_FORMATS, builtin, env_names};
+use self::catalogue::Listed;
 pub use self::describe::{Described, Keys, default_name, describe, keys, needs_no_key, price, providers_of_env};
-use crate::agent::session;
 use crate::agent::sessions::Entry;
+use crate::agent::{auth_profiles, session};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
 use crate::config::env;
-use crate::config::types::{Config, ModelCompat, ModelCost, ModelDef, ModelProvider, ModelRef, StringMap};
+use crate::config::paths::Paths;
+use crate::config::types::{Config, ModelCompat, ModelCost, ModelDef, ModelProvider, ModelRef, Models, StringMap};
 
 /// Wire format of the built-in agent that answers without a model.
 const OFFLINE: &str = "offline";
@@ -41,8 +50,6 @@ pub struct Model {
     pub api: String,
     /// Base URL; for the OpenAI kinds it includes `/v1`.
     pub base_url: String,
-    /// Key; local servers need none.
-    pub api_key: Option<Secret>,
     /// Extra request headers.
     pub headers: StringMap,
     /// Whether the key goes into `Authorization`.
@@ -67,6 +74,11 @@ impl Model {
     /// Returns whether it is the built-in agent that works without any model.
     pub fn is_offline(&self) -> bool {
         self.api == OFFLINE
+    }
+
+    /// Returns whether its server is this machine, or beside it.
+    pub fn is_local(&self) -> bool {
+        describe::is_local(&self.base_url)
     }
 
     /// Returns its name.
@@ -105,23 +117,25 @@ pub fn resolve(
     entry: Option<&Entry>,
     requested: Option<&str>,
 ) -> Result<Model, String> {
-    Resolver::of_process(config).resolve(agent, entry, requested)
+    Resolver::of_process(config, Some(agent)).resolve(agent, entry, requested)
 }
 
 /// Returns the models of a turn in the order in which they are tried: the chosen one, then the fallbacks; never empty.
 pub fn chain(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Vec<Result<Model, String>> {
-    Resolver::of_process(config).chain(agent, entry)
+    Resolver::of_process(config, Some(agent)).chain(agent, entry)
 }
 
 /// Returns the rows of `models.list`: configured models, those of the environment's keys, and the built-in agent.
 pub fn catalog(config: &Config) -> Vec<Value> {
-    Resolver::of_process(config).catalog()
+    Resolver::of_process(config, None).catalog()
 }
 
 /// Returns the variable of a hosted provider's key and its default model, without the provider; `None` for others.
 pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'static str)> {
-    let found = BUILTIN.iter().find(|builtin| builtin.id == provider)?;
-    Some((found.env.first()?, found.model_default))
+    let found = builtin(provider)?;
+    // A token of a subscription may stand before the key.
+    let variable = found.env.iter().find(|name| name.ends_with("_API_KEY")).or(found.env.first())?;
+    Some((variable, found.model_default))
 }
 
 /// Returns what a reference or an alias means; `None` for a blank one.
@@ -159,7 +173,7 @@ pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
 
 /// Returns the name of the model of a session's next turn, whether or not it can be used.
 pub fn chosen_name(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Name {
-    Resolver::of_process(config).chosen(agent, entry)
+    Resolver::of_process(config, Some(agent)).chosen(agent, entry)
 }
 
 /// Returns whether a session may choose the model: everything goes unless `agents.defaults.models` lists some.
@@ -168,6 +182,15 @@ pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
     listed.is_empty()
         || configured_name(config, agent).as_ref() == Some(name)
         || listed.keys().any(|key| parse_name(config, key).as_ref() == Some(name))
+}
+
+/// Returns the key of a provider in the environment or the configuration; local servers need none.
+///
+/// # Errors
+/// A text for the user: where a key may stand.
+pub fn key(config: &Config, provider: &str) -> Result<Option<Secret>, String> {
+    let resolver = Resolver::of_process(config, None);
+    resolver.key(provider, resolver.configured_provider(provider))
 }
 
 /// Returns the context window to reckon with: `agents.defaults.contextTokens`, else the model's.
@@ -180,6 +203,10 @@ pub fn context_tokens(config: &Config, model: Option<&Model>) -> u64 {
 struct Resolver<'a> {
     config: &'a Config,
     env: &'a dyn Fn(&str) -> Option<String>,
+    /// The agent's directory, with more providers and with credentials; tests have none.
+    dir: Option<PathBuf>,
+    /// `models.json` there, once somebody has asked for it.
+    file: OnceCell<Models>,
 }
 
 /// A blank variable is none.
@@ -188,8 +215,11 @@ fn process_env(name: &str) -> Option<String> {
 }
 
 impl<'a> Resolver<'a> {
-    fn of_process(config: &'a Config) -> Self {
-        Self { config, env: &process_env }
+    /// Of an agent; of the default one if none is named.
+    fn of_process(config: &'a Config, agent: Option<&AgentId>) -> Self {
+        let agent = agent.cloned().unwrap_or_else(|| session::default_agent(config));
+        let dir = auth_profiles::agent_dir(config, &Paths::from_env(), &agent);
+        Self { config, env: &process_env, dir: Some(dir), file: OnceCell::new() }
     }
 
     fn resolve(&self, agent: &AgentId, entry: Option<&Entry>, requested: Option<&str>) -> Result<Model, String> {
@@ -222,7 +252,8 @@ impl<'a> Resolver<'a> {
             return name;
         }
         let of_env = BUILTIN.iter().find(|provider| self.env_key(provider.env).is_some());
-        let (provider, id) = of_env.map_or((OFFLINE, OFFLINE), |provider| (provider.id, provider.model_default));
+        let known = of_env.or_else(|| BUILTIN.iter().find(|provider| self.is_signed_in(provider.id)));
+        let (provider, id) = known.map_or((OFFLINE, OFFLINE), |provider| (provider.id, provider.model_default));
         Name { provider: provider.to_owned(), id: id.to_owned() }
     }
 
@@ -249,19 +280,34 @@ impl<'a> Resolver<'a> {
             return Ok(offline());
         }
         let configured = self.configured_provider(&name.provider);
-        let builtin = BUILTIN.iter().find(|provider| provider.id == name.provider);
         let definition = configured.and_then(|provider| provider.models.iter().find(|model| model.id == name.id));
-        let api = self.api(name, configured, definition);
-        if api != Some(SPOKEN) {
-            return Err(self.unsupported(name, api));
-        }
+        let listed = self.listed(name);
+        let api = self.api(name, configured, definition, listed);
+        let Some(api) = api.filter(|api| SPOKEN.contains(api)) else { return Err(self.unsupported(name, api)) };
         let base_url = configured
             .map(|provider| provider.base_url.trim())
             .filter(|url| !url.is_empty())
-            .or_else(|| builtin.map(|provider| provider.base_url))
+            .or(listed.map(|listed| listed.base_url))
+            .or_else(|| builtin(&name.provider).map(|provider| provider.base_url))
             .ok_or_else(|| format!("model {name} has no server: set models.providers.{}.baseUrl", name.provider))?;
-        let api_key = self.key(&name.provider, configured, builtin)?;
-        self.assemble(name, configured, definition, base_url, api_key)
+        // Which key it is going to be is decided when the model is asked.
+        match self.key(&name.provider, configured) {
+            Err(error) if !self.is_signed_in(&name.provider) => return Err(error),
+            _ => {}
+        }
+        self.assemble(name, configured, definition, listed, api, base_url)
+    }
+
+    /// Returns what the catalogue knows of a model.
+    fn listed(&self, name: &Name) -> Option<Listed> {
+        let is_replaced = self.config.models.mode.as_deref() == Some("replace");
+        catalogue::find(&name.provider, &name.id).filter(|_| !is_replaced)
+    }
+
+    /// Returns whether there are credentials of the provider in the agent's directory.
+    fn is_signed_in(&self, provider: &str) -> bool {
+        let Some(dir) = &self.dir else { return false };
+        auth_profiles::read(dir).iter().any(|profile| profile.provider == provider)
     }
 
     /// Returns the wire format of a model; `None` when nothing is known of its provider.
@@ -270,12 +316,14 @@ impl<'a> Resolver<'a> {
         name: &Name,
         configured: Option<&'b ModelProvider>,
         definition: Option<&'b ModelDef>,
+        listed: Option<Listed>,
     ) -> Option<&'b str> {
-        let is_builtin = BUILTIN.iter().any(|provider| provider.id == name.provider);
-        definition
-            .and_then(|model| model.api.as_deref())
-            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
-            .or_else(|| (configured.is_some() || is_builtin).then_some(SPOKEN))
+        let said = definition.and_then(|model| model.api.as_deref());
+        let said = said.or_else(|| configured.and_then(|provider| provider.api.as_deref()));
+        // A server of one's own under this name is hardly the provider's newest interface.
+        let is_own = name.provider == "openai" && configured.is_some_and(|it| !it.base_url.trim().is_empty());
+        let known = listed.map(|listed| listed.api).or_else(|| builtin(&name.provider).map(|provider| provider.api));
+        said.or(known.filter(|_| !is_own)).or_else(|| configured.is_some().then_some(COMPLETIONS))
     }
 
     fn assemble(
@@ -283,12 +331,16 @@ impl<'a> Resolver<'a> {
         name: &Name,
         configured: Option<&ModelProvider>,
         definition: Option<&ModelDef>,
+        listed: Option<Listed>,
+        api: &str,
         base_url: &str,
-        api_key: Option<Secret>,
     ) -> Result<Model, String> {
         let tokens = |value: f64| (value >= 1.0).then_some(value as u64);
         let fallback_window = self.config.agents.defaults.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
-        let context_window = definition.and_then(|model| tokens(model.context_window)).unwrap_or(fallback_window);
+        let context_window = definition
+            .and_then(|model| tokens(model.context_window))
+            .or(listed.map(|listed| listed.context_window))
+            .unwrap_or(fallback_window);
         if context_window < CONTEXT_TOKENS_MIN {
             return Err(format!(
                 "Model context window too small ({context_window} tokens). Minimum is {CONTEXT_TOKENS_MIN}. \
@@ -298,55 +350,54 @@ impl<'a> Resolver<'a> {
         let mut headers = configured.map(|provider| provider.headers.clone()).unwrap_or_default();
         headers.extend(definition.map(|model| model.headers.clone()).unwrap_or_default());
         let shown = definition.map(|model| model.name.trim()).filter(|shown| !shown.is_empty());
+        let shown = shown.or(listed.map(|listed| listed.name));
         let input = definition.map(|model| model.input.clone()).filter(|input| !input.is_empty());
+        let reasoning = definition.map(|model| model.reasoning).or(listed.map(|listed| listed.reasoning));
+        let max_tokens = definition.and_then(|model| tokens(model.max_tokens));
+        let max_tokens = max_tokens.or(listed.map(|listed| listed.max_tokens));
         let allowed = self.config.agents.defaults.models.iter();
         let params = allowed.filter(|(key, _)| parse_name(self.config, key).as_ref() == Some(name));
         Ok(Model {
             provider: name.provider.clone(),
             id: name.id.clone(),
             name: shown.unwrap_or(&name.id).to_owned(),
-            api: SPOKEN.to_owned(),
+            api: api.to_owned(),
             base_url: base_url.trim_end_matches('/').to_owned(),
-            api_key,
             headers,
-            auth_header: configured.and_then(|provider| provider.auth_header).unwrap_or(true),
-            reasoning: definition.map_or_else(|| looks_reasoning(&name.id), |model| model.reasoning),
-            input: input.unwrap_or_else(|| guess_input(&name.id)),
-            cost: definition.map(|model| model.cost).unwrap_or_default(),
+            auth_header: configured.and_then(|provider| provider.auth_header).unwrap_or(api.starts_with("openai-")),
+            reasoning: reasoning.unwrap_or_else(|| looks_reasoning(&name.id)),
+            input: input.or(listed.map(|listed| listed.input())).unwrap_or_else(|| guess_input(&name.id)),
+            cost: definition.map(|model| model.cost).or(listed.map(|listed| listed.cost)).unwrap_or_default(),
             context_window,
-            max_tokens: definition
-                .and_then(|model| tokens(model.max_tokens))
-                .unwrap_or_else(|| MAX_TOKENS_DEFAULT.min(context_window)),
+            max_tokens: max_tokens.unwrap_or_else(|| MAX_TOKENS_DEFAULT.min(context_window)),
             compat: definition.map(|model| model.compat.clone()).unwrap_or_default(),
             params: params.map(|(_, allowed)| allowed.params.clone()).next().unwrap_or_default(),
         })
     }
 
     /// Returns the key of a provider: environment, then configuration. Only hosted built-in providers must have one.
-    fn key(
-        &self,
-        provider: &str,
-        configured: Option<&ModelProvider>,
-        builtin: Option<&Builtin>,
-    ) -> Result<Option<Secret>, String> {
-        let of_env = builtin.and_then(|builtin| self.env_key(builtin.env));
+    fn key(&self, provider: &str, configured: Option<&ModelProvider>) -> Result<Option<Secret>, String> {
+        let names = env_names(provider);
         let written = configured.and_then(|provider| provider.api_key.as_deref()).map(str::trim);
         let written = written.filter(|text| !text.is_empty());
-        let key = of_env.or_else(|| written.and_then(|text| self.written_key(text)));
-        let needs_key =
-            written.is_some() || builtin.is_some_and(|builtin| !builtin.env.is_empty() && configured.is_none());
+        let key = self.env_key(names).or_else(|| written.and_then(|text| self.written_key(text)));
+        let is_own = configured.is_some_and(|provider| !provider.base_url.trim().is_empty());
+        let needs_key = written.is_some() || (!names.is_empty() && !is_own);
         match key {
             Some(key) => Ok(Some(Secret::new(key))),
             None if !needs_key => Ok(None),
             None => {
-                let names = builtin.map(|builtin| builtin.env.join(" or ")).filter(|names| !names.is_empty());
                 let hint = match written.and_then(env_name) {
                     Some(name) => {
                         format!("set the environment variable {name}, which models.providers.{provider}.apiKey names")
                     }
-                    None => format!("set {} or models.providers.{provider}.apiKey", names.unwrap_or_default()),
+                    None => format!(
+                        "set {} or models.providers.{provider}.apiKey, then start the gateway again, or store one with: \
+                         clawdbot models auth paste-token --provider {provider}",
+                        names.join(" or ")
+                    ),
                 };
-                Err(format!("No API key found for provider \"{provider}\": {hint}, then start the gateway again"))
+                Err(format!("No API key found for provider \"{provider}\": {hint}"))
             }
         }
     }
@@ -372,9 +423,20 @@ impl<'a> Resolver<'a> {
         env::lookup(self.config, self.env, name)
     }
 
-    fn configured_provider(&self, id: &str) -> Option<&'a ModelProvider> {
-        let providers = &self.config.models.providers;
-        providers.iter().find(|(name, _)| normalize_provider(name) == id).map(|(_, provider)| provider)
+    /// Returns what the configuration says of a provider; else what the agent's `models.json` does.
+    fn configured_provider(&self, id: &str) -> Option<&ModelProvider> {
+        let of = |models: &'_ Models| -> Option<String> {
+            models.providers.keys().find(|name| normalize_provider(name) == id).cloned()
+        };
+        let config = &self.config.models;
+        if let Some(name) = of(config) {
+            return config.providers.get(&name);
+        }
+        if id == OFFLINE || config.mode.as_deref() == Some("replace") {
+            return None;
+        }
+        let file = self.file.get_or_init(|| self.dir.as_deref().map(file::read).unwrap_or_default());
+        of(file).and_then(|name| file.providers.get(&name))
     }
 
     fn unsupported(&self, name: &Name, api: Option<&str>) -> String {
@@ -385,10 +447,10 @@ impl<'a> Resolver<'a> {
             None => format!("Unknown model: {name}; nothing is known of provider \"{provider}\""),
         };
         format!(
-            "{what}. Supported now: api \"{SPOKEN}\" ({}, and any compatible server). Choose one with: clawdbot config set \
-             agents.defaults.model.primary provider/model, or add a server under models.providers with baseUrl, models \
-             and api \"{SPOKEN}\"",
-            BUILTIN.map(|provider| provider.id).join(", ")
+            "{what}. Built in are {}. Choose one with: clawdbot config set agents.defaults.model.primary provider/model, or \
+             add a server under models.providers with baseUrl, models and api ({})",
+            BUILTIN.iter().map(|provider| provider.id).collect::<Vec<_>>().join(", "),
+            SPOKEN.join(", ")
         )
     }
 
@@ -419,9 +481,18 @@ impl<'a> Resolver<'a> {
         }
         named.extend(defaults.models.keys().map(String::as_str));
         named.extend(self.config.agents.list.iter().filter_map(|agent| agent.model.as_ref()?.primary()));
-        let of_env = BUILTIN.iter().filter(|provider| self.env_key(provider.env).is_some());
-        let of_env = of_env.map(|provider| Name { provider: provider.id.into(), id: provider.model_default.into() });
-        let names: Vec<Name> = named.iter().filter_map(|text| parse_name(self.config, text)).chain(of_env).collect();
+        // Providers that can be used bring all that is known of them.
+        let usable =
+            BUILTIN.iter().filter(|provider| self.env_key(provider.env).is_some() || self.is_signed_in(provider.id));
+        let usable: Vec<Name> = usable
+            .flat_map(|provider| {
+                let name = |id: &str| Name { provider: provider.id.to_owned(), id: id.to_owned() };
+                let is_replaced = self.config.models.mode.as_deref() == Some("replace");
+                let listed = if is_replaced { Vec::new() } else { catalogue::of(provider.id) };
+                listed.iter().map(|listed| name(listed.id)).chain([name(provider.model_default)]).collect::<Vec<_>>()
+            })
+            .collect();
+        let names: Vec<Name> = named.iter().filter_map(|text| parse_name(self.config, text)).chain(usable).collect();
         for model in names.iter().filter_map(|name| self.model(name).ok()).chain([offline()]) {
             add(json!({
                 "id": model.id, "name": model.name, "provider": model.provider, "contextWindow": model.context_window,
@@ -442,7 +513,6 @@ pub(super) fn offline() -> Model {
         name: "Offline (no model connected)".to_owned(),
         api: OFFLINE.to_owned(),
         base_url: String::new(),
-        api_key: None,
         headers: StringMap::new(),
         auth_header: false,
         reasoning: false,
@@ -511,7 +581,7 @@ mod tests {
 
     fn with<R>(config: &Config, vars: &[(&str, &str)], test: impl FnOnce(&Resolver<'_>) -> R) -> R {
         let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        test(&Resolver { config, env: &env })
+        test(&Resolver { config, env: &env, dir: None, file: OnceCell::new() })
     }
 
     fn mock() -> Config {
@@ -586,7 +656,8 @@ mod tests {
             })
         };
         for (name, part) in [
-            ("claude-opus-4-5", "anthropic-messages"),
+            ("claude-opus-4-5", "set ANTHROPIC_OAUTH_TOKEN or ANTHROPIC_API_KEY"),
+            ("amazon-bedrock/x", "bedrock-converse-stream"),
             ("nobody/x", "Unknown model: nobody/x"),
             ("openai/gpt-5-mini", "set OPENAI_API_KEY"),
             ("mock/tiny", "Model context window too small (4096 tokens). Minimum is 16000."),

@@ -6,6 +6,7 @@
 
 mod turn;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -247,6 +248,8 @@ struct Run<'a> {
     context_tokens: u64,
     /// Provider and model of the last turn.
     spoke: (String, String),
+    /// Providers that answered in this run, and with which stored credential.
+    asked_with: BTreeMap<String, Option<String>>,
     is_aborted: bool,
 }
 
@@ -317,6 +320,7 @@ impl<'a> Run<'a> {
             usage: Usage::default(),
             context_tokens: 0,
             spoke,
+            asked_with: BTreeMap::new(),
             is_aborted: false,
         })
     }
