@@ -74,11 +74,16 @@ pub fn agent_dir(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
 /// Returns the directories whose credentials an agent may use: its own, then those it inherits.
 pub fn dirs(config: &Config, paths: &Paths, agent: &AgentId) -> Vec<PathBuf> {
     let mut dirs = vec![agent_dir(config, paths, agent)];
-    let main = agent_dir(config, paths, &AgentId::new(MAIN));
+    let main = main_dir(config, paths);
     if !dirs.contains(&main) {
         dirs.push(main);
     }
     dirs
+}
+
+/// Returns the directory of the credentials that all agents may use.
+pub fn main_dir(config: &Config, paths: &Paths) -> PathBuf {
+    agent_dir(config, paths, &AgentId::new(MAIN))
 }
 
 /// Reads the credentials that can be used; a missing or broken file has none.

@@ -90,7 +90,11 @@ impl Fetch {
         body: &[u8],
         silence_max: Option<Duration>,
     ) -> Result<Answer, FetchError> {
-        let config = self.agent.post(url).config().timeout_global(self.time_left()?);
+        let mut config = self.agent.post(url).config().timeout_global(self.time_left()?);
+        if is_loopback(url) {
+            // A proxy of the environment cannot reach what is on this machine.
+            config = config.proxy(None);
+        }
         let mut request = config.timeout_per_read(silence_max).build();
         self.silence_max.set(silence_max.unwrap_or_default());
         request = request.header("content-type", "application/json");
@@ -154,6 +158,13 @@ impl Fetch {
     }
 }
 
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    let host = host.unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -178,5 +189,18 @@ mod tests {
         assert_eq!(retry_after(Some("250"), Some("9")), Some(Duration::from_millis(250)));
         assert_eq!(retry_after(None, Some("7200")), Some(RETRY_AFTER_MAX));
         assert_eq!(retry_after(None, Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+    }
+
+    #[test]
+    fn this_machine_is_told_apart() {
+        for (url, expected) in [
+            ("http://127.0.0.1:11434/v1", true),
+            ("http://[::1]:1/x", true),
+            ("http://LocalHost/", true),
+            ("https://localhost.example/", false),
+            ("not a url", false),
+        ] {
+            assert_eq!(is_loopback(url), expected, "{url}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! error inside the stream, an end before the end, a silence. No error that leaves here holds a key. Runs on the job's
 //! thread. Not here: what requests and events look like (a format's file), what an error is worth (`agent::failover`).
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -90,15 +90,30 @@ fn exchange(
             None => format.take_document(&document, draft),
         };
     }
-    let mut events = Events::new(BufReader::new(answer.body));
+    let lost = |error: io::Error| unreachable(model, fetch.read_failure(&error));
+    read_stream(format, &mut BufReader::new(answer.body), draft, &lost)
+}
+
+/// Reads events until the answer is whole; `lost` words the loss of the connection.
+fn read_stream(
+    format: &mut dyn Format,
+    stream: &mut dyn BufRead,
+    draft: &mut Draft<'_>,
+    lost: &dyn Fn(io::Error) -> ProviderError,
+) -> Result<(), ProviderError> {
+    let cut_off = || {
+        let what = "the connection ended before the answer was complete";
+        Err(lost(io::Error::new(io::ErrorKind::UnexpectedEof, what)))
+    };
+    let mut events = Events::new(stream);
     while !draft.is_over {
         let data = match events.next_data() {
             Ok(Some(data)) => data,
             // Shutting a socket down ends a body of unknown length like its server would.
             Ok(None) if draft.is_complete() => break,
-            Ok(None) => return Err(cut_off(model, fetch)),
+            Ok(None) => return cut_off(),
             Err(_) if draft.is_complete() => break,
-            Err(error) => return Err(unreachable(model, fetch.read_failure(&error))),
+            Err(error) => return Err(lost(error)),
         };
         match data.trim() {
             "" => continue,
@@ -112,16 +127,11 @@ fn exchange(
             },
             // The answer is whole; what is torn came after it.
             Err(_) if draft.is_complete() => break,
+            // The end of the data may be the end of the connection: then that is what is to be told.
+            Err(_) if events.next_data().is_ok_and(|next| next.is_none()) => return cut_off(),
             Err(error) => {
-                // The end of the data may be the end of the connection: then that is what is to be told.
-                if error.is_eof() && events.next_data().is_ok_and(|next| next.is_none()) {
-                    return Err(cut_off(model, fetch));
-                }
                 let start = ellipsize(&data, 120);
-                return Err(ProviderError::failed(format!(
-                    "{} sent a broken event ({error}): {start}",
-                    model.provider
-                )));
+                return Err(ProviderError::failed(format!("the server sent a broken event ({error}): {start}")));
             }
         }
     }
@@ -150,11 +160,6 @@ fn read_document(model: &Model, answer: Answer, fetch: &Fetch) -> Result<Value, 
         let start = ellipsize(text.trim(), 120);
         ProviderError::failed(format!("{} sent no valid JSON ({error}): {start}", model.provider))
     })
-}
-
-fn cut_off(model: &Model, fetch: &Fetch) -> ProviderError {
-    let what = "the connection ended before the answer was complete";
-    unreachable(model, fetch.read_failure(&io::Error::new(io::ErrorKind::UnexpectedEof, what)))
 }
 
 fn unreachable(model: &Model, error: FetchError) -> ProviderError {
@@ -274,5 +279,89 @@ mod tests {
     fn urls_are_shown_without_secrets() {
         assert_eq!(shown_url("https://u:p@x.example:1/v1?key=k"), "https://x.example:1/v1");
         assert_eq!(shown_url("http://127.0.0.1:9/v1"), "http://127.0.0.1:9/v1");
+    }
+
+    /// Streams that end properly, one per format.
+    fn streams() -> [(Box<dyn Fn() -> Box<dyn Format>>, Vec<Value>, &'static str); 4] {
+        use super::super::{anthropic, completions, google, responses};
+        let delta = |delta: Value| json!({"choices": [{"delta": delta, "finish_reason": null}]});
+        [
+            (
+                Box::new(|| Box::new(completions::Completions::default())),
+                vec![
+                    delta(json!({"reasoning_content": "hm"})),
+                    delta(json!({"content": "a\u{e4}"})),
+                    delta(
+                        json!({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "t", "arguments": "{\"a\":1}"}}]}),
+                    ),
+                    json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}),
+                ],
+                "data: [DONE]\n\n",
+            ),
+            (
+                Box::new(|| Box::new(anthropic::Anthropic::default())),
+                vec![
+                    json!({"type": "message_start", "message": {"usage": {"input_tokens": 1}}}),
+                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                    json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a\u{e4}"}}),
+                    json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "c", "name": "t"}}),
+                    json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "{}"}}),
+                    json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}}),
+                    json!({"type": "message_stop"}),
+                ],
+                "",
+            ),
+            (
+                Box::new(|| Box::new(google::Google::default())),
+                vec![
+                    json!({"candidates": [{"content": {"parts": [{"text": "a\u{e4}"}]}}]}),
+                    json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "t", "args": {}}}]}, "finishReason": "STOP"}]}),
+                ],
+                "",
+            ),
+            (
+                Box::new(|| Box::new(responses::Responses::default())),
+                vec![
+                    json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "m"}}),
+                    json!({"type": "response.output_text.delta", "output_index": 0, "delta": "a\u{e4}"}),
+                    json!({"type": "response.output_item.done", "output_index": 1, "item": {"type": "function_call",
+                        "call_id": "c", "id": "fc_1", "name": "t", "arguments": "{}"}}),
+                    json!({"type": "response.completed", "response": {"status": "completed"}}),
+                ],
+                "",
+            ),
+        ]
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_at_any_byte_is_whole_or_an_error() {
+        for (format, events, end) in streams() {
+            let lines: String = events.iter().map(|event| format!("event: x\r\ndata: {event}\r\n\r\n")).collect();
+            let bytes = format!("{lines}{end}").into_bytes();
+            let read = |bytes: &[u8]| {
+                let mut on_text = |_: &str| ();
+                let mut draft = Draft::new(&mut on_text);
+                let lost = |error: io::Error| ProviderError::failed(format!("lost: {error}"));
+                read_stream(&mut *format(), &mut &bytes[..], &mut draft, &lost)
+                    .and_then(|()| draft.finish(&crate::agent::models::offline(), 1))
+            };
+            let whole = read(&bytes).expect("the whole answer");
+            let mut errors = 0;
+            for cut in 0..bytes.len() {
+                match read(&bytes[..cut]) {
+                    // Tokens may still be missing; what was said is all there.
+                    Ok(message) => assert_eq!(message.content, whole.content, "cut at {cut}"),
+                    Err(ProviderError::Failed { message, .. }) => {
+                        errors += 1;
+                        assert!(
+                            message.starts_with("lost: ") || message.contains("content"),
+                            "cut at {cut}: {message}"
+                        );
+                    }
+                    Err(ProviderError::Cancelled) => panic!("nobody cancelled"),
+                }
+            }
+            assert!(errors > bytes.len() / 2, "{errors} of {}", bytes.len());
+        }
     }
 }

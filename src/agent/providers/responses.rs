@@ -99,6 +99,9 @@ fn done(item: &Value, slot: u64, draft: &mut Draft<'_>) -> Result<(), ProviderEr
             }
         }
         Some("function_call") => {
+            if draft.block(slot).is_none() {
+                added(item, slot, draft)?;
+            }
             if let (Some(whole), Some(Block::ToolCall { arguments, id, .. })) =
                 (item["arguments"].as_str(), draft.block(slot))
             {

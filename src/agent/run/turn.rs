@@ -237,7 +237,14 @@ fn all_failed(failures: &[(String, ProviderError)]) -> String {
         ProviderError::Cancelled => "stopped".to_owned(),
     };
     if let [(_, error)] = failures {
-        return text(error);
+        let text = text(error);
+        return match failover::is_context_overflow(&text) {
+            true => format!(
+                "Context overflow: the conversation is too long for the model ({text}). /compact shortens it, /new begins \
+                 another, a model with a larger context may take it whole"
+            ),
+            false => text,
+        };
     }
     let list: Vec<String> = failures
         .iter()
