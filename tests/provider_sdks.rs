@@ -88,11 +88,13 @@ fn their_types_take_what_is_sent() {
     let wrong = text.replacen("\"stream\":true", "\"stream\":7", 1);
     std::fs::write(home.path().join("wrong.ts"), wrong).unwrap();
     let check = |file: &str| {
+        let options = json!({"strict": true, "noEmit": true, "skipLibCheck": true, "target": "es2022", "module": "es2022",
+            "moduleResolution": "bundler", "types": [], "lib": ["es2022", "dom", "dom.iterable"]});
+        let project = json!({"compilerOptions": options, "files": [file]});
+        std::fs::write(home.path().join("tsconfig.json"), project.to_string()).unwrap();
         let mut command = Command::new(&tsc[0]);
-        command.args(&tsc[1..]).current_dir(home.path()).args(["--strict", "--noEmit", "--pretty", "false"]);
-        command.args(["--skipLibCheck", "--target", "es2022", "--module", "es2022", "--types", ""]);
-        command.args(["--moduleResolution", "bundler", "--lib", "es2022,dom,dom.iterable"]);
-        Ran::of_within(command.arg(file), PATIENCE)
+        command.args(&tsc[1..]).current_dir(home.path()).args(["--pretty", "false", "--project", "tsconfig.json"]);
+        Ran::of_within(&mut command, PATIENCE)
     };
     let right = check("bodies.ts");
     assert_eq!(right.code, Some(0), "{right:#?}");

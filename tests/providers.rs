@@ -151,14 +151,14 @@ fn each_formats_failures_are_errors_and_the_next_run_works() {
     let said = vec![Part::Text("some words of an answer"), Part::Call("c1", "exec", "{\"command\":\"echo never\"}")];
     for wire in Wire::ALL {
         let whole = wire.stream(&said).len();
-        let cuts = [1, whole / 4, whole / 2, whole - whole / 8];
+        let cuts = [1, whole / 4, whole / 2, whole * 5 / 8];
         let parts = said.clone();
         let provider = Provider::judging(move |asked| {
             let text = asked.body.to_string();
-            match (0..cuts.len()).find(|at| text.contains(&format!("cut-{at}"))) {
-                Some(at) if !text.contains("again") => Answer::Cut(parts.clone(), cuts[at]),
-                _ if text.contains("again") => Answer::Parts(vec![Part::Text("fine")]),
-                _ if text.contains("inside") => Answer::StreamError("overloaded_error", "come back later"),
+            match (0..cuts.len()).find(|at| text.contains(&format!("case-cut-{at}"))) {
+                Some(at) if !text.contains("case-again") => Answer::Cut(parts.clone(), cuts[at]),
+                _ if text.contains("case-again") => Answer::Parts(vec![Part::Text("fine")]),
+                _ if text.contains("case-inside") => Answer::StreamError("overloaded_error", "come back later"),
                 _ => Answer::Status(400, "no such luck"),
             }
         });
@@ -166,19 +166,19 @@ fn each_formats_failures_are_errors_and_the_next_run_works() {
         let mut client = gateway.client();
         for case in ["cut-0", "cut-1", "cut-2", "cut-3", "inside", "refused"] {
             let session = format!("agent:main:{case}");
-            let error = outcome(&mut client, &session, case, case).expect_err("an error");
+            let error = outcome(&mut client, &session, case, &format!("case-{case}")).expect_err("an error");
             let words = match case {
                 "inside" => "come back later",
                 "refused" => "400 no such luck",
                 _ => "connection error",
             };
             assert!(error.contains(words), "{wire:?} {case}: {error}");
-            let next = outcome(&mut client, &session, &format!("{case}-next"), "again");
+            let next = outcome(&mut client, &session, &format!("{case}-next"), "case-again");
             assert_eq!(next.as_deref(), Ok("fine"), "{wire:?} {case}");
         }
         let results = transcript(&gateway.home).iter().filter(|it| it["message"]["role"] == "toolResult").count();
         assert_eq!(results, 0, "{wire:?}: no call of a broken answer is carried out");
-        let refused = provider.asked().iter().filter(|it| it.body.to_string().contains("refused")).count();
+        let refused = provider.asked().iter().filter(|it| it.body.to_string().contains("case-refused")).count();
         assert_eq!(refused, 2, "{wire:?}: what is refused is not tried again");
     }
 }
@@ -384,7 +384,7 @@ fn credentials_are_stored_and_put_in_order_from_the_command_line() {
 
     let order = ["models", "auth", "order"];
     let set = home.run(&[&order[..], &["set", "--provider", "test", "test:default", "test:work"]].concat());
-    assert!(set.code == Some(0) && set.stdout.ends_with("Order override: test:default, test:work\n"), "{set:?}");
+    assert!(set.code == Some(0) && set.stdout.ends_with("Order override: test:default, test:work"), "{set:?}");
     let shown = home.run(&[&order[..], &["get", "--provider", "test", "--json"]].concat()).json();
     assert_eq!((&shown["agentId"], &shown["order"]), (&json!("main"), &json!(["test:default", "test:work"])));
     let unknown = home.run(&[&order[..], &["set", "--provider", "test", "test:none"]].concat());

@@ -182,9 +182,20 @@ pub fn responses(parts: &[Part]) -> Vec<Value> {
             }
         };
         out.push(event("output_item.added", json!({"item": first})));
-        if matches!(part, Part::Text(_)) {
-            let empty = json!({"type": "output_text", "text": "", "annotations": []});
-            out.push(event("content_part.added", json!({"item_id": first["id"], "content_index": 0, "part": empty})));
+        match part {
+            Part::Text(_) => {
+                let empty = json!({"type": "output_text", "text": "", "annotations": []});
+                out.push(event(
+                    "content_part.added",
+                    json!({"item_id": first["id"], "content_index": 0, "part": empty}),
+                ));
+            }
+            Part::Thinking(..) => {
+                let part =
+                    json!({"item_id": first["id"], "summary_index": 0, "part": {"type": "summary_text", "text": ""}});
+                out.push(event("reasoning_summary_part.added", part));
+            }
+            Part::Call(..) => {}
         }
         let (kind, text) = match part {
             Part::Thinking(text, _) => ("reasoning_summary_text.delta", text),

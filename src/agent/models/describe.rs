@@ -3,7 +3,8 @@
 //! Pure functions of the configuration and the environment. Not here: choosing and reaching models (`agent::models`).
 
 use super::builtin::{BUILTIN, SPOKEN, builtin, env_names};
-use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, Resolver, catalogue, guess_input, offline};
+use super::resolver::{Resolver, guess_input, process_env};
+use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, catalogue, offline};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
 use crate::config::types::{Config, ModelCost};
@@ -49,7 +50,7 @@ pub fn needs_no_key(config: &Config, provider: &str) -> bool {
 /// Returns the built-in providers whose key is in the environment.
 pub fn providers_of_env() -> Vec<&'static str> {
     let all = BUILTIN.iter().map(|builtin| builtin.id).chain(["github-copilot"]);
-    all.filter(|provider| env_names(provider).iter().any(|name| super::process_env(name).is_some())).collect()
+    all.filter(|provider| env_names(provider).iter().any(|name| process_env(name).is_some())).collect()
 }
 
 /// Returns the model of an agent's sessions that chose none.
@@ -61,7 +62,7 @@ pub fn default_name(config: &Config, agent: &AgentId) -> Name {
 pub fn price(config: &Config, provider: &str, model: &str) -> Option<ModelCost> {
     let (provider, model) = (super::normalize_provider(provider), model.trim());
     // Asked for every entry of many transcripts: no file is read for it.
-    let resolver = Resolver { dir: None, ..Resolver::of_process(config, None) };
+    let resolver = Resolver::without_files(config);
     let configured = resolver.configured_provider(&provider);
     let configured = configured.and_then(|provider| provider.models.iter().find(|definition| definition.id == model));
     configured.map(|definition| definition.cost).or_else(|| catalogue::find(&provider, model).map(|listed| listed.cost))

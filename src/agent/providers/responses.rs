@@ -32,7 +32,7 @@ impl Format for Responses {
         match event["type"].as_str().unwrap_or_default() {
             "response.output_item.added" => added(&event["item"], slot, draft),
             "response.output_text.delta" | "response.refusal.delta" => draft.text(slot, delta),
-            "response.reasoning_summary_text.delta" => draft.thinking(slot, delta),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => draft.thinking(slot, delta),
             "response.reasoning_summary_part.done" => draft.thinking(slot, "\n\n"),
             "response.function_call_arguments.delta" => draft.arguments(slot, delta),
             "response.output_item.done" => done(&event["item"], slot, draft),
@@ -74,8 +74,13 @@ fn call_id(item: &Value) -> String {
 fn done(item: &Value, slot: u64, draft: &mut Draft<'_>) -> Result<(), ProviderError> {
     match item["type"].as_str() {
         Some("reasoning") => {
-            let parts = item["summary"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
-            let summary = parts.collect::<Vec<_>>().join("\n\n");
+            let texts = |field: &str| -> Vec<String> {
+                let parts = item[field].as_array().into_iter().flatten();
+                parts.filter_map(|part| part["text"].as_str().map(str::to_owned)).collect()
+            };
+            // Open models show the reasoning itself.
+            let summary = Some(texts("summary")).filter(|parts| !parts.is_empty()).unwrap_or_else(|| texts("content"));
+            let summary = summary.join("\n\n");
             draft.thinking(slot, "")?;
             if let Some(Block::Thinking { thinking, thinking_signature }) = draft.block(slot) {
                 *thinking = summary;
