@@ -47,21 +47,25 @@ impl Wire {
 
     /// A whole answer. It has cost 11 tokens, 4 of them cached, and 9 for the answer.
     pub fn stream(self, parts: &[Part]) -> String {
-        let events = match self {
+        let end = if self == Self::Completions { "data: [DONE]\n\n" } else { "" };
+        self.events(parts).iter().map(|event| self.event(event)).collect::<String>() + end
+    }
+
+    fn events(self, parts: &[Part]) -> Vec<Value> {
+        match self {
             Self::Completions => completions(parts),
             Self::Anthropic => anthropic(parts),
             Self::Responses => responses(parts),
             Self::Google => google(parts),
-        };
-        let end = if self == Self::Completions { "data: [DONE]\n\n" } else { "" };
-        events.iter().map(|event| self.event(event)).collect::<String>() + end
+        }
     }
 
     /// An error after some text.
     pub fn error(self, kind: &str, message: &str) -> String {
-        let whole = self.stream(&[Part::Text("part")]);
-        // Up to the event that has the text.
-        let end = whole.find("part").and_then(|at| whole[at..].find("\n\n").map(|to| at + to + 2)).expect("an event");
+        // Up to the event that brings the second half.
+        let events = self.events(&[Part::Text("part")]);
+        let count = events.iter().position(|event| event.to_string().contains("\"rt\"")).expect("a half") + 1;
+        let begun: String = events[..count].iter().map(|event| self.event(event)).collect();
         let event = match self {
             Self::Completions | Self::Google => json!({"error": {"message": message, "code": 503, "status": kind}}),
             Self::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}}),
@@ -69,7 +73,7 @@ impl Wire {
                 json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": kind, "message": message}}})
             }
         };
-        whole[..end].to_owned() + &self.event(&event)
+        begun + &self.event(&event)
     }
 
     fn event(self, event: &Value) -> String {
@@ -90,7 +94,7 @@ fn halves(text: &str) -> [&str; 2] {
     [first, second]
 }
 
-pub fn completions(parts: &[Part]) -> Vec<Value> {
+fn completions(parts: &[Part]) -> Vec<Value> {
     let chunk = |delta: Value, reason: Value| {
         json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
             "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
@@ -121,7 +125,7 @@ pub fn completions(parts: &[Part]) -> Vec<Value> {
     out
 }
 
-pub fn anthropic(parts: &[Part]) -> Vec<Value> {
+fn anthropic(parts: &[Part]) -> Vec<Value> {
     let usage =
         json!({"input_tokens": 7, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0, "output_tokens": 1});
     let mut out = vec![
@@ -157,7 +161,7 @@ pub fn anthropic(parts: &[Part]) -> Vec<Value> {
     out
 }
 
-pub fn responses(parts: &[Part]) -> Vec<Value> {
+fn responses(parts: &[Part]) -> Vec<Value> {
     let mut out =
         vec![json!({"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "output": []}})];
     let mut items = Vec::new();
@@ -214,7 +218,7 @@ pub fn responses(parts: &[Part]) -> Vec<Value> {
     out
 }
 
-pub fn google(parts: &[Part]) -> Vec<Value> {
+fn google(parts: &[Part]) -> Vec<Value> {
     let chunk = |part: Value| json!({"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}]});
     let mut out = Vec::new();
     for part in parts {

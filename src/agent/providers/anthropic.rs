@@ -211,7 +211,7 @@ fn push(out: &mut Vec<Value>, role: &str, mut blocks: Vec<Value>) {
 fn block(piece: &Piece<'_>) -> Option<Value> {
     Some(match piece {
         Piece::Text { text, .. } => json!({"type": "text", "text": text}),
-        Piece::Thinking { text, signature: Some(hidden) } if text.is_empty() => {
+        Piece::Thinking { text: "", signature: Some(hidden) } => {
             serde_json::from_str::<Value>(hidden).ok().filter(|block| block["type"] == "redacted_thinking")?
         }
         Piece::Thinking { text, signature: Some(signature) } => {

@@ -281,13 +281,15 @@ mod tests {
         assert_eq!(shown_url("http://127.0.0.1:9/v1"), "http://127.0.0.1:9/v1");
     }
 
+    type Make = fn() -> Box<dyn Format>;
+
     /// Streams that end properly, one per format.
-    fn streams() -> [(Box<dyn Fn() -> Box<dyn Format>>, Vec<Value>, &'static str); 4] {
+    fn streams() -> [(Make, Vec<Value>, &'static str); 4] {
         use super::super::{anthropic, completions, google, responses};
         let delta = |delta: Value| json!({"choices": [{"delta": delta, "finish_reason": null}]});
         [
             (
-                Box::new(|| Box::new(completions::Completions::default())),
+                || Box::new(completions::Completions::default()),
                 vec![
                     delta(json!({"reasoning_content": "hm"})),
                     delta(json!({"content": "a\u{e4}"})),
@@ -299,7 +301,7 @@ mod tests {
                 "data: [DONE]\n\n",
             ),
             (
-                Box::new(|| Box::new(anthropic::Anthropic::default())),
+                || Box::new(anthropic::Anthropic::default()),
                 vec![
                     json!({"type": "message_start", "message": {"usage": {"input_tokens": 1}}}),
                     json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
@@ -312,7 +314,7 @@ mod tests {
                 "",
             ),
             (
-                Box::new(|| Box::new(google::Google::default())),
+                || Box::new(google::Google::default()),
                 vec![
                     json!({"candidates": [{"content": {"parts": [{"text": "a\u{e4}"}]}}]}),
                     json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "t", "args": {}}}]}, "finishReason": "STOP"}]}),
@@ -320,7 +322,7 @@ mod tests {
                 "",
             ),
             (
-                Box::new(|| Box::new(responses::Responses::default())),
+                || Box::new(responses::Responses::default()),
                 vec![
                     json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "id": "m"}}),
                     json!({"type": "response.output_text.delta", "output_index": 0, "delta": "a\u{e4}"}),

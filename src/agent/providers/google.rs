@@ -253,7 +253,7 @@ fn is_gemini3(model: &Model) -> bool {
 fn signed<'a>(signature: &Option<&'a str>) -> Option<&'a str> {
     let is_base64 = |text: &str| {
         let body = text.trim_end_matches('=');
-        text.len() % 4 == 0
+        text.len().is_multiple_of(4)
             && text.len() - body.len() <= 2
             && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
     };

@@ -17,7 +17,7 @@ use crate::agent::usage;
 
 /// How asking one model went.
 enum Asked {
-    Answered(AssistantMessage),
+    Answered(Box<AssistantMessage>),
     /// The run is over.
     Stopped,
     /// It failed; whether another model may do better.
@@ -45,7 +45,7 @@ impl Run<'_> {
         let count = chain.len();
         for (at, model) in chain.into_iter().enumerate() {
             match self.ask(&model, at + 1 < count, &mut failures)? {
-                Asked::Answered(turn) => return Ok(Some(turn)),
+                Asked::Answered(turn) => return Ok(Some(*turn)),
                 Asked::Stopped => return Ok(None),
                 Asked::Failed { may_go_on: false } => break,
                 Asked::Failed { may_go_on: true } => {}
@@ -77,7 +77,7 @@ impl Run<'_> {
             let error = match turn {
                 Ok(turn) => {
                     self.worked(model, credential);
-                    return self.keep(turn).map(Asked::Answered);
+                    return self.keep(turn).map(|turn| Asked::Answered(Box::new(turn)));
                 }
                 Err(ProviderError::Cancelled) => {
                     self.keep_partial(model, &partial, StopReason::Aborted, None);
