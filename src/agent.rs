@@ -4,6 +4,7 @@
 
 pub mod auth_profiles;
 pub mod commands;
+pub mod credentials;
 pub mod events;
 pub mod failover;
 pub mod levels;

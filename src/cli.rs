@@ -130,6 +130,8 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["agents"], "agents with workspaces of their own"),
     (&["models"], "which models are used"),
     (&["models", "aliases"], "short names of models"),
+    (&["models", "auth"], "keys and tokens of model providers"),
+    (&["models", "auth", "order"], "in which order an agent uses the credentials of a provider"),
     (&["models", "fallbacks"], "models that are tried when others fail"),
     (&["models", "image-fallbacks"], "models that are tried for images when others fail"),
     (&["skills"], "what the agent has learnt to do"),
@@ -296,6 +298,17 @@ const COMMANDS: &[Row] = &[
     row::<models::AliasesList>(&["models", "aliases", "list"], &["models aliases list"]),
     row::<models::AliasesAdd>(&["models", "aliases", "add"], &["models aliases add fast groq/openai/gpt-oss-120b"]),
     row::<models::AliasesRemove>(&["models", "aliases", "remove"], &["models aliases remove fast"]),
+    row::<models::AuthAdd>(&["models", "auth", "add"], &["models auth add", "models auth add --provider anthropic"]),
+    row::<models::PasteToken>(
+        &["models", "auth", "paste-token"],
+        &["models auth paste-token --provider anthropic --expires-in 365d"],
+    ),
+    row::<models::OrderGet>(&["models", "auth", "order", "get"], &["models auth order get --provider anthropic"]),
+    row::<models::OrderSet>(
+        &["models", "auth", "order", "set"],
+        &["models auth order set --provider anthropic anthropic:work anthropic:home"],
+    ),
+    row::<models::OrderClear>(&["models", "auth", "order", "clear"], &["models auth order clear --provider anthropic"]),
     row::<models::FallbacksList>(&["models", "fallbacks", "list"], &["models fallbacks list"]),
     row::<models::FallbacksAdd>(
         &["models", "fallbacks", "add"],

@@ -59,7 +59,8 @@ fn typescript_takes_them_and_finds_mistakes() {
 /// How long npm may take to bring the compiler.
 const INSTALL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
-fn tsc() -> Option<Vec<String>> {
+/// How the TypeScript compiler starts, where there is one.
+pub fn tsc() -> Option<Vec<String>> {
     if let Ok(program) = std::env::var("CLAWDBOT_TSC") {
         return Some(program.split_whitespace().map(str::to_owned).collect());
     }

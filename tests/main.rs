@@ -25,6 +25,8 @@ mod original;
 mod page;
 mod pairing;
 mod process;
+mod provider_sdks;
+mod providers;
 mod runs;
 mod sessions;
 mod skills;

@@ -103,11 +103,11 @@ fn flags_that_cannot_be_followed_change_nothing() {
         (&["--auth-choice", "openai-api-key"], "Missing --openai-api-key (or OPENAI_API_KEY in env)."),
         (
             &["--auth-choice", "claude-cli"],
-            "--auth-choice claude-cli is not supported by this build. Use one of: openai-api-key",
+            "--auth-choice claude-cli is not supported by this build. Use one of: apiKey, openai-api-key",
         ),
         (
-            &["--anthropic-api-key", "k"],
-            "--anthropic-api-key is for a model provider that this build does not speak to",
+            &["--token-provider", "anthropic"],
+            "--token-provider is for a model provider that this build does not speak to",
         ),
         (&["--gateway-port", "0"], "Invalid --gateway-port"),
         (&["--gateway-bind", "moon"], "Invalid --gateway-bind \"moon\" (use loopback|tailnet|lan|auto|custom)."),

@@ -15,6 +15,7 @@ pub mod schema;
 pub mod speech;
 pub mod terminal;
 pub mod wire;
+pub mod wire_formats;
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -1,23 +1,26 @@
-//! The credentials of an agent, as far as others may know of them: which there are, never what they are (agent.md §14).
+//! The credentials of agents: the file they are kept in, the order of their use, how long one rests that failed
+//! (agent.md §14).
 //!
-//! Reads `auth-profiles.json`; secrets do not enter these types. Any thread that may touch the disk. Not here: choosing
-//! and refreshing credentials.
+//! Here: which there are, never what they are; secrets leave `store` for whoever sends them, and for nobody else. Any
+//! thread that may touch the disk. Not here: choosing one for a turn (`agent::credentials`).
 
-use std::collections::BTreeMap;
+pub mod cooldown;
+pub mod order;
+pub mod store;
+
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use self::store::{Store, file};
 use crate::agent::models::normalize_provider;
 use crate::agent::session;
-use crate::base::fs::read_text_capped;
 use crate::base::ids::AgentId;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
-/// Largest file that is read.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The agent whose credentials all others inherit.
+const MAIN: &str = "main";
 
 /// What kind of credential it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,40 +57,47 @@ pub struct Profile {
     pub expires_at_ms: Option<u64>,
 }
 
-/// Returns the directory of an agent's credentials.
+/// Returns the directory of an agent's credentials and models.
 pub fn agent_dir(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
     let own = session::agent_entry(config, agent).and_then(|entry| entry.agent_dir.as_deref());
+    let set = |name: &str| std::env::var(name).ok().map(|dir| dir.trim().to_owned()).filter(|dir| !dir.is_empty());
+    let of_env = || set("CLAWDBOT_AGENT_DIR").or_else(|| set("PI_CODING_AGENT_DIR"));
     match own.map(str::trim).filter(|dir| !dir.is_empty()) {
         Some(dir) => paths.expand(dir),
-        None => paths.agent_dir(agent.as_str()).join("agent"),
+        None => match of_env().filter(|_| agent.as_str() == MAIN) {
+            Some(dir) => paths.expand(&dir),
+            None => paths.agent_dir(agent.as_str()).join("agent"),
+        },
     }
 }
 
-/// Returns the file of the credentials in that directory.
-pub fn file(agent_dir: &Path) -> PathBuf {
-    agent_dir.join("auth-profiles.json")
+/// Returns the directories whose credentials an agent may use: its own, then those it inherits.
+pub fn dirs(config: &Config, paths: &Paths, agent: &AgentId) -> Vec<PathBuf> {
+    let mut dirs = vec![agent_dir(config, paths, agent)];
+    let main = main_dir(config, paths);
+    if !dirs.contains(&main) {
+        dirs.push(main);
+    }
+    dirs
+}
+
+/// Returns the directory of the credentials that all agents may use.
+pub fn main_dir(config: &Config, paths: &Paths) -> PathBuf {
+    agent_dir(config, paths, &AgentId::new(MAIN))
 }
 
 /// Reads the credentials that can be used; a missing or broken file has none.
 pub fn read(agent_dir: &Path) -> Vec<Profile> {
-    #[derive(Deserialize)]
-    struct Store {
-        #[serde(default)]
-        profiles: BTreeMap<String, Map<String, Value>>,
-    }
-    let file = file(agent_dir);
-    let store = match read_text_capped(&file, FILE_BYTES_MAX) {
-        Ok(None) => return Vec::new(),
-        Ok(Some(text)) => serde_json::from_str::<Store>(&text).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match store {
-        Ok(store) => store.profiles.iter().filter_map(|(id, profile)| of(id, profile)).collect(),
-        Err(error) => {
-            log::warn!(target: "agent", "cannot read {}: {error}", file.display());
-            Vec::new()
-        }
-    }
+    let store = read_store(agent_dir);
+    store.profiles().filter_map(|(id, profile)| of(id, profile)).collect()
+}
+
+/// Reads a file of credentials; one that cannot be read counts as empty, and says so in the log.
+pub fn read_store(agent_dir: &Path) -> Store {
+    Store::read(agent_dir).unwrap_or_else(|error| {
+        log::warn!(target: "agent", "cannot read {}: {error}", file(agent_dir).display());
+        Store::default()
+    })
 }
 
 fn of(id: &str, profile: &Map<String, Value>) -> Option<Profile> {

@@ -1,21 +1,26 @@
 //! Which model speaks: references, aliases, overrides, fallbacks and keys (agent.md §12).
 //!
-//! Pure functions of the configuration and the environment; any thread. Not here: speaking to models
-//! (`agent::providers`), what to do when one fails (`agent::failover`).
+//! Functions of the configuration, the environment and, where these do not know a provider or its key, the agent's
+//! directory; any thread. Not here: speaking to models (`agent::providers`), which of several keys is used
+//! (`agent::credentials`), what to do when one fails (`agent::failover`).
 
 mod builtin;
+mod catalogue;
 mod describe;
+mod file;
+mod resolver;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use self::builtin::{BUILTIN, Builtin, OTHER_FORMATS, SPOKEN};
+pub use self::builtin::SPOKEN;
+use self::builtin::builtin;
 pub use self::describe::{Described, Keys, default_name, describe, keys, needs_no_key, price, providers_of_env};
+use self::resolver::Resolver;
 use crate::agent::session;
 use crate::agent::sessions::Entry;
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
-use crate::config::env;
-use crate::config::types::{Config, ModelCompat, ModelCost, ModelDef, ModelProvider, ModelRef, StringMap};
+use crate::config::types::{Config, ModelCompat, ModelCost, ModelRef, StringMap};
 
 /// Wire format of the built-in agent that answers without a model.
 const OFFLINE: &str = "offline";
@@ -41,8 +46,6 @@ pub struct Model {
     pub api: String,
     /// Base URL; for the OpenAI kinds it includes `/v1`.
     pub base_url: String,
-    /// Key; local servers need none.
-    pub api_key: Option<Secret>,
     /// Extra request headers.
     pub headers: StringMap,
     /// Whether the key goes into `Authorization`.
@@ -67,6 +70,11 @@ impl Model {
     /// Returns whether it is the built-in agent that works without any model.
     pub fn is_offline(&self) -> bool {
         self.api == OFFLINE
+    }
+
+    /// Returns whether its server is this machine, or beside it.
+    pub fn is_local(&self) -> bool {
+        describe::is_local(&self.base_url)
     }
 
     /// Returns its name.
@@ -105,23 +113,25 @@ pub fn resolve(
     entry: Option<&Entry>,
     requested: Option<&str>,
 ) -> Result<Model, String> {
-    Resolver::of_process(config).resolve(agent, entry, requested)
+    Resolver::of_process(config, Some(agent)).resolve(agent, entry, requested)
 }
 
 /// Returns the models of a turn in the order in which they are tried: the chosen one, then the fallbacks; never empty.
 pub fn chain(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Vec<Result<Model, String>> {
-    Resolver::of_process(config).chain(agent, entry)
+    Resolver::of_process(config, Some(agent)).chain(agent, entry)
 }
 
 /// Returns the rows of `models.list`: configured models, those of the environment's keys, and the built-in agent.
 pub fn catalog(config: &Config) -> Vec<Value> {
-    Resolver::of_process(config).catalog()
+    Resolver::of_process(config, None).catalog()
 }
 
 /// Returns the variable of a hosted provider's key and its default model, without the provider; `None` for others.
 pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'static str)> {
-    let found = BUILTIN.iter().find(|builtin| builtin.id == provider)?;
-    Some((found.env.first()?, found.model_default))
+    let found = builtin(provider)?;
+    // A token of a subscription may stand before the key.
+    let variable = found.env.iter().find(|name| name.ends_with("_API_KEY")).or(found.env.first())?;
+    Some((variable, found.model_default))
 }
 
 /// Returns what a reference or an alias means; `None` for a blank one.
@@ -159,7 +169,7 @@ pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
 
 /// Returns the name of the model of a session's next turn, whether or not it can be used.
 pub fn chosen_name(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> Name {
-    Resolver::of_process(config).chosen(agent, entry)
+    Resolver::of_process(config, Some(agent)).chosen(agent, entry)
 }
 
 /// Returns whether a session may choose the model: everything goes unless `agents.defaults.models` lists some.
@@ -170,268 +180,19 @@ pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
         || listed.keys().any(|key| parse_name(config, key).as_ref() == Some(name))
 }
 
+/// Returns the key of a provider in the environment or the configuration; local servers need none.
+///
+/// # Errors
+/// A text for the user: where a key may stand.
+pub fn key(config: &Config, provider: &str) -> Result<Option<Secret>, String> {
+    let resolver = Resolver::of_process(config, None);
+    resolver.key(provider, resolver.configured_provider(provider))
+}
+
 /// Returns the context window to reckon with: `agents.defaults.contextTokens`, else the model's.
 pub fn context_tokens(config: &Config, model: Option<&Model>) -> u64 {
     let model = model.map_or(CONTEXT_TOKENS_DEFAULT, |model| model.context_window);
     config.agents.defaults.context_tokens.unwrap_or(model)
-}
-
-/// The configuration with an environment.
-struct Resolver<'a> {
-    config: &'a Config,
-    env: &'a dyn Fn(&str) -> Option<String>,
-}
-
-/// A blank variable is none.
-fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-impl<'a> Resolver<'a> {
-    fn of_process(config: &'a Config) -> Self {
-        Self { config, env: &process_env }
-    }
-
-    fn resolve(&self, agent: &AgentId, entry: Option<&Entry>, requested: Option<&str>) -> Result<Model, String> {
-        if let Some(text) = requested.map(str::trim).filter(|text| !text.is_empty()) {
-            let name = parse_name(self.config, text).ok_or_else(|| format!("invalid model: {text}"))?;
-            if !is_allowed(self.config, agent, &name) {
-                return Err(format!("model not allowed: {name}"));
-            }
-            return self.model(&name);
-        }
-        self.model(&self.chosen(agent, entry))
-    }
-
-    fn chain(&self, agent: &AgentId, entry: Option<&Entry>) -> Vec<Result<Model, String>> {
-        let mut names = vec![self.chosen(agent, entry)];
-        let fallbacks = self.fallbacks(agent).iter().filter_map(|text| parse_name(self.config, text));
-        for name in fallbacks.chain(configured_name(self.config, agent)) {
-            if is_allowed(self.config, agent, &name) && !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names.iter().map(|name| self.model(name)).collect()
-    }
-
-    /// Returns the session's choice; else what the configuration names; else the first provider whose key is in the
-    /// environment; else no model at all. A choice that is no longer allowed counts as none.
-    fn chosen(&self, agent: &AgentId, entry: Option<&Entry>) -> Name {
-        let of_session = self.override_of(entry).filter(|name| is_allowed(self.config, agent, name));
-        if let Some(name) = of_session.or_else(|| configured_name(self.config, agent)) {
-            return name;
-        }
-        let of_env = BUILTIN.iter().find(|provider| self.env_key(provider.env).is_some());
-        let (provider, id) = of_env.map_or((OFFLINE, OFFLINE), |provider| (provider.id, provider.model_default));
-        Name { provider: provider.to_owned(), id: id.to_owned() }
-    }
-
-    fn fallbacks(&self, agent: &AgentId) -> &'a [String] {
-        let of = |model: Option<&'a ModelRef>| match model {
-            Some(ModelRef::Chain { fallbacks, .. }) => fallbacks.as_deref(),
-            Some(ModelRef::Plain(_)) | None => None,
-        };
-        let own = session::agent_entry(self.config, agent).and_then(|entry| entry.model.as_ref());
-        of(own).or_else(|| of(self.config.agents.defaults.model.as_ref())).unwrap_or_default()
-    }
-
-    fn override_of(&self, entry: Option<&Entry>) -> Option<Name> {
-        let entry = entry?;
-        let id = entry.model_override.as_deref().map(str::trim).filter(|id| !id.is_empty())?;
-        match entry.provider_override.as_deref().map(normalize_provider).filter(|provider| !provider.is_empty()) {
-            Some(provider) => Some(Name { provider, id: id.to_owned() }),
-            None => parse_name(self.config, id),
-        }
-    }
-
-    fn model(&self, name: &Name) -> Result<Model, String> {
-        if name.provider == OFFLINE {
-            return Ok(offline());
-        }
-        let configured = self.configured_provider(&name.provider);
-        let builtin = BUILTIN.iter().find(|provider| provider.id == name.provider);
-        let definition = configured.and_then(|provider| provider.models.iter().find(|model| model.id == name.id));
-        let api = self.api(name, configured, definition);
-        if api != Some(SPOKEN) {
-            return Err(self.unsupported(name, api));
-        }
-        let base_url = configured
-            .map(|provider| provider.base_url.trim())
-            .filter(|url| !url.is_empty())
-            .or_else(|| builtin.map(|provider| provider.base_url))
-            .ok_or_else(|| format!("model {name} has no server: set models.providers.{}.baseUrl", name.provider))?;
-        let api_key = self.key(&name.provider, configured, builtin)?;
-        self.assemble(name, configured, definition, base_url, api_key)
-    }
-
-    /// Returns the wire format of a model; `None` when nothing is known of its provider.
-    fn api<'b>(
-        &self,
-        name: &Name,
-        configured: Option<&'b ModelProvider>,
-        definition: Option<&'b ModelDef>,
-    ) -> Option<&'b str> {
-        let is_builtin = BUILTIN.iter().any(|provider| provider.id == name.provider);
-        definition
-            .and_then(|model| model.api.as_deref())
-            .or_else(|| configured.and_then(|provider| provider.api.as_deref()))
-            .or_else(|| (configured.is_some() || is_builtin).then_some(SPOKEN))
-    }
-
-    fn assemble(
-        &self,
-        name: &Name,
-        configured: Option<&ModelProvider>,
-        definition: Option<&ModelDef>,
-        base_url: &str,
-        api_key: Option<Secret>,
-    ) -> Result<Model, String> {
-        let tokens = |value: f64| (value >= 1.0).then_some(value as u64);
-        let fallback_window = self.config.agents.defaults.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
-        let context_window = definition.and_then(|model| tokens(model.context_window)).unwrap_or(fallback_window);
-        if context_window < CONTEXT_TOKENS_MIN {
-            return Err(format!(
-                "Model context window too small ({context_window} tokens). Minimum is {CONTEXT_TOKENS_MIN}. \
-                 Correct contextWindow of {name} under models.providers, or choose another model"
-            ));
-        }
-        let mut headers = configured.map(|provider| provider.headers.clone()).unwrap_or_default();
-        headers.extend(definition.map(|model| model.headers.clone()).unwrap_or_default());
-        let shown = definition.map(|model| model.name.trim()).filter(|shown| !shown.is_empty());
-        let input = definition.map(|model| model.input.clone()).filter(|input| !input.is_empty());
-        let allowed = self.config.agents.defaults.models.iter();
-        let params = allowed.filter(|(key, _)| parse_name(self.config, key).as_ref() == Some(name));
-        Ok(Model {
-            provider: name.provider.clone(),
-            id: name.id.clone(),
-            name: shown.unwrap_or(&name.id).to_owned(),
-            api: SPOKEN.to_owned(),
-            base_url: base_url.trim_end_matches('/').to_owned(),
-            api_key,
-            headers,
-            auth_header: configured.and_then(|provider| provider.auth_header).unwrap_or(true),
-            reasoning: definition.map_or_else(|| looks_reasoning(&name.id), |model| model.reasoning),
-            input: input.unwrap_or_else(|| guess_input(&name.id)),
-            cost: definition.map(|model| model.cost).unwrap_or_default(),
-            context_window,
-            max_tokens: definition
-                .and_then(|model| tokens(model.max_tokens))
-                .unwrap_or_else(|| MAX_TOKENS_DEFAULT.min(context_window)),
-            compat: definition.map(|model| model.compat.clone()).unwrap_or_default(),
-            params: params.map(|(_, allowed)| allowed.params.clone()).next().unwrap_or_default(),
-        })
-    }
-
-    /// Returns the key of a provider: environment, then configuration. Only hosted built-in providers must have one.
-    fn key(
-        &self,
-        provider: &str,
-        configured: Option<&ModelProvider>,
-        builtin: Option<&Builtin>,
-    ) -> Result<Option<Secret>, String> {
-        let of_env = builtin.and_then(|builtin| self.env_key(builtin.env));
-        let written = configured.and_then(|provider| provider.api_key.as_deref()).map(str::trim);
-        let written = written.filter(|text| !text.is_empty());
-        let key = of_env.or_else(|| written.and_then(|text| self.written_key(text)));
-        let needs_key =
-            written.is_some() || builtin.is_some_and(|builtin| !builtin.env.is_empty() && configured.is_none());
-        match key {
-            Some(key) => Ok(Some(Secret::new(key))),
-            None if !needs_key => Ok(None),
-            None => {
-                let names = builtin.map(|builtin| builtin.env.join(" or ")).filter(|names| !names.is_empty());
-                let hint = match written.and_then(env_name) {
-                    Some(name) => {
-                        format!("set the environment variable {name}, which models.providers.{provider}.apiKey names")
-                    }
-                    None => format!("set {} or models.providers.{provider}.apiKey", names.unwrap_or_default()),
-                };
-                Err(format!("No API key found for provider \"{provider}\": {hint}, then start the gateway again"))
-            }
-        }
-    }
-
-    /// Returns the key that is written as itself, or as the name of an environment variable.
-    fn written_key(&self, text: &str) -> Option<String> {
-        match env_name(text) {
-            Some(name) => self.var(name).or_else(|| {
-                // Capitals alone may be a key; a name says what it names.
-                let is_name =
-                    text.starts_with("${") || ["_KEY", "_TOKEN", "_SECRET"].iter().any(|end| name.ends_with(end));
-                (!is_name).then(|| text.to_owned())
-            }),
-            None => Some(text.to_owned()),
-        }
-    }
-
-    fn env_key(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| self.var(name))
-    }
-
-    fn var(&self, name: &str) -> Option<String> {
-        env::lookup(self.config, self.env, name)
-    }
-
-    fn configured_provider(&self, id: &str) -> Option<&'a ModelProvider> {
-        let providers = &self.config.models.providers;
-        providers.iter().find(|(name, _)| normalize_provider(name) == id).map(|(_, provider)| provider)
-    }
-
-    fn unsupported(&self, name: &Name, api: Option<&str>) -> String {
-        let Name { provider, .. } = name;
-        let of_provider = OTHER_FORMATS.iter().find(|(id, _)| id == provider).map(|(_, api)| *api);
-        let what = match api.or(of_provider) {
-            Some(api) => format!("model {name} uses the wire format \"{api}\", which this version does not speak yet"),
-            None => format!("Unknown model: {name}; nothing is known of provider \"{provider}\""),
-        };
-        format!(
-            "{what}. Supported now: api \"{SPOKEN}\" ({}, and any compatible server). Choose one with: clawdbot config set \
-             agents.defaults.model.primary provider/model, or add a server under models.providers with baseUrl, models \
-             and api \"{SPOKEN}\"",
-            BUILTIN.map(|provider| provider.id).join(", ")
-        )
-    }
-
-    fn catalog(&self) -> Vec<Value> {
-        let mut rows: Vec<Value> = Vec::new();
-        let mut add = |row: Value| {
-            if !rows.iter().any(|known| known["id"] == row["id"] && known["provider"] == row["provider"]) {
-                rows.push(row);
-            }
-        };
-        for (id, provider) in &self.config.models.providers {
-            let provider_id = normalize_provider(id);
-            for model in provider.models.iter().filter(|model| !model.id.trim().is_empty()) {
-                let name = if model.name.trim().is_empty() { &model.id } else { &model.name };
-                let window =
-                    if model.context_window >= 1.0 { model.context_window as u64 } else { CONTEXT_TOKENS_DEFAULT };
-                add(json!({
-                    "id": model.id, "name": name, "provider": provider_id, "contextWindow": window,
-                    "reasoning": model.reasoning,
-                    "input": if model.input.is_empty() { vec!["text".to_owned()] } else { model.input.clone() },
-                }));
-            }
-        }
-        let defaults = &self.config.agents.defaults;
-        let mut named: Vec<&str> = defaults.model.as_ref().and_then(ModelRef::primary).into_iter().collect();
-        if let Some(ModelRef::Chain { fallbacks: Some(fallbacks), .. }) = &defaults.model {
-            named.extend(fallbacks.iter().map(String::as_str));
-        }
-        named.extend(defaults.models.keys().map(String::as_str));
-        named.extend(self.config.agents.list.iter().filter_map(|agent| agent.model.as_ref()?.primary()));
-        let of_env = BUILTIN.iter().filter(|provider| self.env_key(provider.env).is_some());
-        let of_env = of_env.map(|provider| Name { provider: provider.id.into(), id: provider.model_default.into() });
-        let names: Vec<Name> = named.iter().filter_map(|text| parse_name(self.config, text)).chain(of_env).collect();
-        for model in names.iter().filter_map(|name| self.model(name).ok()).chain([offline()]) {
-            add(json!({
-                "id": model.id, "name": model.name, "provider": model.provider, "contextWindow": model.context_window,
-                "reasoning": model.reasoning, "input": model.input,
-            }));
-        }
-        let order = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_lowercase();
-        rows.sort_by_key(|row| (order(row, "provider"), order(row, "name")));
-        rows
-    }
 }
 
 /// The agent that works without any model.
@@ -442,7 +203,6 @@ pub(super) fn offline() -> Model {
         name: "Offline (no model connected)".to_owned(),
         api: OFFLINE.to_owned(),
         base_url: String::new(),
-        api_key: None,
         headers: StringMap::new(),
         auth_header: false,
         reasoning: false,
@@ -453,13 +213,6 @@ pub(super) fn offline() -> Model {
         compat: ModelCompat::default(),
         params: Map::new(),
     }
-}
-
-/// Returns the variable's name when the text is one: `NAME` or `${NAME}`.
-fn env_name(text: &str) -> Option<&str> {
-    let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
-    let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    (name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(is_upper)).then_some(name)
 }
 
 /// Returns a provider id in the form in which ids are compared.
@@ -483,140 +236,4 @@ fn full_id(provider: &str, id: &str) -> String {
         _ => id,
     };
     full.to_owned()
-}
-
-/// Guesses whether a model that nobody described reasons.
-fn looks_reasoning(id: &str) -> bool {
-    let id = id.rsplit('/').next().unwrap_or(id).to_lowercase();
-    ["gpt-5", "o1", "o3", "o4", "gpt-oss"].iter().any(|start| id.starts_with(start))
-        || id.contains("reasoning")
-        || id.contains("thinking")
-}
-
-/// Guesses what a model that nobody described takes.
-fn guess_input(id: &str) -> Vec<String> {
-    let id = id.rsplit('/').next().unwrap_or(id);
-    let sees = ["gpt-4o", "gpt-4.1", "gpt-5", "o3", "o4", "claude", "gemini"].iter().any(|start| id.starts_with(start));
-    let kinds: &[&str] = if sees { &["text", "image"] } else { &["text"] };
-    kinds.iter().map(|kind| (*kind).to_owned()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(value: Value) -> Config {
-        serde_json::from_value(value).expect("configuration")
-    }
-
-    fn with<R>(config: &Config, vars: &[(&str, &str)], test: impl FnOnce(&Resolver<'_>) -> R) -> R {
-        let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        test(&Resolver { config, env: &env })
-    }
-
-    fn mock() -> Config {
-        config(json!({
-            "models": {"providers": {"Mock": {"baseUrl": "http://127.0.0.1:9/v1/", "apiKey": "k", "models": [
-                {"id": "m1", "name": "M1", "contextWindow": 32000, "maxTokens": 2048},
-                {"id": "tiny", "contextWindow": 4096},
-            ]}}},
-            "agents": {
-                "defaults": {"model": {"primary": "mock/m1", "fallbacks": ["fast", "anthropic/x"]},
-                    "models": {"mock/m1": {"params": {"temperature": 0}}, "openai/gpt-5-mini": {"alias": "Fast"}}},
-                "list": [{"id": "main"}, {"id": "ops", "model": {"primary": "offline", "fallbacks": []}}],
-            },
-        }))
-    }
-
-    #[test]
-    fn the_environment_decides_when_nothing_is_configured() {
-        let main = AgentId::new("main");
-        let empty = Config::default();
-        let label = |vars: &[(&str, &str)]| {
-            with(&empty, vars, |resolver| resolver.resolve(&main, None, None).map(|model| model.label()))
-        };
-        assert_eq!(label(&[]).as_deref(), Ok("offline/offline"));
-        assert_eq!(label(&[("OPENROUTER_API_KEY", "k")]).as_deref(), Ok("openrouter/openai/gpt-5-mini"));
-        assert_eq!(label(&[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k")]).as_deref(), Ok("openai/gpt-5-mini"));
-    }
-
-    #[test]
-    fn sessions_choose_among_the_allowed() {
-        let config = mock();
-        let main = AgentId::new("main");
-        with(&config, &[("OPENAI_API_KEY", "k")], |resolver| {
-            let entry = |provider: &str, id: &str| Entry {
-                provider_override: Some(provider.into()),
-                model_override: Some(id.into()),
-                ..Entry::default()
-            };
-            let label =
-                |entry: Option<&Entry>, requested| resolver.resolve(&main, entry, requested).map(|model| model.label());
-            assert_eq!(label(None, None).as_deref(), Ok("mock/m1"));
-            assert_eq!(label(Some(&entry("openai", "gpt-5-mini")), None).as_deref(), Ok("openai/gpt-5-mini"));
-            assert_eq!(label(Some(&entry("openai", "gpt-4")), None).as_deref(), Ok("mock/m1"));
-            assert_eq!(label(None, Some("FAST")).as_deref(), Ok("openai/gpt-5-mini"));
-            assert_eq!(label(None, Some("openai/gpt-4")), Err("model not allowed: openai/gpt-4".into()));
-            let model = resolver.resolve(&main, None, None).expect("model");
-            assert_eq!((model.context_window, model.max_tokens), (32_000, 2048));
-            assert_eq!(model.base_url, "http://127.0.0.1:9/v1");
-            assert_eq!(model.params["temperature"], 0);
-        });
-    }
-
-    #[test]
-    fn chains_follow_the_agent() {
-        let config = mock();
-        let labels = |agent: &str| -> Vec<String> {
-            with(&config, &[("OPENAI_API_KEY", "k")], |resolver| {
-                let models = resolver.chain(&AgentId::new(agent), None);
-                models.into_iter().map(|model| model.map_or_else(|error| error, |model| model.label())).collect()
-            })
-        };
-        assert_eq!(labels("main"), ["mock/m1", "openai/gpt-5-mini"]);
-        assert_eq!(labels("ops"), ["offline/offline"]);
-    }
-
-    #[test]
-    fn errors_say_what_to_do() {
-        let config = mock();
-        let error = |name: &str| {
-            with(&config, &[], |resolver| {
-                resolver.model(&parse_name(&config, name).expect("name")).expect_err("no model")
-            })
-        };
-        for (name, part) in [
-            ("claude-opus-4-5", "anthropic-messages"),
-            ("nobody/x", "Unknown model: nobody/x"),
-            ("openai/gpt-5-mini", "set OPENAI_API_KEY"),
-            ("mock/tiny", "Model context window too small (4096 tokens). Minimum is 16000."),
-        ] {
-            assert!(error(name).contains(part), "{}", error(name));
-        }
-    }
-
-    #[test]
-    fn keys_may_be_names() {
-        let config = Config::default();
-        with(&config, &[("MY_KEY", "secret")], |resolver| {
-            for (written, key) in
-                [("MY_KEY", Some("secret")), ("${MY_KEY}", Some("secret")), ("OTHER_KEY", None), ("sk-1", Some("sk-1"))]
-            {
-                assert_eq!(resolver.written_key(written).as_deref(), key, "{written}");
-            }
-        });
-    }
-
-    #[test]
-    fn the_catalogue_lists_what_can_be_used() {
-        let config = mock();
-        let rows = with(&config, &[], |resolver| resolver.catalog());
-        let names: Vec<String> =
-            rows.iter().map(|row| format!("{}/{}", row["provider"], row["id"]).replace('"', "")).collect();
-        assert_eq!(names, ["mock/m1", "mock/tiny", "offline/offline"]);
-        assert_eq!(
-            rows[0],
-            json!({"id": "m1", "name": "M1", "provider": "mock", "contextWindow": 32000, "reasoning": false, "input": ["text"]})
-        );
-    }
 }

@@ -1,13 +1,16 @@
 //! `models`: which models the configuration names, and changing that; no gateway needed.
 //!
-//! Here: what its commands share. Not here: signing in to providers and scanning for models, which this version has not.
+//! Here: what its commands share. Not here: signing in to providers through a browser and scanning for models, which this
+//! version has not.
 
+mod auth;
 mod change;
 mod list;
 mod status;
 
 use serde_json::{Map, Value};
 
+pub(super) use self::auth::{AuthAdd, OrderClear, OrderGet, OrderSet, PasteToken};
 pub(super) use self::change::{
     AliasesAdd, AliasesList, AliasesRemove, FallbacksAdd, FallbacksClear, FallbacksList, FallbacksRemove,
     ImageFallbacksAdd, ImageFallbacksClear, ImageFallbacksList, ImageFallbacksRemove, Set, SetImage,

@@ -54,7 +54,7 @@ pub(super) struct Onboard {
     /// for --auth-choice token, which this build does not have
     #[argh(option, arg_name = "duration")]
     pub(super) token_expires_in: Option<String>,
-    /// key of Anthropic, to which this build does not speak yet
+    /// key of Anthropic
     #[argh(option, arg_name = "key")]
     pub(super) anthropic_api_key: Option<String>,
     /// key of OpenAI
@@ -69,19 +69,19 @@ pub(super) struct Onboard {
     /// key of Moonshot
     #[argh(option, arg_name = "key")]
     pub(super) moonshot_api_key: Option<String>,
-    /// key of Kimi Code, to which this build does not speak yet
+    /// key of Kimi Code
     #[argh(option, arg_name = "key")]
     pub(super) kimi_code_api_key: Option<String>,
-    /// key of Gemini, to which this build does not speak yet
+    /// key of Gemini
     #[argh(option, arg_name = "key")]
     pub(super) gemini_api_key: Option<String>,
     /// key of Z.AI
     #[argh(option, arg_name = "key")]
     pub(super) zai_api_key: Option<String>,
-    /// key of MiniMax, to which this build does not speak yet
+    /// key of MiniMax
     #[argh(option, arg_name = "key")]
     pub(super) minimax_api_key: Option<String>,
-    /// key of Synthetic, to which this build does not speak yet
+    /// key of Synthetic
     #[argh(option, arg_name = "key")]
     pub(super) synthetic_api_key: Option<String>,
     /// key of OpenCode Zen
@@ -186,11 +186,6 @@ impl Onboard {
     /// Returns the first flag that was given for something this build does not have.
     fn unsupported(&self) -> Option<&'static str> {
         let flags = [
-            ("--anthropic-api-key", &self.anthropic_api_key),
-            ("--kimi-code-api-key", &self.kimi_code_api_key),
-            ("--gemini-api-key", &self.gemini_api_key),
-            ("--minimax-api-key", &self.minimax_api_key),
-            ("--synthetic-api-key", &self.synthetic_api_key),
             ("--token-provider", &self.token_provider),
             ("--token", &self.token),
             ("--token-profile-id", &self.token_profile_id),

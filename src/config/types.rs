@@ -4,6 +4,7 @@
 //! means that the key is absent and that the consumer's own default applies (named at the field). Sections that no
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
+mod auth;
 mod skills;
 pub mod tts;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::auth::{Auth, AuthCooldowns, AuthProfile};
 pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
@@ -27,6 +29,8 @@ pub struct Config {
     pub logging: Logging,
     /// `ui`.
     pub ui: Ui,
+    /// `auth`.
+    pub auth: Auth,
     /// `models`.
     pub models: Models,
     /// `agents`.
@@ -154,7 +158,7 @@ pub struct ModelDef {
 }
 
 /// `cost` of a model, USD per million tokens.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ModelCost {
     /// Prompt.

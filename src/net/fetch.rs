@@ -3,6 +3,7 @@
 //! Owns the connections of one job (kept alive between its requests). Cancelling the token shuts the sockets down, so a
 //! blocked read returns at once. Bodies are read by the caller, who caps them. Not here: what is asked.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub struct Fetch {
     agent: ureq::Agent,
     cancel: CancelToken,
+    /// Of the request under way, for its errors.
+    silence_max: Cell<Duration>,
 }
 
 /// Why there is no answer.
@@ -55,7 +58,7 @@ impl Fetch {
             .new_agent();
         let stopped = agent.clone();
         cancel.on_cancel(move || stopped.shutdown());
-        Self { agent, cancel: cancel.clone() }
+        Self { agent, cancel: cancel.clone(), silence_max: Cell::default() }
     }
 
     /// Posts JSON.
@@ -63,7 +66,37 @@ impl Fetch {
     /// # Errors
     /// See [`FetchError`]; an answer of any status is no error.
     pub fn post_json(&self, url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Answer, FetchError> {
-        let mut request = self.agent.post(url).config().timeout_global(self.time_left()?).build();
+        self.post(url, headers, body, None)
+    }
+
+    /// Posts JSON to a server that may be silent for `silence_max` at most, before its answer and within it.
+    ///
+    /// # Errors
+    /// As [`Fetch::post_json`].
+    pub fn post_json_within(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+        silence_max: Duration,
+    ) -> Result<Answer, FetchError> {
+        self.post(url, headers, body, Some(silence_max))
+    }
+
+    fn post(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+        silence_max: Option<Duration>,
+    ) -> Result<Answer, FetchError> {
+        let mut config = self.agent.post(url).config().timeout_global(self.time_left()?);
+        if is_loopback(url) {
+            // A proxy of the environment cannot reach what is on this machine.
+            config = config.proxy(None);
+        }
+        let mut request = config.timeout_per_read(silence_max).build();
+        self.silence_max.set(silence_max.unwrap_or_default());
         request = request.header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(name, value);
@@ -93,27 +126,43 @@ impl Fetch {
 
     /// Tells a failed read of a body apart from a stop.
     pub fn read_failure(&self, error: &io::Error) -> FetchError {
-        if error.kind() == io::ErrorKind::TimedOut {
-            self.cancel.cancel(CancelReason::TimedOut);
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(error) => self.failure(error),
+            None if self.is_stopped(error.kind() == io::ErrorKind::TimedOut) => FetchError::Cancelled,
+            None => FetchError::Failed(error.to_string()),
         }
-        if self.cancel.is_cancelled() { FetchError::Cancelled } else { FetchError::Failed(error.to_string()) }
     }
 
     fn failure(&self, error: &ureq::Error) -> FetchError {
-        // The library's clock and the token's differ by microseconds: whoever notices first decides.
-        if matches!(error, ureq::Error::Timeout(ureq::Timeout::Global)) {
-            self.cancel.cancel(CancelReason::TimedOut);
-        }
-        if self.cancel.is_cancelled() {
+        if self.is_stopped(matches!(error, ureq::Error::Timeout(ureq::Timeout::Global))) {
             return FetchError::Cancelled;
         }
         FetchError::Failed(match error {
+            ureq::Error::Timeout(ureq::Timeout::PerRead) => {
+                format!("timeout: nothing arrived for {:?}", self.silence_max.get())
+            }
             ureq::Error::Io(error) => error.to_string(),
             ureq::Error::HostNotFound => "the host name cannot be resolved".to_owned(),
             ureq::Error::Timeout(timeout) => format!("timeout: {timeout}"),
             other => other.to_string(),
         })
     }
+
+    /// Returns whether the job is over. The library's clock and the token's differ by microseconds: whoever notices
+    /// first that the deadline has passed decides.
+    fn is_stopped(&self, has_passed: bool) -> bool {
+        if has_passed {
+            self.cancel.cancel(CancelReason::TimedOut);
+        }
+        self.cancel.is_cancelled()
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    let host = host.unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
@@ -140,5 +189,18 @@ mod tests {
         assert_eq!(retry_after(Some("250"), Some("9")), Some(Duration::from_millis(250)));
         assert_eq!(retry_after(None, Some("7200")), Some(RETRY_AFTER_MAX));
         assert_eq!(retry_after(None, Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+    }
+
+    #[test]
+    fn this_machine_is_told_apart() {
+        for (url, expected) in [
+            ("http://127.0.0.1:11434/v1", true),
+            ("http://[::1]:1/x", true),
+            ("http://LocalHost/", true),
+            ("https://localhost.example/", false),
+            ("not a url", false),
+        ] {
+            assert_eq!(is_loopback(url), expected, "{url}");
+        }
     }
 }

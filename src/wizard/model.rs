@@ -23,15 +23,20 @@ const fn hosted(choice: &'static str, provider: &'static str, label: &'static st
 }
 
 /// Every such provider, in the order in which they are offered.
-pub const HOSTED: [Hosted; 11] = [
+pub const HOSTED: [Hosted; 16] = [
+    hosted("apiKey", "anthropic", "Anthropic"),
     hosted("openai-api-key", "openai", "OpenAI"),
+    hosted("gemini-api-key", "google", "Google Gemini"),
     hosted("openrouter-api-key", "openrouter", "OpenRouter"),
     hosted("groq-api-key", "groq", "Groq"),
     hosted("cerebras-api-key", "cerebras", "Cerebras"),
     hosted("xai-api-key", "xai", "xAI"),
     hosted("mistral-api-key", "mistral", "Mistral"),
     hosted("moonshot-api-key", "moonshot", "Moonshot"),
+    hosted("kimi-code-api-key", "kimi-code", "Kimi Code"),
     hosted("zai-api-key", "zai", "Z.AI"),
+    hosted("minimax-api", "minimax", "MiniMax"),
+    hosted("synthetic-api-key", "synthetic", "Synthetic"),
     hosted("venice-api-key", "venice", "Venice"),
     hosted("ai-gateway-api-key", "vercel-ai-gateway", "Vercel AI Gateway"),
     hosted("opencode-zen", "opencode", "OpenCode Zen"),

@@ -41,6 +41,11 @@ impl Original {
         None
     }
 
+    /// The program that runs it: Node.
+    pub fn program(&self) -> &str {
+        &self.words[0]
+    }
+
     /// A directory of its installation.
     pub fn directory(&self, name: &str) -> PathBuf {
         let entry = Path::new(self.words.last().expect("a program"));

@@ -1,4 +1,6 @@
-//! A model provider that answers by script: OpenAI-compatible, on plain threads, with every way to fail.
+//! A model provider that answers by script, on plain threads, with every way to fail.
+//!
+//! It speaks the wire format that it is asked in: the path of a request tells which (`wire_formats`).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,6 +11,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
+use super::wire_formats::{Part, Wire};
 
 /// What one request gets.
 #[derive(Clone)]
@@ -19,6 +22,12 @@ pub enum Answer {
     Held(&'static str, Gate, &'static str),
     /// A call of a tool.
     Tool(&'static str, Value),
+    /// A whole answer.
+    Parts(Vec<Part>),
+    /// So many bytes of that answer's stream, then the end of the connection.
+    Cut(Vec<Part>, usize),
+    /// An error inside the stream, after some text: its name and its words.
+    StreamError(&'static str, &'static str),
     /// The connection is closed without a byte.
     Drop,
     /// Some deltas, then a reset.
@@ -31,6 +40,28 @@ pub enum Answer {
     HalfEvent(&'static str),
     /// An HTTP status with a JSON error.
     Status(u16, &'static str),
+    /// The same, asking for a wait of so many milliseconds.
+    Later(u16, &'static str, u64),
+}
+
+/// A request that arrived.
+#[derive(Clone)]
+pub struct Asked {
+    pub index: usize,
+    pub at: Instant,
+    pub path: String,
+    /// The head without the first line, names in lower case.
+    pub head: String,
+    pub body: Value,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| Some(line.split_once(':')?).filter(|(key, _)| *key == name))
+            .map(|it| it.1.trim())
+    }
 }
 
 /// Something a test opens; closed gates let go after the test's patience, so that no thread stays.
@@ -54,15 +85,22 @@ impl Gate {
 /// Listens until the test process ends; its threads hold nothing that a later test needs.
 pub struct Provider {
     port: u16,
-    requests: Arc<(Mutex<Vec<Value>>, Condvar)>,
+    requests: Arc<Seen>,
 }
+
+type Seen = (Mutex<Vec<Asked>>, Condvar);
 
 impl Provider {
     /// Answers the n-th request (from 0) with what `script` says.
     pub fn start(script: impl Fn(usize, &Value) -> Answer + Send + Sync + 'static) -> Self {
+        Self::judging(move |asked| script(asked.index, &asked.body))
+    }
+
+    /// Answers each request with what `script` says.
+    pub fn judging(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().unwrap().port();
-        let requests: Arc<(Mutex<Vec<Value>>, Condvar)> = Arc::default();
+        let requests: Arc<Seen> = Arc::default();
         let seen = Arc::clone(&requests);
         let script = Arc::new(script);
         std::thread::spawn(move || {
@@ -90,6 +128,11 @@ impl Provider {
 
     /// The bodies received so far.
     pub fn requests(&self) -> Vec<Value> {
+        self.asked().into_iter().map(|asked| asked.body).collect()
+    }
+
+    /// The requests received so far.
+    pub fn asked(&self) -> Vec<Asked> {
         self.requests.0.lock().unwrap().clone()
     }
 
@@ -104,20 +147,20 @@ impl Provider {
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &(Mutex<Vec<Value>>, Condvar), script: &dyn Fn(usize, &Value) -> Answer) {
-    let Some(body) = read_request(&stream) else { return };
-    let index = {
+fn serve(mut stream: TcpStream, seen: &Seen, script: &dyn Fn(&Asked) -> Answer) {
+    let Some(mut asked) = read_request(&stream) else { return };
+    {
         let mut requests = seen.0.lock().unwrap();
-        requests.push(body.clone());
+        asked.index = requests.len();
+        requests.push(asked.clone());
         seen.1.notify_all();
-        requests.len() - 1
-    };
+    }
     // A client that went away is one of the things under test.
-    let _ = answer(&mut stream, script(index, &body));
+    let _ = answer(&mut stream, Wire::of(&asked.path), script(&asked));
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
+fn answer(stream: &mut TcpStream, wire: Wire, answer: Answer) -> std::io::Result<()> {
     match answer {
         Answer::Text(pieces) => {
             head(stream)?;
@@ -140,6 +183,19 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             delta(stream, &json!({ "tool_calls": [call] }))?;
             finish(stream, "tool_calls")
         }
+        Answer::Parts(parts) => {
+            head(stream)?;
+            stream.write_all(wire.stream(&parts).as_bytes())
+        }
+        Answer::Cut(parts, bytes) => {
+            head(stream)?;
+            let whole = wire.stream(&parts);
+            stream.write_all(&whole.as_bytes()[..bytes.min(whole.len() - 1)])
+        }
+        Answer::StreamError(kind, message) => {
+            head(stream)?;
+            stream.write_all(wire.error(kind, message).as_bytes())
+        }
         Answer::Drop => Ok(()),
         Answer::ResetAfter(piece) => {
             head(stream)?;
@@ -160,15 +216,18 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             delta(stream, &json!({ "content": piece }))?;
             stream.write_all(b"data: {\"choices\":[{\"delta\":{\"con")
         }
-        Answer::Status(status, message) => {
-            let body = json!({ "error": { "message": message, "type": "test" } }).to_string();
-            write!(
-                stream,
-                "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )
-        }
+        Answer::Status(status, message) => refuse(stream, status, message, ""),
+        Answer::Later(status, message, ms) => refuse(stream, status, message, &format!("retry-after-ms: {ms}\r\n")),
     }
+}
+
+fn refuse(stream: &mut TcpStream, status: u16, message: &str, headers: &str) -> std::io::Result<()> {
+    let body = json!({ "error": { "message": message, "type": "test" } }).to_string();
+    write!(
+        stream,
+        "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn head(stream: &mut TcpStream) -> std::io::Result<()> {
@@ -208,18 +267,25 @@ fn reset_on_close(stream: &TcpStream) {
     assert_eq!(code, 0);
 }
 
-fn read_request(stream: &TcpStream) -> Option<Value> {
+fn read_request(stream: &TcpStream) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let (mut length, mut chunked) = (0, false);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let path = first.split(' ').nth(1)?.to_owned();
+    let mut head = String::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
+        let (name, value) = line.trim_end().split_once(':').unwrap_or((line.trim_end(), ""));
+        let line = format!("{}:{value}", name.to_ascii_lowercase());
+        if name.is_empty() {
             break;
         }
+        head.push_str(&line);
+        head.push('\n');
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
@@ -242,5 +308,5 @@ fn read_request(stream: &TcpStream) -> Option<Value> {
         body.resize(length, 0);
         reader.read_exact(&mut body).ok()?;
     }
-    serde_json::from_slice(&body).ok()
+    Some(Asked { index: 0, at: Instant::now(), path, head, body: serde_json::from_slice(&body).ok()? })
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Cx;
+use crate::agent::credentials::{self, Wallet};
 use crate::agent::models;
+use crate::base::clock::{Clock as _, SystemClock};
+use crate::config::paths::Paths;
 use crate::config::types::Config;
 
 /// Models per page of `/models`.
@@ -30,15 +33,18 @@ pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<String> {
         Some((name, profile)) if !name.is_empty() => (name, Some(profile)),
         _ => (word, None),
     };
-    if let Some(profile) = profile {
-        return Ok(format!("Auth profile \"{profile}\" not found."));
-    }
     let name = models::parse_name(cx.config, word);
     let Some(name) = name.filter(|name| models::is_allowed(cx.config, cx.agent, name)) else {
         return Ok(format!(
             "Model \"{word}\" is not allowed. Use /models to list providers, or /models <provider> to list models."
         ));
     };
+    if let Some(profile) = profile {
+        let wallet = Wallet::open(cx.config, &Paths::from_env(), cx.agent, SystemClock.now_ms());
+        if !wallet.has(&name.provider, profile) {
+            return Ok(format!("Auth profile \"{profile}\" not found."));
+        }
+    }
     // A model that cannot be used would leave the session speechless.
     if let Err(error) = models::resolve(cx.config, cx.agent, None, Some(word)) {
         return Ok(format!("⚠️ {error}"));
@@ -52,8 +58,13 @@ pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<String> {
             if is_default { (None, None) } else { (Some(name.provider), Some(name.id)) };
         // It was the window of the model before.
         entry.context_tokens = None;
+        match profile {
+            Some(profile) => credentials::remember(entry, profile, true),
+            None => credentials::forget(entry),
+        }
     })?;
-    Ok(if is_default { format!("Model reset to default ({label}).") } else { format!("Model set to {label}.") })
+    let said = if is_default { format!("Model reset to default ({label}).") } else { format!("Model set to {label}.") };
+    Ok(profile.map_or(said.clone(), |profile| format!("{said} Auth profile set to {profile}.")))
 }
 
 /// Lists providers, or one page of a provider's models.

@@ -1,11 +1,19 @@
-//! Providers that need nothing but a key: the ones with an OpenAI-compatible endpoint (agent.md §12.3–12.4).
+//! Providers that are known by name: where they are, how they speak, whose keys they take (agent.md §12.3–12.4).
 
-/// The wire format that this version speaks.
-pub(super) const SPOKEN: &str = "openai-completions";
+/// The wire formats that this version speaks.
+pub const SPOKEN: [&str; 4] = ["anthropic-messages", "openai-responses", "openai-completions", "google-generative-ai"];
+
+const ANTHROPIC: &str = SPOKEN[0];
+const RESPONSES: &str = SPOKEN[1];
+/// What servers speak of which nothing else is said.
+pub(super) const COMPLETIONS: &str = SPOKEN[2];
+const GOOGLE: &str = SPOKEN[3];
 
 /// One provider.
 pub(super) struct Builtin {
     pub(super) id: &'static str,
+    /// Wire format of models that the catalogue does not list.
+    pub(super) api: &'static str,
     pub(super) base_url: &'static str,
     /// Environment variables of its key, in order; a local server has none.
     pub(super) env: &'static [&'static str],
@@ -15,54 +23,59 @@ pub(super) struct Builtin {
 
 const fn provider(
     id: &'static str,
+    api: &'static str,
     base_url: &'static str,
     env: &'static [&'static str],
     model_default: &'static str,
 ) -> Builtin {
-    Builtin { id, base_url, env, model_default }
+    Builtin { id, api, base_url, env, model_default }
 }
 
 /// In the order in which keys in the environment are looked for.
-pub(super) const BUILTIN: [Builtin; 12] = [
-    provider("openai", "https://api.openai.com/v1", &["OPENAI_API_KEY"], "gpt-5-mini"),
-    provider("openrouter", "https://openrouter.ai/api/v1", &["OPENROUTER_API_KEY"], "openai/gpt-5-mini"),
-    provider("groq", "https://api.groq.com/openai/v1", &["GROQ_API_KEY"], "openai/gpt-oss-120b"),
-    provider("cerebras", "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"], "gpt-oss-120b"),
-    provider("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], "grok-4"),
-    provider("mistral", "https://api.mistral.ai/v1", &["MISTRAL_API_KEY"], "mistral-large-latest"),
-    provider("moonshot", "https://api.moonshot.ai/v1", &["MOONSHOT_API_KEY"], "kimi-k2-0905-preview"),
-    provider("zai", "https://api.z.ai/api/paas/v4", &["ZAI_API_KEY", "Z_AI_API_KEY"], "glm-4.7"),
-    provider("venice", "https://api.venice.ai/api/v1", &["VENICE_API_KEY"], "llama-3.3-70b"),
-    provider("vercel-ai-gateway", "https://ai-gateway.vercel.sh/v1", &["AI_GATEWAY_API_KEY"], "openai/gpt-5-mini"),
-    provider("opencode", "https://opencode.ai/zen/v1", &["OPENCODE_API_KEY", "OPENCODE_ZEN_API_KEY"], "kimi-k2"),
-    provider("ollama", "http://127.0.0.1:11434/v1", &[], ""),
+#[rustfmt::skip]
+pub(super) static BUILTIN: [Builtin; 19] = [
+    provider("anthropic", ANTHROPIC, "https://api.anthropic.com", &["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY"], "claude-opus-4-5"),
+    provider("openai", RESPONSES, "https://api.openai.com/v1", &["OPENAI_API_KEY"], "gpt-5-mini"),
+    provider("google", GOOGLE, "https://generativelanguage.googleapis.com/v1beta", &["GEMINI_API_KEY"], "gemini-3-pro-preview"),
+    provider("openrouter", COMPLETIONS, "https://openrouter.ai/api/v1", &["OPENROUTER_API_KEY"], "openai/gpt-5-mini"),
+    provider("groq", COMPLETIONS, "https://api.groq.com/openai/v1", &["GROQ_API_KEY"], "openai/gpt-oss-120b"),
+    provider("cerebras", COMPLETIONS, "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"], "gpt-oss-120b"),
+    provider("xai", COMPLETIONS, "https://api.x.ai/v1", &["XAI_API_KEY"], "grok-4"),
+    provider("mistral", COMPLETIONS, "https://api.mistral.ai/v1", &["MISTRAL_API_KEY"], "mistral-large-latest"),
+    provider("moonshot", COMPLETIONS, "https://api.moonshot.ai/v1", &["MOONSHOT_API_KEY"], "kimi-k2-0905-preview"),
+    provider("kimi-code", COMPLETIONS, "https://api.kimi.com/coding/v1", &["KIMICODE_API_KEY"], "kimi-for-coding"),
+    provider("zai", COMPLETIONS, "https://api.z.ai/api/coding/paas/v4", &["ZAI_API_KEY", "Z_AI_API_KEY"], "glm-4.7"),
+    provider("minimax", ANTHROPIC, "https://api.minimax.io/anthropic", &["MINIMAX_API_KEY"], "MiniMax-M2.1"),
+    provider("synthetic", ANTHROPIC, "https://api.synthetic.new/anthropic", &["SYNTHETIC_API_KEY"], "hf:MiniMaxAI/MiniMax-M2.1"),
+    provider("venice", COMPLETIONS, "https://api.venice.ai/api/v1", &["VENICE_API_KEY"], "llama-3.3-70b"),
+    provider("vercel-ai-gateway", ANTHROPIC, "https://ai-gateway.vercel.sh", &["AI_GATEWAY_API_KEY"], "anthropic/claude-opus-4.5"),
+    provider("opencode", COMPLETIONS, "https://opencode.ai/zen/v1", &["OPENCODE_API_KEY", "OPENCODE_ZEN_API_KEY"], "claude-opus-4-5"),
+    provider("chutes", COMPLETIONS, "https://llm.chutes.ai/v1", &["CHUTES_OAUTH_TOKEN", "CHUTES_API_KEY"], "zai-org/GLM-4.7-FP8"),
+    provider("qwen-portal", COMPLETIONS, "https://portal.qwen.ai/v1", &["QWEN_OAUTH_TOKEN", "QWEN_PORTAL_API_KEY"], "coder-model"),
+    provider("ollama", COMPLETIONS, "http://127.0.0.1:11434/v1", &[], ""),
 ];
 
-/// Providers that users of the original have configured, and the wire formats they need.
-pub(super) const OTHER_FORMATS: [(&str, &str); 12] = [
-    ("anthropic", "anthropic-messages"),
+/// Providers that users of the original have configured, and what they need that is not here.
+pub(super) const OTHER_FORMATS: [(&str, &str); 8] = [
     ("claude-cli", "a command-line agent"),
-    ("minimax", "anthropic-messages"),
-    ("synthetic", "anthropic-messages"),
-    ("google", "google-generative-ai"),
     ("google-vertex", "google-vertex"),
     ("google-gemini-cli", "google-gemini-cli"),
+    ("google-antigravity", "google-gemini-cli"),
     ("github-copilot", "github-copilot"),
     ("amazon-bedrock", "bedrock-converse-stream"),
     ("openai-codex", "openai-codex-responses"),
     ("codex-cli", "a command-line agent"),
-    ("qwen-portal", "openai-completions with OAuth"),
 ];
+
+/// Returns the provider of that id.
+pub(super) fn builtin(id: &str) -> Option<&'static Builtin> {
+    BUILTIN.iter().find(|builtin| builtin.id == id)
+}
 
 /// Returns the environment variables that may hold a provider's key, in order.
 pub(super) fn env_names(provider: &str) -> &'static [&'static str] {
     match provider {
-        "anthropic" => &["ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_API_KEY"],
         "github-copilot" => &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"],
-        "google" => &["GEMINI_API_KEY"],
-        "minimax" => &["MINIMAX_API_KEY"],
-        "synthetic" => &["SYNTHETIC_API_KEY"],
-        "qwen-portal" => &["QWEN_OAUTH_TOKEN", "QWEN_PORTAL_API_KEY"],
-        _ => BUILTIN.iter().find(|builtin| builtin.id == provider).map_or(&[], |builtin| builtin.env),
+        _ => builtin(provider).map_or(&[], |builtin| builtin.env),
     }
 }

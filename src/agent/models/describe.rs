@@ -2,8 +2,9 @@
 //!
 //! Pure functions of the configuration and the environment. Not here: choosing and reaching models (`agent::models`).
 
-use super::builtin::{BUILTIN, SPOKEN, env_names};
-use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, Resolver, guess_input, offline};
+use super::builtin::{BUILTIN, SPOKEN, builtin, env_names};
+use super::resolver::{Resolver, guess_input, process_env};
+use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, catalogue, offline};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
 use crate::config::types::{Config, ModelCost};
@@ -32,37 +33,39 @@ pub struct Keys {
 
 /// Describes a model; `None` when this version cannot speak to it.
 pub fn describe(config: &Config, name: &Name) -> Option<Described> {
-    Resolver::of_process(config).describe(name)
+    Resolver::of_process(config, None).describe(name)
 }
 
 /// Returns the keys for a provider.
 pub fn keys(config: &Config, provider: &str) -> Keys {
-    Resolver::of_process(config).keys(provider)
+    Resolver::of_process(config, None).keys(provider)
 }
 
 /// Returns whether a provider's models work without a key.
 pub fn needs_no_key(config: &Config, provider: &str) -> bool {
-    let resolver = Resolver::of_process(config);
-    let builtin = BUILTIN.iter().find(|builtin| builtin.id == provider);
-    provider == OFFLINE
-        || resolver.key(provider, resolver.configured_provider(provider), builtin).is_ok_and(|key| key.is_none())
+    let resolver = Resolver::of_process(config, None);
+    provider == OFFLINE || resolver.key(provider, resolver.configured_provider(provider)).is_ok_and(|key| key.is_none())
 }
 
 /// Returns the built-in providers whose key is in the environment.
 pub fn providers_of_env() -> Vec<&'static str> {
-    let all = BUILTIN.iter().map(|builtin| builtin.id).chain(["anthropic", "github-copilot", "google", "synthetic"]);
-    all.filter(|provider| env_names(provider).iter().any(|name| super::process_env(name).is_some())).collect()
+    let all = BUILTIN.iter().map(|builtin| builtin.id).chain(["github-copilot"]);
+    all.filter(|provider| env_names(provider).iter().any(|name| process_env(name).is_some())).collect()
 }
 
 /// Returns the model of an agent's sessions that chose none.
 pub fn default_name(config: &Config, agent: &AgentId) -> Name {
-    Resolver::of_process(config).chosen(agent, None)
+    Resolver::of_process(config, Some(agent)).chosen(agent, None)
 }
 
-/// Returns a configured model's price per million tokens.
+/// Returns a model's price per million tokens: the configured one, else the catalogue's.
 pub fn price(config: &Config, provider: &str, model: &str) -> Option<ModelCost> {
-    let provider = Resolver::of_process(config).configured_provider(&super::normalize_provider(provider))?;
-    provider.models.iter().find(|definition| definition.id == model.trim()).map(|definition| definition.cost)
+    let (provider, model) = (super::normalize_provider(provider), model.trim());
+    // Asked for every entry of many transcripts: no file is read for it.
+    let resolver = Resolver::without_files(config);
+    let configured = resolver.configured_provider(&provider);
+    let configured = configured.and_then(|provider| provider.models.iter().find(|definition| definition.id == model));
+    configured.map(|definition| definition.cost).or_else(|| catalogue::find(&provider, model).map(|listed| listed.cost))
 }
 
 impl Resolver<'_> {
@@ -73,21 +76,21 @@ impl Resolver<'_> {
             return Some(Described { shown: model.name, input: model.input, context_window, is_local: true });
         }
         let configured = self.configured_provider(&name.provider);
-        let builtin = BUILTIN.iter().find(|builtin| builtin.id == name.provider);
         let definition = configured.and_then(|provider| provider.models.iter().find(|model| model.id == name.id));
-        if self.api(name, configured, definition) != Some(SPOKEN) {
-            return None;
-        }
+        let listed = self.listed(name);
+        self.api(name, configured, definition, listed).filter(|api| SPOKEN.contains(api))?;
         let given = definition.map(|model| model.name.trim()).filter(|shown| !shown.is_empty());
+        let given = given.or(listed.map(|listed| listed.name));
         let window = definition.map_or(0.0, |model| model.context_window);
         let window_default = self.config.agents.defaults.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
+        let window_default = listed.map_or(window_default, |listed| listed.context_window);
         let input = definition.map(|model| model.input.clone()).filter(|input| !input.is_empty());
         let url = configured.map(|provider| provider.base_url.trim()).filter(|url| !url.is_empty());
         Some(Described {
             shown: given.unwrap_or(&name.id).to_owned(),
-            input: input.unwrap_or_else(|| guess_input(&name.id)),
+            input: input.or(listed.map(|listed| listed.input())).unwrap_or_else(|| guess_input(&name.id)),
             context_window: if window >= 1.0 { window as u64 } else { window_default },
-            is_local: is_local(url.or(builtin.map(|builtin| builtin.base_url)).unwrap_or_default()),
+            is_local: is_local(url.or(builtin(&name.provider).map(|builtin| builtin.base_url)).unwrap_or_default()),
         })
     }
 
@@ -101,7 +104,7 @@ impl Resolver<'_> {
 }
 
 /// Returns whether a URL means this machine or one of its network.
-fn is_local(url: &str) -> bool {
+pub(super) fn is_local(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -134,7 +137,8 @@ mod tests {
         assert_eq!((mock.shown.as_str(), mock.context_window, mock.is_local), ("M1", 32_000, true));
         assert_eq!(of("openai/gpt-5").map(|it| (it.is_local, it.input.len())), Some((false, 2)));
         assert!(of("offline").is_some_and(|it| it.is_local));
-        for unusable in ["other/x", "anthropic/claude-opus-4-5", "nobody/x"] {
+        assert_eq!(of("anthropic/claude-opus-4-5").map(|it| it.context_window), Some(200_000));
+        for unusable in ["amazon-bedrock/x", "github-copilot/x", "nobody/x"] {
             assert_eq!(of(unusable), None, "{unusable}");
         }
         assert!(needs_no_key(&config, "mock") && needs_no_key(&config, "ollama") && !needs_no_key(&config, "other"));

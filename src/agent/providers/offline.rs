@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Provider, ProviderError, TurnRequest};
+use super::TurnRequest;
 use crate::agent::commands;
 use crate::agent::message::{AssistantMessage, Block, Message, StopReason, Usage};
 use crate::base::clock::Clock;
@@ -13,35 +13,25 @@ use crate::base::text::ellipsize;
 /// Longest part of a message that is echoed, in characters.
 const ECHO_CHARS_MAX: usize = 500;
 
-pub(super) struct Offline<'a> {
-    pub(super) clock: &'a dyn Clock,
-}
-
-impl Provider for Offline<'_> {
-    fn turn(
-        &self,
-        request: &TurnRequest<'_>,
-        on_text: &mut dyn FnMut(&str),
-    ) -> Result<AssistantMessage, ProviderError> {
-        let now_ms = self.clock.now_ms();
-        let reply = reply(request.messages, &format!("call_{now_ms}"));
-        let (block, stop_reason) = match reply {
-            Reply::Text(text) => {
-                text.split_inclusive(' ').for_each(on_text);
-                (Block::text(text), StopReason::Stop)
-            }
-            Reply::Call(block) => (block, StopReason::ToolUse),
-        };
-        Ok(AssistantMessage {
-            content: vec![block],
-            api: Some(request.model.api.clone()),
-            provider: Some(request.model.provider.clone()),
-            model: Some(request.model.id.clone()),
-            usage: Usage::default(),
-            stop_reason,
-            error_message: None,
-            timestamp: now_ms,
-        })
+pub(super) fn turn(request: &TurnRequest<'_>, clock: &dyn Clock, on_text: &mut dyn FnMut(&str)) -> AssistantMessage {
+    let now_ms = clock.now_ms();
+    let reply = reply(request.messages, &format!("call_{now_ms}"));
+    let (block, stop_reason) = match reply {
+        Reply::Text(text) => {
+            text.split_inclusive(' ').for_each(on_text);
+            (Block::text(text), StopReason::Stop)
+        }
+        Reply::Call(block) => (block, StopReason::ToolUse),
+    };
+    AssistantMessage {
+        content: vec![block],
+        api: Some(request.model.api.clone()),
+        provider: Some(request.model.provider.clone()),
+        model: Some(request.model.id.clone()),
+        usage: Usage::default(),
+        stop_reason,
+        error_message: None,
+        timestamp: now_ms,
     }
 }
 

@@ -155,6 +155,11 @@ fn decide_model(
 /// Returns the flag of a provider's key, where there is one, and its value.
 fn key_flag<'a>(flags: &'a Onboard, hosted: &Hosted) -> (Option<&'static str>, Option<&'a str>) {
     let (flag, value) = match hosted.provider {
+        "anthropic" => ("--anthropic-api-key", &flags.anthropic_api_key),
+        "google" => ("--gemini-api-key", &flags.gemini_api_key),
+        "kimi-code" => ("--kimi-code-api-key", &flags.kimi_code_api_key),
+        "minimax" => ("--minimax-api-key", &flags.minimax_api_key),
+        "synthetic" => ("--synthetic-api-key", &flags.synthetic_api_key),
         "openai" => ("--openai-api-key", &flags.openai_api_key),
         "openrouter" => ("--openrouter-api-key", &flags.openrouter_api_key),
         "vercel-ai-gateway" => ("--ai-gateway-api-key", &flags.ai_gateway_api_key),

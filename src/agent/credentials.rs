@@ -1,0 +1,261 @@
+//! Which key a turn is asked with: stored credentials in their order, else the environment's or the configuration's
+//! (agent.md §12.4, §14).
+//!
+//! Owns nothing: the files belong to `auth_profiles`, what a session sticks to is in its entry. Runs on the job's thread.
+//! Not here: what a failure is worth (`failover`), who asks again with the next key (`run`).
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::auth_profiles::order::{Candidate, order, stick};
+use super::auth_profiles::{Store, cooldown, dirs, read_store, store};
+use super::failover::Reason;
+use super::models;
+use super::sessions::Entry;
+use crate::base::clock::UnixMs;
+use crate::base::ids::AgentId;
+use crate::base::secret::Secret;
+use crate::config::paths::Paths;
+use crate::config::types::{AuthCooldowns, Config};
+
+/// Fields of a session's entry, as the original spells them.
+const OVERRIDE: &str = "authProfileOverride";
+const OVERRIDE_SOURCE: &str = "authProfileOverrideSource";
+const OVERRIDE_COUNT: &str = "authProfileOverrideCompactionCount";
+
+/// What a turn is asked with.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The key; local servers need none.
+    pub key: Option<Secret>,
+    /// The stored credential it is of, if it is of one.
+    pub profile: Option<ProfileAt>,
+}
+
+/// A stored credential and where it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileAt {
+    /// Its id.
+    pub id: String,
+    provider: String,
+    dir: PathBuf,
+}
+
+/// Which credential is wished for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    /// The next in order.
+    Next,
+    /// This one first.
+    First(String),
+    /// This one and no other: a person chose it.
+    Only(String),
+}
+
+/// The credentials of one agent as they are now.
+pub struct Wallet<'a> {
+    config: &'a Config,
+    stores: Vec<(PathBuf, Store)>,
+    now_ms: UnixMs,
+}
+
+impl<'a> Wallet<'a> {
+    /// Reads the files; those that cannot be read count as empty.
+    pub fn open(config: &'a Config, paths: &Paths, agent: &AgentId, now_ms: UnixMs) -> Self {
+        let stores = dirs(config, paths, agent).into_iter().map(|dir| (dir.clone(), read_store(&dir))).collect();
+        Self { config, stores, now_ms }
+    }
+
+    /// Returns whether there is a credential of that id for that provider.
+    pub fn has(&self, provider: &str, id: &str) -> bool {
+        self.candidates(provider).iter().any(|it| it.profile.id == id)
+    }
+
+    /// Returns what to ask a provider with, in order; never empty.
+    ///
+    /// # Errors
+    /// A text for the user: why there is nothing.
+    pub fn keys(&self, provider: &str, wish: &Wish) -> Result<Vec<Credential>, String> {
+        let mut candidates = self.candidates(provider);
+        match wish {
+            Wish::Next => {}
+            Wish::First(id) => candidates.sort_by_key(|it| it.profile.id != *id),
+            Wish::Only(id) => {
+                candidates.retain(|it| it.profile.id == *id);
+                if candidates.is_empty() {
+                    return Err(format!(
+                        "No credentials found for profile \"{id}\": it is gone or has expired; choose another with /model"
+                    ));
+                }
+            }
+        }
+        if candidates.is_empty() {
+            return models::key(self.config, provider).map(|key| vec![Credential { key, profile: None }]);
+        }
+        let is_chosen = matches!(wish, Wish::Only(_));
+        let awake: Vec<&Candidate> = candidates.iter().filter(|it| is_chosen || it.resting_until.is_none()).collect();
+        if awake.is_empty() {
+            return Err(format!("No available auth profile for {provider} (all in cooldown or unavailable)."));
+        }
+        let usable: Vec<Credential> = awake.iter().filter_map(|it| self.credential(&it.profile.id, provider)).collect();
+        if !usable.is_empty() {
+            return Ok(usable);
+        }
+        let ids: Vec<&str> = awake.iter().map(|it| it.profile.id.as_str()).collect();
+        models::key(self.config, provider).map(|key| vec![Credential { key, profile: None }]).map_err(|_| {
+            format!(
+                "The sign-in at {provider} has expired ({}). Sign in again, or store a key with: clawdbot models auth \
+                 paste-token --provider {provider}",
+                ids.join(", ")
+            )
+        })
+    }
+
+    /// Returns what a session wishes for, and whether its entry has to remember that.
+    pub fn wish_of(&self, entry: &Entry, provider: &str) -> (Wish, bool) {
+        let text =
+            |field: &str| entry.other.get(field).and_then(Value::as_str).map(str::trim).filter(|it| !it.is_empty());
+        let current = text(OVERRIDE);
+        let count = entry.compaction_count.unwrap_or(0);
+        let stored = entry.other.get(OVERRIDE_COUNT).and_then(Value::as_u64);
+        let is_users = text(OVERRIDE_SOURCE).map_or(stored.is_none(), |source| source == "user");
+        let candidates = self.candidates(provider);
+        if let Some(id) = current.filter(|id| is_users && self.belongs(id, provider)) {
+            return (Wish::Only(id.to_owned()), false);
+        }
+        let Some(next) = stick(&candidates, current, stored.is_some_and(|stored| count > stored)) else {
+            return (Wish::Next, false);
+        };
+        let is_new = current != Some(next.as_str()) || stored != Some(count);
+        (Wish::First(next), is_new)
+    }
+
+    fn candidates(&self, provider: &str) -> Vec<Candidate> {
+        let mut merged = Store::default();
+        // The agent's own come last, over those it inherits.
+        for (_, store) in self.stores.iter().rev() {
+            merged.overlay(store);
+        }
+        order(self.config, &merged, provider, self.now_ms)
+    }
+
+    fn belongs(&self, id: &str, provider: &str) -> bool {
+        let of = |store: &Store| {
+            store.profile(id).and_then(|it| it.get("provider")?.as_str()).map(models::normalize_provider)
+        };
+        self.stores.iter().any(|(_, store)| of(store).as_deref() == Some(provider))
+    }
+
+    fn credential(&self, id: &str, provider: &str) -> Option<Credential> {
+        let (dir, profile) = self.stores.iter().find_map(|(dir, store)| Some((dir, store.profile(id)?)))?;
+        let profile_at = ProfileAt { id: id.to_owned(), provider: provider.to_owned(), dir: dir.clone() };
+        Some(Credential { key: Some(store::secret(profile, self.now_ms)?), profile: Some(profile_at) })
+    }
+}
+
+/// Notes in a session's entry which credential it sticks to.
+pub fn remember(entry: &mut Entry, id: &str, by_user: bool) {
+    let count = entry.compaction_count.unwrap_or(0);
+    entry.other.insert(OVERRIDE.to_owned(), id.into());
+    entry.other.insert(OVERRIDE_SOURCE.to_owned(), (if by_user { "user" } else { "auto" }).into());
+    if by_user {
+        entry.other.remove(OVERRIDE_COUNT);
+    } else {
+        entry.other.insert(OVERRIDE_COUNT.to_owned(), count.into());
+    }
+}
+
+/// Lets a session choose its credential afresh.
+pub fn forget(entry: &mut Entry) {
+    for field in [OVERRIDE, OVERRIDE_SOURCE, OVERRIDE_COUNT] {
+        entry.other.remove(field);
+    }
+}
+
+/// Notes on the disk that a credential worked.
+pub fn worked(profile: &ProfileAt, now_ms: UnixMs) {
+    note(profile, |store| {
+        let mut stats = store.stats(&profile.id);
+        cooldown::succeeded(&mut stats, now_ms);
+        store.set_stats(&profile.id, stats);
+        store.set_last_good(&profile.provider, &profile.id);
+    });
+}
+
+/// Notes on the disk that a credential failed, and lets it rest.
+pub fn failed(profile: &ProfileAt, reason: Reason, hours: &AuthCooldowns, now_ms: UnixMs) {
+    note(profile, |store| {
+        let mut stats = store.stats(&profile.id);
+        cooldown::failed(&mut stats, reason, hours, &profile.provider, now_ms);
+        store.set_stats(&profile.id, stats);
+    });
+}
+
+fn note(profile: &ProfileAt, change: impl FnOnce(&mut Store)) {
+    // A credential that was removed meanwhile is not brought back.
+    let updated = Store::update(&profile.dir, |store| store.profile(&profile.id).is_some().then(|| change(store)));
+    if let Err(error) = updated {
+        log::warn!(target: "agent", "cannot note the use of credential {}: {error}", profile.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn wallet<'a>(config: &'a Config, own: Value, inherited: Value) -> Wallet<'a> {
+        let store = |profiles: Value| {
+            let mut store = Store::default();
+            for (id, profile) in profiles.as_object().expect("object") {
+                store.put(id, profile.clone());
+            }
+            store
+        };
+        let stores = vec![("/own".into(), store(own)), ("/main".into(), store(inherited))];
+        Wallet { config, stores, now_ms: 1000 }
+    }
+
+    fn key(key: &str) -> Value {
+        json!({"type": "api_key", "provider": "mock", "key": key})
+    }
+
+    #[test]
+    fn own_credentials_win_over_inherited_ones_and_stored_over_configured() {
+        let config: Config = serde_json::from_value(json!({"models": {"providers": {
+            "mock": {"baseUrl": "http://h", "apiKey": "sk-configured"}, "other": {"baseUrl": "http://h", "apiKey": "k2"},
+        }}}))
+        .expect("configuration");
+        let wallet = wallet(&config, json!({"mock:a": key("own")}), json!({"mock:a": key("main"), "mock:b": key("b")}));
+        let shown = |provider: &str, wish: Wish| -> Vec<String> {
+            let keys = wallet.keys(provider, &wish).expect("keys");
+            keys.iter().map(|it| it.key.as_ref().map_or("none", |key| key.expose()).to_owned()).collect()
+        };
+        assert_eq!(shown("mock", Wish::First("mock:b".into())), ["b", "own"]);
+        assert_eq!(shown("mock", Wish::Only("mock:a".into())), ["own"]);
+        assert_eq!(shown("other", Wish::Next), ["k2"]);
+        assert!(wallet.keys("mock", &Wish::Only("gone".into())).is_err());
+        assert!(wallet.keys("anthropic-nobody", &Wish::Next).is_ok_and(|keys| keys[0].key.is_none()));
+    }
+
+    #[test]
+    fn all_at_rest_is_an_error_and_a_persons_choice_is_kept() {
+        let config = Config::default();
+        let mut wallet = wallet(&config, json!({"mock:a": key("a")}), json!({}));
+        let resting = json!({"cooldownUntil": 5000});
+        wallet.stores[0].1.set_stats("mock:a", resting.as_object().expect("object").clone());
+        let error = wallet.keys("mock", &Wish::Next).expect_err("none");
+        assert_eq!(error, "No available auth profile for mock (all in cooldown or unavailable).");
+        assert!(wallet.keys("mock", &Wish::Only("mock:a".into())).is_ok());
+
+        let mut entry = Entry::default();
+        remember(&mut entry, "mock:a", true);
+        assert_eq!(wallet.wish_of(&entry, "mock"), (Wish::Only("mock:a".into()), false));
+        assert_eq!(wallet.wish_of(&entry, "other"), (Wish::Next, false));
+        forget(&mut entry);
+        assert_eq!(wallet.wish_of(&entry, "mock"), (Wish::First("mock:a".into()), true));
+        remember(&mut entry, "mock:a", false);
+        assert_eq!(wallet.wish_of(&entry, "mock"), (Wish::First("mock:a".into()), false));
+    }
+}
