@@ -15,6 +15,7 @@ use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::remote_bins::RemoteBins;
 use super::runs::Runs;
+use super::subagents::Subagents;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
 use super::wizards::Wizards;
@@ -68,7 +69,7 @@ pub struct Ctx {
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
     /// The policy about commands.
-    pub exec_policy: PolicyStore,
+    pub exec_policy: Arc<PolicyStore>,
     /// Commands that wait for a person.
     pub exec_requests: Requests,
     /// Who is there.
@@ -81,6 +82,8 @@ pub struct Ctx {
     pub agent: Agent,
     /// Active and finished runs.
     pub runs: Runs,
+    /// Agents that agents have started.
+    pub subagents: Subagents,
     /// Results by idempotency key.
     pub dedupe: Dedupe,
     /// Lines waiting for prompts.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::ctx::Ctx;
 use super::fanout::Fanout;
 use super::runs::{Active, Finished};
-use super::work;
+use super::{tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, RunError, RunOutcome, RunRequest};
 use crate::base::cancel::CancelToken;
@@ -37,7 +37,12 @@ pub type Settled = Box<dyn FnOnce(&Arc<Ctx>, Result<RunOutcome, RunError>) + Sen
 ///
 /// `settled` is called exactly once, also when the run cannot be started.
 pub fn start(cx: &Arc<Ctx>, start: Start, settled: Settled) {
-    let lanes = vec![lane_of(&start.request.session_key), "main".to_owned()];
+    start_in(cx, "main", start, settled);
+}
+
+/// As [`start`], in another global lane than `main`.
+pub fn start_in(cx: &Arc<Ctx>, lane: &str, start: Start, settled: Settled) {
+    let lanes = vec![lane_of(&start.request.session_key), lane.to_owned()];
     let Some(ready) = Ready::register(cx, start, settled) else { return };
     let run = ready.run.clone();
     if let Err(error) = cx.jobs.submit(lanes, move || ready.go()) {
@@ -100,7 +105,8 @@ impl Ready {
         }
         let shows_tools = run::is_verbose(&cx.agent, &request);
         let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
-        let outcome = run::run(&cx.agent, &request, &sink, &cancel);
+        let host = tool_host::of(&cx);
+        let outcome = run::run(&cx.agent, &request, &host, &sink, &cancel);
         guard.settle(outcome);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crossbeam_channel::Sender;
 use serde_json::Value;
 
 use crate::base::ids::ConnId;
@@ -16,15 +17,24 @@ use super::client::Client;
 
 /// See the module.
 pub struct Ticket {
-    handle: LoopHandle<Client>,
-    conn: ConnId,
-    id: Value,
+    asker: Asker,
     is_answered: bool,
+}
+
+/// Who gets the answer.
+enum Asker {
+    /// The client behind a connection.
+    Client { handle: LoopHandle<Client>, conn: ConnId, id: Value },
+    /// Somebody within this process, who takes the first answer.
+    Local(Sender<Outcome>),
 }
 
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ticket(conn {}, id {})", self.conn, self.id)
+        match &self.asker {
+            Asker::Client { conn, id, .. } => write!(f, "Ticket(conn {conn}, id {id})"),
+            Asker::Local(_) => f.write_str("Ticket(local)"),
+        }
     }
 }
 
@@ -64,18 +74,30 @@ impl Outcome {
 impl Ticket {
     /// Returns the ticket of a request.
     pub fn new(handle: LoopHandle<Client>, conn: ConnId, id: Value) -> Self {
-        Self { handle, conn, id, is_answered: false }
+        Self { asker: Asker::Client { handle, conn, id }, is_answered: false }
+    }
+
+    /// Returns the ticket of a request that was made within this process.
+    pub fn local(answer: Sender<Outcome>) -> Self {
+        Self { asker: Asker::Local(answer), is_answered: false }
     }
 
     /// Sends a first response and keeps the duty of the final one (`agent` alone answers twice).
     pub fn interim(&self, payload: &Value) {
-        self.handle.send_text(self.conn, &frame::ok_text(&self.id, payload));
+        match &self.asker {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &frame::ok_text(id, payload)),
+            // Full when it was answered before; the first answer counts.
+            Asker::Local(answer) => drop(answer.try_send(Outcome::Ok(payload.clone()))),
+        }
     }
 
     /// Answers.
     pub fn finish(mut self, outcome: impl Into<Outcome>) {
         self.is_answered = true;
-        self.handle.send_text(self.conn, &outcome.into().text(&self.id));
+        match &self.asker {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &outcome.into().text(id)),
+            Asker::Local(answer) => drop(answer.try_send(outcome.into())),
+        }
     }
 
     /// Gives the duty up without an answer: somebody else's response stands for this one.
@@ -102,10 +124,13 @@ impl SharedTicket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_answered {
-            let error =
-                ErrorShape::busy("the gateway could not finish this request (it failed or is stopping); try again");
-            self.handle.send_text(self.conn, &frame::error_text(&self.id, &error, None));
+        if self.is_answered {
+            return;
+        }
+        let error = ErrorShape::busy("the gateway could not finish this request (it failed or is stopping); try again");
+        match &self.asker {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &frame::error_text(id, &error, None)),
+            Asker::Local(answer) => drop(answer.try_send(Outcome::from(Err(error)))),
         }
     }
 }

@@ -76,9 +76,15 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
         channel: params.channel.unwrap_or_else(|| "webchat".to_owned()),
         timeout: params.timeout.filter(|&seconds| seconds > 0).map(Duration::from_secs),
     };
+    let lane = match params.lane.as_deref().map(str::trim) {
+        Some("subagent") => "subagent",
+        Some("nested") => "nested",
+        _ => "main",
+    };
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
-    start_run::start(
+    start_run::start_in(
         cx,
+        lane,
         start,
         Box::new(move |cx, result| {
             let outcome = match result {
