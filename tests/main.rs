@@ -30,6 +30,7 @@ mod sessions;
 mod skills;
 mod support;
 mod talk;
+mod tools;
 mod update;
 mod usage;
 mod wizard;

@@ -29,6 +29,8 @@ pub enum Answer {
     Garbage,
     /// A delta, then the first half of another and the end.
     HalfEvent(&'static str),
+    /// One JSON document.
+    Json(Value),
     /// An HTTP status with a JSON error.
     Status(u16, &'static str),
 }
@@ -159,6 +161,14 @@ fn answer(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             head(stream)?;
             delta(stream, &json!({ "content": piece }))?;
             stream.write_all(b"data: {\"choices\":[{\"delta\":{\"con")
+        }
+        Answer::Json(body) => {
+            let body = body.to_string();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
         }
         Answer::Status(status, message) => {
             let body = json!({ "error": { "message": message, "type": "test" } }).to_string();

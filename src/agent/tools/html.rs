@@ -22,9 +22,9 @@ const PART_SHARE: usize = 4;
 const INDENT_MAX: usize = 8;
 
 /// Elements whose content is no text of the page.
-const SKIPPED: [&str; 17] = [
+const SKIPPED: [&str; 18] = [
     "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "canvas", "nav", "footer", "aside",
-    "form", "button", "select", "dialog", "head",
+    "form", "button", "select", "dialog", "head", "title",
 ];
 /// Elements without an end.
 const VOID: [&str; 13] =

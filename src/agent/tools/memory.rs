@@ -118,7 +118,8 @@ fn note(workspace: &Path, given: &str) -> Result<String, String> {
     let root = workspace.canonicalize().map_err(|error| error.to_string())?;
     // Links and `..` are followed first, so that they cannot lead outside.
     let path = root.join(inside).canonicalize().map_err(|error| format!("{given}: {error}"))?;
-    let is_inside = path.starts_with(root.join("memory")) || path.parent() == Some(root.as_path());
+    let is_inside =
+        path.starts_with(root.join("memory")) || ["MEMORY.md", "memory.md"].iter().any(|name| path == root.join(name));
     if !is_inside {
         return Err(refused());
     }
