@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::gateway::Gateway;
+use crate::support::node_host::NodeHost;
 use crate::support::provider::{Answer, Provider};
 
 const MAIN: &str = "agent:main:main";
@@ -688,4 +689,31 @@ fn notes_are_found_and_read() {
     assert_eq!(line["details"]["text"], "Ada's birthday is in May.");
     let outside = call(&mut client, "memory_get", &json!({ "path": "memory/../../.clawdbot/clawdbot.json" }));
     assert!(outside["details"]["error"].is_string() && outside["details"]["text"] == "", "{outside}");
+}
+
+#[test]
+fn commands_run_on_a_node_under_both_policies() {
+    let gateway = Gateway::start(json!({ "tools": { "exec": { "host": "node", "security": "full", "ask": "off" } } }));
+    let mut client = gateway.client();
+    let nobody = call(&mut client, "exec", &json!({ "command": "echo x" }));
+    assert!(error(&nobody).starts_with("exec host=node requires a paired node (none available)."), "{nobody}");
+    let node = NodeHost::open(&gateway);
+    let ran = call(&mut client, "exec", &json!({ "command": "echo there-$((40+2))", "env": { "A": "b" } }));
+    assert_eq!((text(&ran).as_str(), &ran["details"]["status"]), ("there-42", &json!("completed")));
+    let words = json!({ "action": "run", "node": "build-box", "command": ["echo", "by words"] });
+    let ran = call(&mut client, "nodes", &words);
+    assert_eq!(ran["details"]["stdout"], "by words\n", "{ran}");
+    let described = call(&mut client, "nodes", &json!({ "action": "describe", "node": node.id() }));
+    assert_eq!(described["details"]["displayName"], "Build Box");
+
+    // The model's own wish to be asked: a person decides, and the node tells how it ended.
+    let pending = call(&mut client, "exec", &json!({ "command": "echo asked-$((40+2))", "ask": "always" }));
+    let id = pending["details"]["approvalId"].as_str().expect("an id").to_owned();
+    assert_eq!(pending["details"]["host"], "node");
+    client.event("exec.approval.requested", |it| it["id"] == id.as_str());
+    client.request("exec.approval.resolve", json!({ "id": id, "decision": "allow-once" })).expect("resolved");
+    let seen = told(&mut client, "the result arrives");
+    assert!(seen.contains("Exec finished (node=") && seen.contains("asked-42"), "{seen}");
+    let other = call(&mut client, "exec", &json!({ "command": "true", "node": "no-such" }));
+    assert!(error(&other).starts_with("unknown node: no-such"), "{other}");
 }

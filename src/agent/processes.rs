@@ -1,7 +1,7 @@
 //! Commands under way for agents: in the foreground of a run, or with a life of their own (agent.md §21).
 //!
 //! Owns the running commands and, for a while, the finished ones that may still be asked about. Each has a thread
-//! `exec-<word>` that starts it, reads its output and waits for its end; commands that wait for a person's approval have
+//! `exec` that starts it, reads its output and waits for its end; commands that wait for a person's approval have
 //! one too. All of them end with the gateway. Not here: whether a command may run (`approvals`), the tools (`tools`).
 
 mod kept;

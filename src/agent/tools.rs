@@ -257,6 +257,9 @@ fn policy_of(subject: &Subject<'_>) -> Policy {
 pub fn offered(config: &Config, agent: &AgentId, session: &SessionKey, model: &Model) -> Vec<ToolSpec> {
     let subject = Subject { config, agent, session, model: (&model.provider, &model.id) };
     let policy = policy_of(&subject);
+    for ignored in &policy.ignored {
+        log::warn!(target: "agent", "an allowlist names no tool of this version and is ignored: {ignored}");
+    }
     let is_offered = |tool: &&&Tool| (tool.is_wanted)(&subject) && policy.refusal(tool.name).is_none();
     TOOLS.iter().filter(is_offered).map(|tool| tool.spec()).collect()
 }

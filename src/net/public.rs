@@ -75,6 +75,7 @@ pub fn get(
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
+        .max_idle_connections(0)
         .timeout_global(Some(within))
         .build();
     let resolver = Checked { inner: DefaultResolver::default(), judge };

@@ -13,22 +13,22 @@ const ROWS: u16 = 30;
 /// # Errors
 /// The system's.
 pub fn open() -> io::Result<(File, OwnedFd)> {
-    let (mut ours, mut theirs) = (0, 0);
-    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the two descriptors are written by the call, the size is read, name and modes are not wanted.
-    let result = unsafe {
-        libc::openpty(&raw mut ours, &raw mut theirs, std::ptr::null_mut(), std::ptr::null(), &raw const size)
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // Both sides are closed to other commands from the start: one may be started by another thread at any moment.
+    // SAFETY: plain system calls; each descriptor is owned by nobody else when it is taken over.
+    let (ours, theirs) = unsafe {
+        let ours = File::from_raw_fd(check(libc::posix_openpt(flags))?);
+        check(libc::grantpt(ours.as_raw_fd()))?;
+        check(libc::unlockpt(ours.as_raw_fd()))?;
+        let theirs = OwnedFd::from_raw_fd(check(libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, flags))?);
+        (ours, theirs)
     };
-    if result == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both descriptors were just made and are owned by nobody else.
-    let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-    for descriptor in [ours.as_raw_fd(), theirs.as_raw_fd()] {
-        // SAFETY: the descriptor is open; other commands must not inherit it.
-        if unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+    let size = libc::winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the size is only read, and lives through the call.
+    check(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
     Ok((ours, theirs))
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

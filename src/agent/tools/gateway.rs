@@ -4,6 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
 use super::{Tool, ToolContext, ToolResult, always};
+use crate::config::keys::hints::is_secret;
+
+/// What a model sees in the place of a secret.
+const REDACTED: &str = "__REDACTED__";
 
 pub(super) const TOOL: Tool = Tool {
     name: "gateway",
@@ -42,7 +46,14 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         "config.get" | "config.schema" => cx.call_for(args, action, json!({}))?,
         "config.apply" | "config.patch" => {
             let mut params = told(cx, args);
-            params.insert("raw".to_owned(), args.required("raw")?.into());
+            let raw = args.required("raw")?;
+            if raw.contains(REDACTED) {
+                return Err(format!(
+                    "raw contains {REDACTED}, which stands for a secret that is not shown: leave that key out and use \
+                     config.patch, which keeps what it does not name"
+                ));
+            }
+            params.insert("raw".to_owned(), raw.into());
             let base_hash = match args.text("baseHash") {
                 Some(hash) => hash.into(),
                 None => cx.call_for(args, "config.get", json!({}))?["hash"].take(),
@@ -61,7 +72,36 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         }
         other => return Err(format!("Unknown action: {other}")),
     };
-    Ok(ToolResult::json(json!({"ok": true, "result": answer})))
+    Ok(ToolResult::json(json!({"ok": true, "result": redacted(answer)})))
+}
+
+/// Takes the secrets out of an answer: what a model sees is kept in transcripts and sent to its provider. References to
+/// variables stay.
+fn redacted(mut answer: Value) -> Value {
+    let mut secrets = Vec::new();
+    redact(&mut answer, false, &mut secrets);
+    // The file's own text has them too.
+    if let Some(Value::String(raw)) = answer.get_mut("raw") {
+        for secret in &secrets {
+            *raw = raw.replace(secret.as_str(), REDACTED);
+        }
+    }
+    answer
+}
+
+fn redact(value: &mut Value, is_named_secret: bool, secrets: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_named_secret && !text.is_empty() && !text.starts_with("${") => {
+            secrets.push(std::mem::replace(text, REDACTED.to_owned()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, is_named_secret, secrets)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                redact(value, is_secret(key), secrets);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Returns who is told when it is done, and when that is.
@@ -69,4 +109,20 @@ fn told(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Map<String, Value> {
     let mut params = args.only(&["note", "restartDelayMs"]);
     params.insert("sessionKey".to_owned(), args.text("sessionKey").unwrap_or(cx.session.as_str()).into());
     params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let answer = json!({
+            "raw": "{token: 's3cret', a: {apiKey: '${KEY}'}}", "hash": "h",
+            "config": {"auth": {"token": "s3cret"}, "a": {"apiKey": "${KEY}", "keys": ["k"]}},
+        });
+        let shown = redacted(answer);
+        assert_eq!(shown["raw"], "{token: '__REDACTED__', a: {apiKey: '${KEY}'}}");
+        assert_eq!(shown["config"], json!({"auth": {"token": REDACTED}, "a": {"apiKey": "${KEY}", "keys": ["k"]}}));
+    }
 }

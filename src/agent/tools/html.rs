@@ -205,11 +205,7 @@ impl Writer {
                 self.write(&format!("{indent}{bullet}"));
             }
             "tr" => self.breaks = self.breaks.max(1),
-            "td" | "th" => {
-                if !self.out.ends_with('\n') && self.breaks == 0 {
-                    self.write(" | ");
-                }
-            }
+            "td" | "th" if !self.out.ends_with('\n') && self.breaks == 0 => self.write(" | "),
             "pre" => {
                 self.block();
                 self.mark("```\n");
@@ -315,21 +311,22 @@ impl Writer {
         } else if self.breaks > 0 {
             let there = self.out.bytes().rev().take_while(|byte| *byte == b'\n').count();
             self.out.extend(std::iter::repeat_n('\n', self.breaks.saturating_sub(there)));
-        } else if self.has_blank && !self.out.ends_with([' ', '\n', '*', '`']) {
-            self.out.push(' ');
-        } else if self.has_blank && self.out.ends_with(['*', '`']) && self.closes_mark() {
+        } else if self.has_blank && self.takes_blank() {
             self.out.push(' ');
         }
         (self.breaks, self.has_blank) = (0, false);
     }
 
-    /// Returns whether the mark at the end closes something, so that a blank after it counts.
-    fn closes_mark(&self) -> bool {
-        let mark = self.out.chars().next_back().unwrap_or_default();
+    /// Returns whether a blank counts here: not at the beginning of a line or of marked text.
+    fn takes_blank(&self) -> bool {
+        let mark = match self.out.chars().next_back() {
+            Some(mark @ ('*' | '`')) => mark,
+            last => return !matches!(last, Some(' ' | '\n') | None),
+        };
         let line = self.out.rsplit('\n').next().unwrap_or_default();
-        let count = line.matches(mark).count();
         let width = if line.ends_with("**") { 2 } else { 1 };
-        (count / width).is_multiple_of(2)
+        // An even number of marks: the last one closes.
+        (line.matches(mark).count() / width).is_multiple_of(2)
     }
 
     fn finish(self) -> String {

@@ -109,6 +109,8 @@ struct Layer {
 /// The layers that hold for one session.
 pub struct Policy {
     layers: Vec<Layer>,
+    /// Allowlists that name nothing that is there: whose, and what they name.
+    pub ignored: Vec<String>,
 }
 
 impl Policy {
@@ -118,7 +120,7 @@ impl Policy {
         let global = &config.tree["tools"];
         let own = session::agent_entry(config, agent).and_then(|entry| entry.tools.as_ref()).unwrap_or(&Value::Null);
         let of_model = |tools: &Value| by_model(&tools["byProvider"], model);
-        let mut policy = Self { layers: Vec::new() };
+        let mut policy = Self { layers: Vec::new(), ignored: Vec::new() };
         let profile = |tools: &Value| tools["profile"].as_str().map(str::to_owned);
         policy.profile("tools.profile", profile(own).or_else(|| profile(global)));
         policy.profile("tools.byProvider", profile(&of_model(own)).or_else(|| profile(&of_model(global))));
@@ -166,7 +168,7 @@ impl Policy {
         let deny = names(&tools["deny"]).unwrap_or_default();
         // An allowlist of plugins alone must not take every tool of the core away.
         if !allow.is_empty() && !known.iter().any(|tool| matches_any(&allow, tool)) {
-            log::warn!(target: "agent", "{source}.allow names no tool of this version and is ignored: {}", allow.join(", "));
+            self.ignored.push(format!("{source}.allow ({})", allow.join(", ")));
             allow.clear();
         }
         if !allow.is_empty() || !deny.is_empty() {
