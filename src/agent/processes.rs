@@ -101,7 +101,7 @@ impl Processes {
             ));
         }
         let stop = state.stop.clone();
-        let thread = thread::spawn("exec", thread::STACK_SMALL_BYTES, move || body(&stop))
+        let thread = thread::spawn("exec", thread::STACK_WORKER_BYTES, move || body(&stop))
             .map_err(|error| format!("cannot start a thread for the command: {error}"))?;
         state.threads.push(thread);
         Ok(())
