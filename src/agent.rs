@@ -12,6 +12,7 @@ pub mod listing;
 pub mod message;
 pub mod models;
 pub mod preview;
+pub mod processes;
 pub mod prompt;
 pub mod providers;
 pub mod run;

@@ -31,10 +31,12 @@ mod remote_bins;
 mod runs;
 mod sentinel;
 mod start_run;
+mod subagents;
 mod supervise;
 mod surfaces;
 mod system_events;
 mod ticket;
+mod tool_host;
 mod usage_costs;
 #[cfg(feature = "onboarding")]
 mod wizards;

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod handle;
 pub mod http;
 pub mod outbox;
+pub mod public;
 pub mod sse;
 pub mod ws;
 

@@ -3,4 +3,5 @@
 pub mod host;
 pub mod pairing;
 pub mod policy;
+pub mod reference;
 pub mod registry;

@@ -41,6 +41,8 @@ const ALLOWED: &[(&str, &str)] = &[
     // The node host keeps to this machine's policy.
     ("nodes", "approvals"),
     ("agent", "skills"),
+    // Tools name nodes as people do.
+    ("agent", "nodes"),
     ("agent", "media"),
     ("agent", "memory"),
     ("channels", "media"),

@@ -34,6 +34,7 @@ mod soak;
 mod support;
 mod survival;
 mod talk;
+mod tools;
 mod update;
 mod usage;
 mod wizard;

@@ -14,7 +14,7 @@ use crate::agent::sessions::{Entry, Sessions};
 use crate::base::ids::{AgentId, SessionKey};
 use crate::config::types::Config;
 
-pub use self::status::{StatusCard, status_reply};
+pub use self::status::{StatusCard, session_lines, status_reply};
 
 /// What the model is told at the start of a session that the user began without saying anything.
 pub const GREETING_PROMPT: &str = "A new session was started with /new or /reset. Greet the user in your own manner, in one \

@@ -21,7 +21,7 @@ use super::models::{self, Model};
 use super::prompt::{self, PromptInput};
 use super::providers::ToolSpec;
 use super::sessions::{Entry, Sessions};
-use super::tools::{self, ToolContext};
+use super::tools::{self, Host, ToolContext, Toolbox};
 use super::transcript::Transcript;
 use super::workspace;
 use crate::base::cancel::{CancelReason, CancelToken};
@@ -51,12 +51,21 @@ pub struct Agent {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     sessions: Arc<Sessions>,
+    /// What tools of all runs share.
+    pub toolbox: Arc<Toolbox>,
 }
 
 impl Agent {
     /// Puts it together.
-    pub fn new(live: Live, paths: Paths, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, sessions: Arc<Sessions>) -> Self {
-        Self { live, paths, clock, rng, sessions }
+    pub fn new(
+        live: Live,
+        paths: Paths,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        sessions: Arc<Sessions>,
+        toolbox: Arc<Toolbox>,
+    ) -> Self {
+        Self { live, paths, clock, rng, sessions, toolbox }
     }
 }
 
@@ -86,6 +95,9 @@ pub struct RunRequest {
     pub channel: String,
     /// Its limit, instead of the configured one.
     pub timeout: Option<Duration>,
+    /// The global lane it waits in, instead of `main`.
+    #[serde(default)]
+    pub lane: Option<String>,
 }
 
 /// A run that came to its end.
@@ -171,6 +183,7 @@ pub fn thinking_level(agent: &Agent, key: &SessionKey, entry: Option<&Entry>) ->
 pub fn run(
     agent: &Agent,
     request: &RunRequest,
+    host: &Arc<dyn Host>,
     promise: Option<&Promise<'_>>,
     sink: &dyn RunSink,
     cancel: &CancelToken,
@@ -182,7 +195,7 @@ pub fn run(
     if let Some(deadline) = begun.checked_add(limit) {
         cancel.set_deadline(deadline);
     }
-    let outcome = Run::begin(agent, &config, request, promise, sink, cancel, started_at).and_then(|mut run| {
+    let outcome = Run::begin(agent, &config, request, host, promise, sink, cancel, started_at).and_then(|mut run| {
         let ended = run.go();
         run.settle(&ended);
         ended.map(|()| run)
@@ -243,6 +256,7 @@ struct Run<'a> {
     agent: &'a Agent,
     config: &'a Config,
     request: &'a RunRequest,
+    host: &'a Arc<dyn Host>,
     sink: &'a dyn RunSink,
     cancel: &'a CancelToken,
     fetch: Fetch,
@@ -275,6 +289,7 @@ impl<'a> Run<'a> {
         agent: &'a Agent,
         config: &'a Config,
         request: &'a RunRequest,
+        host: &'a Arc<dyn Host>,
         promise: Option<&Promise<'_>>,
         sink: &'a dyn RunSink,
         cancel: &'a CancelToken,
@@ -314,7 +329,7 @@ impl<'a> Run<'a> {
             })
             .map_err(|error| disk("cannot write the transcript", error))?;
         sink.emit(RunEvent::Start { started_at });
-        let tools = tools::offered(config);
+        let tools = tools::offered(config, &request.agent_id, key, model);
         let is_over = before.as_ref().is_some_and(|it| it.is_over);
         let (texts, usage, context_tokens, spoke) =
             before.map_or_else(Default::default, |it| (it.texts, it.usage, it.context_tokens, it.spoke));
@@ -340,6 +355,7 @@ impl<'a> Run<'a> {
             agent,
             config,
             request,
+            host,
             sink,
             cancel,
             entry,
@@ -400,16 +416,7 @@ impl<'a> Run<'a> {
             let content = vec![Block::text("Not run: the run was stopped.")];
             tools::ToolResult { content, details: None, is_error: true }
         } else {
-            let cx = ToolContext {
-                config: self.config,
-                workspace: &self.workspace,
-                home: &self.agent.paths.home,
-                cancel: self.cancel,
-                clock: &*self.agent.clock,
-                rng: &*self.agent.rng,
-                on_update: &on_update,
-            };
-            tools::call(&cx, &name, &args)
+            self.carry_out(&name, &args, &on_update)
         };
         self.sink.emit(RunEvent::ToolResult {
             meta: tools::summary(&name, &args),
@@ -426,6 +433,28 @@ impl<'a> Run<'a> {
             is_error: result.is_error,
             timestamp: self.agent.clock.now_ms(),
         }))
+    }
+
+    fn carry_out(&self, name: &str, args: &Value, on_update: &dyn Fn(Value)) -> tools::ToolResult {
+        let of_turn = |model: &&Model| (&model.provider, &model.id) == (&self.spoke.0, &self.spoke.1);
+        let cx = ToolContext {
+            config: self.config,
+            agent: &self.request.agent_id,
+            session: &self.request.session_key,
+            entry: &self.entry,
+            channel: &self.request.channel,
+            model: self.chain.iter().find(of_turn).unwrap_or(&self.chain[0]),
+            workspace: &self.workspace,
+            paths: &self.agent.paths,
+            sessions: &self.agent.sessions,
+            toolbox: &self.agent.toolbox,
+            host: self.host,
+            cancel: self.cancel,
+            clock: &self.agent.clock,
+            rng: &self.agent.rng,
+            on_update,
+        };
+        tools::call(&cx, name, args)
     }
 
     fn append(&mut self, message: Message) -> Result<(), Stop> {

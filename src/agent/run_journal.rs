@@ -360,6 +360,7 @@ mod tests {
             extra_system_prompt: None,
             channel: "webchat".to_owned(),
             timeout: None,
+            lane: None,
         }
     }
 

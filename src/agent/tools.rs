@@ -1,38 +1,174 @@
 //! Tools: what a model may call, and the one way a call is carried out.
 //!
-//! A row per tool. Runs on the job's thread. Failures are results, never errors: the model reads them. Not here: which
-//! calls a model makes (`run`).
+//! A row per tool, a file per tool. Runs on the job's thread. Failures are results, never errors: the model reads them.
+//! What tools need of the gateway they ask of one narrow trait, [`Host`]. Not here: which calls a model makes (`run`).
 
+mod agents_list;
+mod apply_patch;
+mod arguments;
+mod browser;
+mod cache;
+mod canvas;
+mod cron;
+mod edit;
 mod exec;
+mod gateway;
+mod html;
+mod image;
+mod memory;
+mod message;
+mod nodes;
+mod policy;
+mod process;
 mod read;
+mod sandbox;
+mod session_status;
+mod sessions;
+mod sessions_history;
+mod sessions_list;
+mod sessions_send;
+mod sessions_spawn;
+mod tts;
+mod web_fetch;
+mod web_search;
+mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::arguments::Arguments;
+use self::policy::{Policy, Subject};
 use super::message::Block;
+use super::models::Model;
+use super::processes::Processes;
 use super::providers::ToolSpec;
+use super::sessions::{Entry, Sessions};
+use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
+use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::Rng;
-use crate::config::types::{Config, Tools};
+use crate::config::paths::Paths;
+use crate::config::types::Config;
+
+pub use self::sessions_spawn::Subagent;
+
+/// How long a call of a gateway's method may take unless the model says otherwise.
+const HOST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The gateway, as tools see it.
+pub trait Host: Send + Sync {
+    /// Calls a method as an operator of this machine would, and waits for its first answer.
+    ///
+    /// # Errors
+    /// The method's error, or why there was no answer.
+    fn call(&self, method: &str, params: Value, within: Duration, cancel: &CancelToken) -> Result<Value, String>;
+
+    /// Leaves a line for the session's next prompt; with a reason its agent looks at it soon.
+    fn tell(&self, session: &SessionKey, line: &str, wake: Option<&str>);
+
+    /// Starts a sub-agent, whose end is announced to the session that asked; returns the id of its run.
+    ///
+    /// # Errors
+    /// Why it was not started.
+    fn spawn(&self, subagent: Subagent) -> Result<String, String>;
+
+    /// Plans a restart of the gateway, after which the session is told `note`; returns what is planned.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn restart(&self, delay_ms: Option<u64>, session: &str, note: Option<&str>) -> Result<Value, String>;
+}
+
+/// What tools of all runs share.
+pub struct Toolbox {
+    /// Commands under way.
+    pub processes: Processes,
+    /// The policy about commands on this machine.
+    pub exec_policy: Arc<PolicyStore>,
+    pages: cache::Cache,
+    searches: cache::Cache,
+}
+
+impl Toolbox {
+    /// Puts it together.
+    pub fn new(exec_policy: Arc<PolicyStore>) -> Self {
+        Self { processes: Processes::default(), exec_policy, pages: Default::default(), searches: Default::default() }
+    }
+}
 
 /// What a tool may use.
 pub struct ToolContext<'a> {
     /// The configuration in force.
     pub config: &'a Config,
+    /// Whose call it is.
+    pub agent: &'a AgentId,
+    /// From which session.
+    pub session: &'a SessionKey,
+    /// That session as it was when the run began.
+    pub entry: &'a Entry,
+    /// The channel that the run's message came by.
+    pub channel: &'a str,
+    /// The model that calls.
+    pub model: &'a Model,
     /// Working directory.
     pub workspace: &'a Path,
-    /// Home directory, for `~`.
-    pub home: &'a Path,
+    /// Where files are.
+    pub paths: &'a Paths,
+    /// Session indexes and transcripts.
+    pub sessions: &'a Sessions,
+    /// What tools of all runs share.
+    pub toolbox: &'a Arc<Toolbox>,
+    /// The gateway.
+    pub host: &'a Arc<dyn Host>,
     /// Stops the call.
     pub cancel: &'a CancelToken,
     /// The clock.
-    pub clock: &'a dyn Clock,
+    pub clock: &'a Arc<dyn Clock>,
     /// Randomness.
-    pub rng: &'a dyn Rng,
+    pub rng: &'a Arc<dyn Rng>,
     /// Takes what a long call has produced so far, as `{content, details}`.
     pub on_update: &'a dyn Fn(Value),
+}
+
+impl ToolContext<'_> {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            config: self.config,
+            agent: self.agent,
+            session: self.session,
+            model: (&self.model.provider, &self.model.id),
+        }
+    }
+
+    fn resolve(&self, given: &str) -> PathBuf {
+        read::resolve(given, self.workspace, &self.paths.home)
+    }
+
+    fn call(&self, method: &str, params: Value) -> Result<Value, String> {
+        self.host.call(method, params, HOST_CALL_TIMEOUT, self.cancel)
+    }
+
+    /// Calls a method with the limit that the model may give as `timeoutMs`.
+    fn call_for(&self, args: &Arguments<'_>, method: &str, params: Value) -> Result<Value, String> {
+        if args.text("gatewayUrl").is_some() {
+            return Err("gatewayUrl is not supported: this version calls its own gateway only".to_owned());
+        }
+        let within = args.number("timeoutMs").map(|ms| Duration::from_millis(ms.clamp(1.0, 3_600_000.0) as u64));
+        self.host.call(method, params, within.unwrap_or(HOST_CALL_TIMEOUT), self.cancel)
+    }
+
+    /// Returns a value of `tools` in the configuration.
+    fn setting(&self, pointer: &str) -> Option<&Value> {
+        self.config.tree.pointer(&format!("/tools/{pointer}"))
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
 }
 
 /// What a call gave.
@@ -51,10 +187,14 @@ impl ToolResult {
         Self { content: vec![Block::text(text)], details, is_error: false }
     }
 
+    /// A document for both.
+    fn json(details: Value) -> Self {
+        Self::text(format!("{details:#}"), Some(details))
+    }
+
     /// compat: a tool that fails answers with this document, and the call itself counts as made.
     fn failed(tool: &str, error: &str) -> Self {
-        let details = json!({"status": "error", "tool": tool, "error": error});
-        Self::text(format!("{details:#}"), Some(details))
+        Self::json(json!({"status": "error", "tool": tool, "error": error}))
     }
 
     fn refused(text: impl Into<String>) -> Self {
@@ -62,166 +202,138 @@ impl ToolResult {
     }
 }
 
+type Run = fn(&ToolContext<'_>, &Arguments<'_>) -> Result<ToolResult, String>;
+
 struct Tool {
     name: &'static str,
     description: &'static str,
-    /// Name, type, whether required, description.
-    parameters: &'static [(&'static str, &'static str, bool, &'static str)],
-    group: &'static str,
-    run: fn(&ToolContext<'_>, &Value) -> Result<ToolResult, String>,
-    /// A short summary of the arguments.
-    summary: fn(&Value) -> Option<String>,
+    /// Name, kind (see [`arguments`]; `*` at the end means required), description.
+    parameters: &'static [(&'static str, &'static str, &'static str)],
+    /// Whether it touches this machine and so belongs into a sandbox where one is asked for.
+    is_local: bool,
+    /// Whether the configuration has a use for it.
+    is_wanted: fn(&Subject<'_>) -> bool,
+    run: Run,
 }
 
 /// In the order in which they are offered.
-const TOOLS: [Tool; 2] = [
-    Tool {
-        name: "read",
-        description: "Read a file. Text is cut at 2000 lines or 50 KB (use offset and limit for more); images are shown.",
-        parameters: &[
-            ("path", "string", true, "File to read, relative to the workspace or absolute"),
-            ("offset", "number", false, "Line to start at, from 1"),
-            ("limit", "number", false, "Most lines to read"),
-        ],
-        group: "group:fs",
-        run: read::run,
-        summary: |args| text_argument(args, &["path", "file_path"]),
-    },
-    Tool {
-        name: "exec",
-        description: "Run a shell command in the workspace and return its output.",
-        parameters: &[
-            ("command", "string", true, "Shell command"),
-            ("workdir", "string", false, "Working directory, default the workspace"),
-            ("env", "object", false, "Environment variables to add"),
-            ("timeout", "number", false, "Seconds until the command is stopped, default 1800"),
-        ],
-        group: "group:runtime",
-        run: exec::run,
-        summary: |args| text_argument(args, &["command"]),
-    },
+const TOOLS: [&Tool; 24] = [
+    &read::TOOL,
+    &edit::TOOL,
+    &write::TOOL,
+    &apply_patch::TOOL,
+    &exec::TOOL,
+    &process::TOOL,
+    &browser::TOOL,
+    &canvas::TOOL,
+    &nodes::TOOL,
+    &cron::TOOL,
+    &message::TOOL,
+    &tts::TOOL,
+    &gateway::TOOL,
+    &agents_list::TOOL,
+    &sessions_list::TOOL,
+    &sessions_history::TOOL,
+    &sessions_send::TOOL,
+    &sessions_spawn::TOOL,
+    &session_status::TOOL,
+    &web_search::TOOL,
+    &web_fetch::TOOL,
+    &image::TOOL,
+    &memory::SEARCH,
+    &memory::GET,
 ];
 
-/// Returns the tools that the configuration allows.
-pub fn offered(config: &Config) -> Vec<ToolSpec> {
-    TOOLS.iter().filter(|tool| is_allowed(&config.tools, tool)).map(Tool::spec).collect()
+fn always(_: &Subject<'_>) -> bool {
+    true
+}
+
+fn policy_of(subject: &Subject<'_>) -> Policy {
+    let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+    Policy::of(subject, &known)
+}
+
+/// Returns the tools that a session's models are offered.
+pub fn offered(config: &Config, agent: &AgentId, session: &SessionKey, model: &Model) -> Vec<ToolSpec> {
+    let subject = Subject { config, agent, session, model: (&model.provider, &model.id) };
+    let policy = policy_of(&subject);
+    for ignored in &policy.ignored {
+        log::warn!(target: "agent", "an allowlist names no tool of this version and is ignored: {ignored}");
+    }
+    let is_offered = |tool: &&&Tool| (tool.is_wanted)(&subject) && policy.refusal(tool.name).is_none();
+    TOOLS.iter().filter(is_offered).map(|tool| tool.spec()).collect()
 }
 
 /// Returns a short summary of a call's arguments.
 pub fn summary(name: &str, args: &Value) -> Option<String> {
-    TOOLS.iter().find(|tool| tool.name == name).and_then(|tool| (tool.summary)(args))
+    TOOLS.iter().find(|tool| tool.name == name)?;
+    arguments::summary(args)
 }
 
 /// Carries a call out.
 pub fn call(cx: &ToolContext<'_>, name: &str, args: &Value) -> ToolResult {
-    let Some(tool) = TOOLS.iter().find(|tool| tool.name == name && is_allowed(&cx.config.tools, tool)) else {
+    let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) else {
         return ToolResult::refused(format!("Tool {name} not found"));
     };
-    let problems = tool.problems(args);
+    let subject = cx.subject();
+    if let Some(source) = policy_of(&subject).refusal(name) {
+        return ToolResult::refused(format!("Tool {name} not found: it is not allowed here ({source})"));
+    }
+    let problems = arguments::problems(tool.parameters, args);
     if !problems.is_empty() {
         let list: String = problems.iter().map(|problem| format!("  - {problem}\n")).collect();
         return ToolResult::refused(format!(
             "Validation failed for tool \"{name}\":\n{list}\nReceived arguments:\n{args:#}"
         ));
     }
-    (tool.run)(cx, args).unwrap_or_else(|error| ToolResult::failed(name, &error))
+    if tool.is_local && sandbox::is_asked_for(cx.config, cx.agent, cx.session) {
+        return ToolResult::failed(name, &sandbox::refusal(name, cx.config, cx.agent));
+    }
+    let none = serde_json::Map::new();
+    let args = Arguments::new(args.as_object().unwrap_or(&none));
+    (tool.run)(cx, &args).unwrap_or_else(|error| ToolResult::failed(name, &error))
 }
 
 impl Tool {
     fn spec(&self) -> ToolSpec {
-        let property = |kind: &str, description: &str| json!({"type": kind, "description": description});
-        let properties: serde_json::Map<String, Value> =
-            self.parameters.iter().map(|(name, kind, _, text)| ((*name).to_owned(), property(kind, text))).collect();
-        let required: Vec<&str> = self.parameters.iter().filter(|row| row.2).map(|row| row.0).collect();
-        let parameters = json!({"type": "object", "properties": properties, "required": required});
+        let parameters = arguments::schema(self.parameters);
         ToolSpec { name: self.name, description: self.description, parameters }
     }
-
-    fn problems(&self, args: &Value) -> Vec<String> {
-        let Some(args) = args.as_object() else { return vec!["root: must be object".to_owned()] };
-        let mut problems = Vec::new();
-        for (name, kind, required, _) in self.parameters {
-            let aliased = || *name == "path" && args.contains_key("file_path");
-            match args.get(*name) {
-                None | Some(Value::Null) if *required && !aliased() => {
-                    problems.push(format!("{name}: must have required property '{name}'"));
-                }
-                Some(value) if !fits(value, kind) => problems.push(format!("{name}: must be {kind}")),
-                _ => {}
-            }
-        }
-        problems
-    }
-}
-
-fn fits(value: &Value, kind: &str) -> bool {
-    match (kind, value) {
-        (_, Value::Null) => true,
-        ("string", value) => value.is_string(),
-        // Models send numbers as text now and then.
-        ("number", Value::String(text)) => text.trim().parse::<f64>().is_ok(),
-        ("number", value) => value.is_number(),
-        ("object", value) => value.is_object(),
-        _ => false,
-    }
-}
-
-fn text_argument(args: &Value, names: &[&str]) -> Option<String> {
-    let text = names.iter().find_map(|name| args.get(*name).and_then(Value::as_str))?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-fn number_argument(args: &Value, name: &str) -> Option<f64> {
-    let value = args.get(name)?;
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-fn is_allowed(tools: &Tools, tool: &Tool) -> bool {
-    let names = |list: &[String]| {
-        list.iter().any(|entry| {
-            let entry = entry.trim().to_lowercase();
-            let entry = if entry == "bash" { "exec" } else { entry.as_str() };
-            entry == tool.name || entry == tool.group || matches_star(entry, tool.name)
-        })
-    };
-    // The smaller profiles name only tools that this version does not have.
-    let by_profile = !matches!(tools.profile.as_deref(), Some("minimal" | "messaging"));
-    let by_allow = tools.allow.as_deref().is_none_or(|allow| allow.is_empty() || names(allow));
-    by_profile && by_allow && !tools.deny.as_deref().is_some_and(names)
-}
-
-fn matches_star(pattern: &str, name: &str) -> bool {
-    pattern.split_once('*').is_some_and(|(head, tail)| {
-        name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(tools: Tools) -> Vec<&'static str> {
-        offered(&Config { tools, ..Config::default() }).iter().map(|spec| spec.name).collect()
+    fn names(tree: Value) -> String {
+        let mut config: Config = serde_json::from_value(tree.clone()).expect("configuration");
+        config.tree = tree;
+        let model = crate::agent::models::offline();
+        let offered = offered(&config, &AgentId::new("main"), &SessionKey::new("agent:main:main"), &model);
+        offered.iter().map(|spec| spec.name).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn policy_decides_what_is_offered() {
-        let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-        assert_eq!(names(Tools::default()), ["read", "exec"]);
-        assert_eq!(names(Tools { deny: list(&["bash"]), ..Tools::default() }), ["read"]);
-        assert_eq!(names(Tools { allow: list(&["group:runtime"]), ..Tools::default() }), ["exec"]);
-        assert_eq!(names(Tools { deny: list(&["*"]), ..Tools::default() }), [""; 0]);
-        assert_eq!(names(Tools { profile: Some("minimal".to_owned()), ..Tools::default() }), [""; 0]);
-    }
-
-    #[test]
-    fn arguments_are_checked() {
-        let exec = &TOOLS[1];
-        assert_eq!(exec.problems(&json!({})), ["command: must have required property 'command'"]);
+    fn tools_are_offered_in_order() {
         assert_eq!(
-            exec.problems(&json!({"command": 1, "timeout": "x"})),
-            ["command: must be string", "timeout: must be number"]
+            names(json!({})),
+            "read edit write exec process canvas nodes cron message tts gateway agents_list sessions_list \
+             sessions_history sessions_send sessions_spawn session_status web_search web_fetch memory_search memory_get"
         );
-        assert_eq!(exec.problems(&json!("oops")), ["root: must be object"]);
+        assert_eq!(names(json!({"tools": {"profile": "minimal"}})), "session_status");
+        assert!(names(json!({"browser": {"enabled": true}})).contains(" browser "));
+        assert!(!names(json!({"tools": {"web": {"search": {"enabled": false}}}})).contains("web_search"));
+    }
+
+    #[test]
+    fn rows_are_well_formed() {
+        for tool in TOOLS {
+            let schema = arguments::schema(tool.parameters);
+            assert_eq!(schema["type"], "object", "{}", tool.name);
+            assert!(!tool.description.is_empty() && tool.description.len() < 700, "{}", tool.name);
+            for (name, kind, _) in tool.parameters {
+                assert!(arguments::is_kind(kind), "{}.{name}: {kind}", tool.name);
+            }
+        }
     }
 }

@@ -86,6 +86,12 @@ pub fn local_time(ms: UnixMs) -> String {
     local(ms).strftime("%H:%M:%S").to_string()
 }
 
+/// Formats for people in an IANA zone, the host's when it is unknown: `Monday, 2026-11-23 — 18:55`.
+pub fn zoned_text(ms: UnixMs, zone: &str) -> String {
+    let zone = jiff::tz::TimeZone::get(zone).unwrap_or_else(|_| jiff::tz::TimeZone::system());
+    timestamp(ms).to_zoned_datetime(zone).strftime("%A, %Y-%m-%d — %H:%M").to_string()
+}
+
 /// Formats for the HTTP `Date` header: `Mon, 23 Nov 2026 18:55:00 GMT`.
 pub fn http_date(ms: UnixMs) -> String {
     timestamp(ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -2,8 +2,10 @@
 //!
 //! The child leads a process group of its own, so that ending it ends what it started. Output is read through pipes as
 //! it arrives: both streams through one ([`run`]), or each through its own ([`capture`]). Runs on the caller's thread,
-//! which blocks in `poll` and looks at the token between slices. Not here: background processes with a life of their
-//! own.
+//! which blocks in `poll` and looks at the token between slices. Commands that must leave nothing behind get a
+//! [`guard`]. Not here: background processes with a life of their own.
+
+pub mod guard;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -94,7 +96,7 @@ pub fn run(
     started(child.id());
     let mut tail = Tail::new(output_bytes_max);
     let deadline = timeout.map(|timeout| start + timeout);
-    let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, &mut |_, chunk| {
+    let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, false, &mut |_, chunk| {
         on_output(&String::from_utf8_lossy(chunk));
         tail.push(chunk);
     })?;
@@ -123,12 +125,13 @@ pub fn capture(
     };
     let mut tails = [Tail::new(tail_bytes_max), Tail::new(tail_bytes_max)];
     let mut is_full = false;
-    let ended = supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, &mut |stream, chunk| {
-        let kept = chunk.len().min(room);
-        room -= kept;
-        is_full |= kept < chunk.len();
-        tails[stream].push(&chunk[..kept]);
-    })?;
+    let ended =
+        supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, false, &mut |stream, chunk| {
+            let kept = chunk.len().min(room);
+            room -= kept;
+            is_full |= kept < chunk.len();
+            tails[stream].push(&chunk[..kept]);
+        })?;
     let [(stdout, is_stdout_cut), (stderr, is_stderr_cut)] = tails.map(Tail::finish);
     Ok(Captured { ended, stdout, stderr, truncated: is_full || is_stdout_cut || is_stderr_cut })
 }
@@ -169,11 +172,15 @@ impl Tail {
 /// Waits for the child's end, or ends it and its group; `on_bytes` gets what arrives, with the pipe's number.
 ///
 /// The child's own end decides: a grandchild may hold the pipes open, and a child may close them, for ever.
-fn supervise(
+///
+/// # Errors
+/// The system's error when a pipe cannot be read or the child cannot be waited for.
+pub fn supervise(
     child: &mut Child,
     pipes: &mut [Option<File>],
     deadline: Option<Instant>,
     cancel: &CancelToken,
+    is_guarded: bool,
     on_bytes: &mut dyn FnMut(usize, &[u8]),
 ) -> io::Result<Ended> {
     let pid = child.id();
@@ -189,6 +196,7 @@ fn supervise(
                     _ => None,
                 };
                 if let Some(reason) = reason {
+                    // A guard leads a group of its own and passes it on.
                     kill_group(pid, libc::SIGTERM);
                     killed = Some((reason, now + TERM_GRACE));
                 }
@@ -196,7 +204,7 @@ fn supervise(
             }
             Some((_, kill_at)) if now < kill_at => Some(kill_at),
             Some(_) => {
-                kill_group(pid, libc::SIGKILL);
+                kill_group(pid, if is_guarded { guard::END_NOW } else { libc::SIGKILL });
                 None
             }
         };
@@ -231,7 +239,11 @@ fn supervise(
 fn read_once(pipes: &mut [Option<File>], index: usize, on_bytes: &mut dyn FnMut(usize, &[u8])) -> io::Result<usize> {
     let Some(pipe) = &mut pipes[index] else { return Ok(0) };
     let mut chunk = [0_u8; 8192];
-    let count = pipe.read(&mut chunk)?;
+    let count = match pipe.read(&mut chunk) {
+        // A terminal whose other side is closed.
+        Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
+        count => count?,
+    };
     if count == 0 {
         pipes[index] = None;
     } else {
@@ -256,7 +268,11 @@ pub fn is_alive(pid: u32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-fn pipe() -> io::Result<(std::fs::File, OwnedFd)> {
+/// Returns a pipe: the end to read from, and the end to write to.
+///
+/// # Errors
+/// The system's.
+pub fn pipe() -> io::Result<(File, OwnedFd)> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for the two descriptors that pipe2 writes.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {

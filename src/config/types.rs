@@ -350,12 +350,6 @@ pub struct Identity {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Tools {
-    /// minimal, coding, messaging, full.
-    pub profile: Option<String>,
-    /// Allowed names and groups; absent = all.
-    pub allow: Option<Vec<String>>,
-    /// Denied names and groups.
-    pub deny: Option<Vec<String>>,
     /// `tools.exec`.
     pub exec: ToolExec,
 }
@@ -364,16 +358,12 @@ pub struct Tools {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ToolExec {
-    /// sandbox (default), gateway, node.
-    pub host: Option<String>,
     /// deny, allowlist, full.
     pub security: Option<String>,
     /// off, on-miss, always.
     pub ask: Option<String>,
     /// Directories put in front of PATH.
     pub path_prepend: Vec<String>,
-    /// Default timeout in seconds, 1800.
-    pub timeout_sec: Option<u64>,
     /// Programs that only filter, allowed without an entry.
     pub safe_bins: Option<Vec<String>>,
     /// Node that `nodes run` and the tool use.

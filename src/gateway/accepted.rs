@@ -367,5 +367,5 @@ pub fn notice(message: &str, why: &str) -> String {
 
 /// Returns the lanes of a run.
 pub fn lanes(request: &run::RunRequest) -> Vec<String> {
-    vec![lane_of(&request.session_key), "main".to_owned()]
+    vec![lane_of(&request.session_key), request.lane.clone().unwrap_or_else(|| "main".to_owned())]
 }

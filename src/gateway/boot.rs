@@ -25,6 +25,7 @@ use super::lifecycle::{Ask, AskMain, Lifecycle};
 use super::reload::Change;
 use super::remote_bins::RemoteBins;
 use super::runs::Runs;
+use super::subagents::{self, Subagents};
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
@@ -35,6 +36,7 @@ use super::{RunOptions, events, host, methods, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
+use crate::agent::tools::Toolbox;
 use crate::agent::{models, session};
 use crate::approvals::requests::Requests;
 use crate::approvals::store::PolicyStore;
@@ -165,7 +167,10 @@ impl Gateway {
         let outbox = Outbox::open(paths.journal_dir().join("outbox.jsonl"), clock.now_ms())
             .context("open the journal of deliveries")?;
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
-        let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone());
+        let subagents = Subagents::open(&paths.state_dir).context("open the list of sub-agents")?;
+        let exec_policy = Arc::new(PolicyStore::new(paths.exec_approvals_file()));
+        let toolbox = Arc::new(Toolbox::new(exec_policy.clone()));
+        let agent = Agent::new(live.clone(), paths.clone(), clock.clone(), rng.clone(), sessions.clone(), toolbox);
 
         // Bound but not served: a busy port must be known before anything else starts.
         let listeners = host::listen(address.ip, address.port).map_err(|error| bind_error(&address, &error))?;
@@ -194,7 +199,7 @@ impl Gateway {
             nodes: Registry::default(),
             remote_bins: RemoteBins::default(),
             node_pairing,
-            exec_policy: PolicyStore::new(paths.exec_approvals_file()),
+            exec_policy,
             exec_requests: Requests::default(),
             presence: carried.presence.clone(),
             health: HealthStore::new(),
@@ -202,6 +207,7 @@ impl Gateway {
             agent,
             accepted,
             runs: Runs::default(),
+            subagents,
             dedupe: Dedupe::default(),
             outbox,
             system_events: carried.system_events.clone(),
@@ -242,6 +248,7 @@ impl Gateway {
         sentinel::announce(&cx);
         cron::start(&cx);
         accepted::resume(&cx);
+        subagents::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -282,17 +289,18 @@ impl Gateway {
         let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
         events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
         drop(self.timer.take());
-        // Accepted runs go on after the next start.
+        // First: what ends now asks whether the gateway is stopping. Accepted runs go on after the next start.
+        self.cx.lifecycle.stop();
         self.cx.accepted.journal.pause(self.cx.clock.now_ms());
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.cron.cancel();
         self.cx.runs.cancel_all();
-        self.cx.lifecycle.stop();
         self.cx.tts.close();
         self.cx.skills.close();
         // Dropped requests answer that the gateway is stopping.
         self.cx.exec_requests.close();
+        self.cx.agent.toolbox.processes.close();
         if !self.cx.jobs.join(JOBS_GRACE) {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
@@ -300,6 +308,7 @@ impl Gateway {
         self.cx.outbox.close();
         self.cx.sessions.close();
         self.cx.cron.close();
+        self.cx.subagents.close();
         self.cx.pairing.close();
         self.cx.node_pairing.close();
         self.cx.voicewake.close();

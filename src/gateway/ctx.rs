@@ -16,6 +16,7 @@ use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
 use super::remote_bins::RemoteBins;
 use super::runs::Runs;
+use super::subagents::Subagents;
 use super::system_events::SystemEvents;
 use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
@@ -71,7 +72,7 @@ pub struct Ctx {
     /// Paired nodes of the older kind.
     pub node_pairing: NodePairing,
     /// The policy about commands.
-    pub exec_policy: PolicyStore,
+    pub exec_policy: Arc<PolicyStore>,
     /// Commands that wait for a person.
     pub exec_requests: Requests,
     /// Who is there.
@@ -86,6 +87,8 @@ pub struct Ctx {
     pub accepted: Acceptance,
     /// Active and finished runs.
     pub runs: Runs,
+    /// Agents that agents have started.
+    pub subagents: Subagents,
     /// Results by idempotency key.
     pub dedupe: Dedupe,
     /// Deliveries on their way out.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ use crate::protocol::validate;
 
 /// A frame that takes longer than this is logged with its method.
 const SLOW_FRAME: Duration = Duration::from_millis(50);
+/// The connection of calls from within; the loop never gives this number out.
+const LOCAL_CONN: ConnId = ConnId(u64::MAX);
 
 /// Largest frame that is looked at on the loop.
 const GLANCE_BYTES_MAX: usize = 4096;
@@ -49,6 +52,8 @@ pub struct Call {
     pub id: Value,
     /// Its parameters; `{}` when absent or null.
     pub params: Value,
+    /// Who gets the answer when the request was made within this process.
+    local: Option<Sender<Outcome>>,
 }
 
 impl Call {
@@ -63,7 +68,10 @@ impl Call {
 
     /// Returns the ticket for answering later; the handler then returns [`Reply::Later`].
     pub fn ticket(&self, cx: &Ctx) -> Ticket {
-        Ticket::new(cx.net.clone(), self.conn, self.id.clone())
+        match &self.local {
+            Some(answer) => Ticket::local(answer.clone()),
+            None => Ticket::new(cx.net.clone(), self.conn, self.id.clone()),
+        }
     }
 }
 
@@ -96,6 +104,25 @@ pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, batch: Vec<Byte
     cx.net.send(LoopMsg::Done { conn, frames: answers.into() });
 }
 
+/// Calls a method from within this process, as `client`; the first answer arrives at the receiver, which is closed without
+/// one when nobody is left to answer.
+pub fn local(cx: &Arc<Ctx>, client: &Arc<Client>, method: &str, params: Value) -> Receiver<Outcome> {
+    let (sender, receiver) = bounded(1);
+    let call = Call { conn: LOCAL_CONN, client: client.clone(), id: Value::Null, params, local: Some(sender.clone()) };
+    let result = catch_unwind(AssertUnwindSafe(|| run(cx, method, call))).unwrap_or_else(|_| {
+        Err(ErrorShape::unavailable(format!("{method} failed unexpectedly; see the gateway's log")))
+    });
+    let outcome = match result {
+        Ok(Reply::Later) => return receiver,
+        Ok(Reply::Now(payload)) => Outcome::Ok(payload),
+        Ok(Reply::Text(payload)) => Outcome::Text(payload),
+        Err(error) => Outcome::from(Err(error)),
+    };
+    // Full when it was answered before; the first answer counts.
+    drop(sender.try_send(outcome));
+    receiver
+}
+
 fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Option<String> {
     let request = match parse_request(bytes) {
         Ok(request) => request,
@@ -113,6 +140,7 @@ fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Optio
         client: client.clone(),
         id: Value::String(id),
         params: params.filter(|params| !params.is_null()).unwrap_or_else(|| json!({})),
+        local: None,
     };
     let id = call.id.clone();
     let result = catch_unwind(AssertUnwindSafe(|| run(cx, &method, call))).unwrap_or_else(|_| {

@@ -307,6 +307,7 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
         extra_system_prompt: None,
         channel: "webchat".to_owned(),
         timeout: None,
+        lane: None,
     };
     let start = Start { request, echo: Some(key.as_str().to_owned()), is_chat: false, takes_system_events: true };
     let key = key.clone();

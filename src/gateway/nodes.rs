@@ -334,6 +334,7 @@ fn run(cx: &Arc<Ctx>, kind: &str, echo: &str, message: &str, thinking: Option<&s
         extra_system_prompt: None,
         channel: "node".to_owned(),
         timeout,
+        lane: None,
     };
     let start = Start { request, echo: Some(echo.to_owned()), is_chat: true, takes_system_events: false };
     accepted::accept(cx, start, Origin::Node, Box::new(|| ()));

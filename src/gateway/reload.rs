@@ -32,6 +32,8 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
     vec![
         ("main".to_owned(), width(config.agents.defaults.max_concurrent, 4)),
         ("subagent".to_owned(), width(config.agents.defaults.subagents.max_concurrent, 8)),
+        // Runs that another run waits for: in `main` they could wait for each other.
+        ("nested".to_owned(), width(config.agents.defaults.max_concurrent, 4)),
         ("cron".to_owned(), width(config.cron.max_concurrent_runs, 1)),
         ("disk".to_owned(), 2),
         ("side".to_owned(), 8),

@@ -12,7 +12,7 @@ use super::accepted::{self, End};
 use super::ctx::Ctx;
 use super::fanout::Fanout;
 use super::runs::{Active, Finished};
-use super::work;
+use super::{tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, Promise, RunError, RunOutcome, RunRequest};
 use crate::agent::run_journal::Accepted;
@@ -130,11 +130,12 @@ impl Ready {
         }
         let shows_tools = run::is_verbose(&cx.agent, &request);
         let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
+        let host = tool_host::of(&cx);
         let outcome = match &guard.accepted {
-            None => run::run(&cx.agent, &request, None, &sink, &cancel),
+            None => run::run(&cx.agent, &request, &host, None, &sink, &cancel),
             Some(accepted) => {
                 let sink = Surviving { sink: &sink, cancel: &cancel };
-                run::run(&cx.agent, &request, Some(&promise(&cx, accepted)), &sink, &cancel)
+                run::run(&cx.agent, &request, &host, Some(&promise(&cx, accepted)), &sink, &cancel)
             }
         };
         let is_put_down = outcome.is_err() && cancel.reason() == Some(CancelReason::Shutdown);

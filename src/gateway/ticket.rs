@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crossbeam_channel::Sender;
 use serde_json::Value;
 
 use crate::base::ids::ConnId;
@@ -16,15 +17,25 @@ use super::client::Client;
 
 /// See the module.
 pub struct Ticket {
-    handle: LoopHandle<Client>,
-    conn: ConnId,
-    id: Value,
+    asker: Asker,
     is_answered: bool,
+}
+
+/// Who gets the answer.
+#[derive(Clone)]
+enum Asker {
+    /// The client behind a connection.
+    Client { handle: LoopHandle<Client>, conn: ConnId, id: Value },
+    /// Somebody within this process, who takes the first answer.
+    Local(Sender<Outcome>),
 }
 
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ticket(conn {}, id {})", self.conn, self.id)
+        match &self.asker {
+            Asker::Client { conn, id, .. } => write!(f, "Ticket(conn {conn}, id {id})"),
+            Asker::Local(_) => f.write_str("Ticket(local)"),
+        }
     }
 }
 
@@ -67,18 +78,26 @@ impl Outcome {
 impl Ticket {
     /// Returns the ticket of a request.
     pub fn new(handle: LoopHandle<Client>, conn: ConnId, id: Value) -> Self {
-        Self { handle, conn, id, is_answered: false }
+        Self { asker: Asker::Client { handle, conn, id }, is_answered: false }
+    }
+
+    /// Returns the ticket of a request that was made within this process.
+    pub fn local(answer: Sender<Outcome>) -> Self {
+        Self { asker: Asker::Local(answer), is_answered: false }
     }
 
     /// Returns a way to send a first response; the duty of the final one stays (`agent` alone answers twice).
     pub fn early(&self) -> Early {
-        Early { handle: self.handle.clone(), conn: self.conn, id: self.id.clone() }
+        Early(self.asker.clone())
     }
 
     /// Answers.
     pub fn finish(mut self, outcome: impl Into<Outcome>) {
         self.is_answered = true;
-        self.handle.send_text(self.conn, &outcome.into().text(&self.id));
+        match &self.asker {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &outcome.into().text(id)),
+            Asker::Local(answer) => drop(answer.try_send(outcome.into())),
+        }
     }
 
     /// Gives the duty up without an answer: somebody else's response stands for this one.
@@ -88,16 +107,16 @@ impl Ticket {
 }
 
 /// Sends a first response to a request; the final one is its ticket's.
-pub struct Early {
-    handle: LoopHandle<Client>,
-    conn: ConnId,
-    id: Value,
-}
+pub struct Early(Asker);
 
 impl Early {
     /// Sends it.
     pub fn send(&self, payload: &Value) {
-        self.handle.send_text(self.conn, &frame::ok_text(&self.id, payload));
+        match &self.0 {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &frame::ok_text(id, payload)),
+            // Full when it was answered before; the first answer counts.
+            Asker::Local(answer) => drop(answer.try_send(Outcome::Ok(payload.clone()))),
+        }
     }
 }
 
@@ -119,10 +138,13 @@ impl SharedTicket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_answered {
-            let error =
-                ErrorShape::busy("the gateway could not finish this request (it failed or is stopping); try again");
-            self.handle.send_text(self.conn, &frame::error_text(&self.id, &error, None));
+        if self.is_answered {
+            return;
+        }
+        let error = ErrorShape::busy("the gateway could not finish this request (it failed or is stopping); try again");
+        match &self.asker {
+            Asker::Client { handle, conn, id } => handle.send_text(*conn, &frame::error_text(id, &error, None)),
+            Asker::Local(answer) => drop(answer.try_send(Outcome::from(Err(error)))),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins};
+use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents};
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -190,6 +190,8 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             let now_ms = cx.clock.now_ms();
             cx.dedupe.sweep(now_ms);
             cx.runs.sweep(now_ms);
+            cx.agent.toolbox.processes.sweep(now_ms);
+            subagents::sweep(cx);
             cx.timer.arm(SWEEP_INTERVAL, Due::Sweep);
         }
         Due::Tidy => {

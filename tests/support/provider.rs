@@ -38,6 +38,8 @@ pub enum Answer {
     Garbage,
     /// A delta, then the first half of another and the end.
     HalfEvent(&'static str),
+    /// One JSON document.
+    Json(Value),
     /// An HTTP status with a JSON error.
     Status(u16, &'static str),
     /// The same, asking for a wait of so many milliseconds.
@@ -215,6 +217,14 @@ fn answer(stream: &mut TcpStream, wire: Wire, answer: Answer) -> std::io::Result
             head(stream)?;
             delta(stream, &json!({ "content": piece }))?;
             stream.write_all(b"data: {\"choices\":[{\"delta\":{\"con")
+        }
+        Answer::Json(body) => {
+            let body = body.to_string();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )
         }
         Answer::Status(status, message) => refuse(stream, status, message, ""),
         Answer::Later(status, message, ms) => refuse(stream, status, message, &format!("retry-after-ms: {ms}\r\n")),

@@ -38,7 +38,8 @@ pub(super) fn summary(cx: &Cx<'_>) -> String {
     session_lines(cx.key, Some(&cx.entry), &cx.model).join("\n")
 }
 
-fn session_lines(key: &SessionKey, entry: Option<&Entry>, model: &Result<Model, String>) -> Vec<String> {
+/// Returns the lines about a session alone.
+pub fn session_lines(key: &SessionKey, entry: Option<&Entry>, model: &Result<Model, String>) -> Vec<String> {
     let none = Entry::default();
     let entry = entry.unwrap_or(&none);
     let mut lines = vec![match model {

@@ -1,116 +1,264 @@
-//! `exec`: a shell command in the foreground, with a deadline and capped output.
+//! `exec`: a shell command on this machine or on a node, in the foreground or with a life of its own.
 //!
-//! Background commands and approvals are not here; where the configuration asks for approvals, commands are refused.
+//! Here: what the model asks for, and waiting for a command on this machine. Not here: where it may run and who must be
+//! asked (`settings`, `approval`, `node`), the processes themselves (`agent::processes`).
 
-use std::cell::RefCell;
-use std::process::Command;
-use std::time::Duration;
+mod approval;
+mod node;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::read::resolve;
-use super::{ToolContext, ToolResult, number_argument, text_argument};
-use crate::base::process::{self, Ended};
-use crate::base::text::tail_chars;
-use crate::config::types::ToolExec;
+use self::settings::{Place, Settings};
+use super::arguments::Arguments;
+use super::{Tool, ToolContext, ToolResult, always, policy_of};
+use crate::agent::processes::{Finished, OUTPUT_BYTES_MAX, Process, Spec};
+use crate::base::process::Ended;
 
-/// Most output kept, in bytes.
-const OUTPUT_BYTES_MAX: usize = 200_000;
-/// Limit in seconds when nobody names one.
-const TIMEOUT_SECONDS_DEFAULT: u64 = 1800;
+/// Bounds of how long a command may take before it goes into the background.
+const YIELD_MS_MIN: f64 = 10.0;
+const YIELD_MS_MAX: f64 = 120_000.0;
 /// Most characters of an update.
 const TAIL_CHARS_MAX: usize = 2000;
+/// Most characters of output in a line for the next prompt.
+const NOTICE_CHARS_MAX: usize = 400;
+/// Least time between two updates of one command.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(150);
+/// How long a command that was told to end is waited for.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+/// Variables of this process that no command needs.
+const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 
-pub(super) fn run(cx: &ToolContext<'_>, args: &Value) -> Result<ToolResult, String> {
-    let settings = &cx.config.tools.exec;
-    refuse_what_needs_approval(settings)?;
-    let script = text_argument(args, &["command"]).ok_or("Provide a command to start.")?;
-    let workdir = text_argument(args, &["workdir"]);
-    let cwd = workdir.map_or_else(|| cx.workspace.to_owned(), |given| resolve(&given, cx.workspace, cx.home));
+pub(super) const TOOL: Tool = Tool {
+    name: "exec",
+    description: "Run a shell command and return its output. After yieldMs, or at once with background, it goes on by \
+                  itself and the process tool follows it up; whatever a command started ends with it. Its stdin is empty \
+                  unless background, yieldMs or pty is given.",
+    parameters: &[
+        ("command", "string*", "Shell command"),
+        ("workdir", "string", "Working directory, default the workspace"),
+        ("env", "object", "Environment variables to add"),
+        ("yieldMs", "number", "Milliseconds until it goes into the background, default 10000"),
+        ("background", "boolean", "Put it into the background at once"),
+        ("timeout", "number", "Seconds until it is stopped, default 1800"),
+        ("pty", "boolean", "Give it a terminal"),
+        ("elevated", "boolean", "Run it on the gateway's host with elevated rights, where that is allowed"),
+        ("host", "sandbox|gateway|node", "Where it runs; must be what is configured"),
+        ("security", "deny|allowlist|full", "Stricter than configured, if at all"),
+        ("ask", "off|on-miss|always", "Stricter than configured, if at all"),
+        ("node", "string", "Node for host=node"),
+    ],
+    // `settings` refuses what belongs into a sandbox: other hosts are no part of it.
+    is_local: false,
+    is_wanted: always,
+    run,
+};
+
+/// A command that is to run.
+struct Wanted {
+    script: String,
+    cwd: PathBuf,
+    /// Variables that the model asked for.
+    env: Vec<(String, String)>,
+    timeout: Option<Duration>,
+    has_terminal: bool,
+    has_stdin: bool,
+    /// When it goes into the background; `None` when it may not.
+    yields_after: Option<Duration>,
+}
+
+fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
+    let script = args.text("command").ok_or("Provide a command to start.")?.to_owned();
+    let settings = Settings::of(cx, args)?;
+    let env = variables(args.value("env"))?;
+    let seconds = args.number("timeout").filter(|seconds| *seconds > 0.0).unwrap_or(settings.timeout_seconds);
+    let timeout = Duration::try_from_secs_f64(seconds).ok();
+    if let Place::Node = settings.place {
+        return node::run(cx, args, &settings, &script, &env, timeout);
+    }
+    let cwd = args.text("workdir").map_or_else(|| cx.workspace.to_owned(), |given| cx.resolve(given));
     if !cwd.is_dir() {
         return Err(format!("workdir {} is not a directory", cwd.display()));
     }
-    let default = settings.timeout_sec.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
-    let seconds = number_argument(args, "timeout").filter(|seconds| *seconds > 0.0).unwrap_or(default as f64);
-    let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let mut command = Command::new(shell());
-    command.arg("-c").arg(&script).current_dir(&cwd);
-    for (name, value) in args.get("env").and_then(Value::as_object).into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        command.env(name, text);
-    }
-    if !settings.path_prepend.is_empty() {
-        let old = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{old}", settings.path_prepend.join(":")));
-    }
-    let started_at = cx.clock.now_ms();
-    let session_id = crate::base::rng::hex_token(cx.rng, 4);
-    let seen = RefCell::new(String::new());
-    let pid = std::cell::Cell::new(0);
-    let output = process::run(command, Some(timeout), OUTPUT_BYTES_MAX, cx.cancel, |id| pid.set(id), |chunk| {
-        let mut seen = seen.borrow_mut();
-        seen.push_str(chunk);
-        let tail = tail_chars(&seen, TAIL_CHARS_MAX).to_owned();
-        (cx.on_update)(json!({
-            "content": [{"type": "text", "text": tail}],
-            "details": {
-                "status": "running", "sessionId": session_id, "pid": pid.get(), "startedAt": started_at, "cwd": cwd, "tail": tail,
-            },
-        }));
-        *seen = tail;
-    })
-    .map_err(|error| format!("cannot start {}: {error}", shell()))?;
-    let mut text = output.text.trim().to_owned();
-    if output.truncated {
-        text = format!("[output cut: its last {OUTPUT_BYTES_MAX} bytes follow]\n{text}");
-    }
-    let failure = match output.ended {
-        Ended::Exited(0) => None,
-        Ended::Exited(code) => Some(format!("Command exited with code {code}")),
-        Ended::Signalled(signal) => Some(format!("Command aborted by signal {}", signal_name(signal))),
-        Ended::TimedOut => Some(format!("Command timed out after {seconds} seconds")),
-        Ended::Cancelled => Some("Command aborted by signal SIGTERM".to_owned()),
+    let has_terminal = args.flag("pty").unwrap_or(false);
+    let is_background = args.flag("background").unwrap_or(false);
+    let may_go_on = policy_of(&cx.subject()).refusal("process").is_none();
+    let yields_after = match args.number("yieldMs") {
+        _ if !may_go_on => None,
+        _ if is_background => Some(Duration::ZERO),
+        given => {
+            let ms = given.unwrap_or(settings.background_ms).clamp(YIELD_MS_MIN, YIELD_MS_MAX);
+            Some(Duration::from_millis(ms as u64))
+        }
     };
-    if let Some(failure) = failure {
-        return Err(if text.is_empty() { failure } else { format!("{text}\n\n{failure}") });
+    let has_stdin = may_go_on && (is_background || has_terminal || args.value("yieldMs").is_some());
+    let wanted = Wanted { script, cwd, env, timeout, has_terminal, has_stdin, yields_after };
+    if let Place::Gateway { asks: true } = settings.place
+        && let Some(pending) = approval::judge(cx, &settings, &wanted)?
+    {
+        return Ok(pending);
     }
-    let details = json!({
-        "status": "completed", "exitCode": 0, "durationMs": u64::try_from(output.duration.as_millis()).unwrap_or(u64::MAX),
-        "aggregated": text, "cwd": cwd,
+    in_foreground(cx, &settings, &wanted, seconds)
+}
+
+/// Reads variables; what the system does not take is refused.
+fn variables(given: Option<&Value>) -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    for (name, value) in given.and_then(Value::as_object).into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
+            return Err(format!("env: {name:?} cannot be set"));
+        }
+        variables.push((name.clone(), text));
+    }
+    Ok(variables)
+}
+
+impl Wanted {
+    fn spec(&self, cx: &ToolContext<'_>, settings: &Settings) -> Result<Spec, String> {
+        if self.script.contains('\0') {
+            return Err("command: must not contain NUL".to_owned());
+        }
+        let mut env = self.env.clone();
+        if !settings.path_prepend.is_empty() && !env.iter().any(|(name, _)| name == "PATH") {
+            env.push(("PATH".to_owned(), settings.search_path()));
+        }
+        Ok(Spec {
+            agent: cx.agent.clone(),
+            script: self.script.clone(),
+            cwd: self.cwd.clone(),
+            env,
+            withheld: WITHHELD,
+            timeout: self.timeout,
+            has_terminal: self.has_terminal,
+            has_stdin: self.has_stdin,
+            keep_ms: settings.keep_ms,
+        })
+    }
+}
+
+/// Starts a command and waits for its end, or until it goes into the background.
+fn in_foreground(
+    cx: &ToolContext<'_>,
+    settings: &Settings,
+    wanted: &Wanted,
+    seconds: f64,
+) -> Result<ToolResult, String> {
+    let (host, session, notifies) = (cx.host.clone(), cx.session.clone(), settings.notifies_on_exit);
+    let on_end = Box::new(move |process: &Process, finished: &Finished| {
+        if notifies {
+            host.tell(&session, &exit_notice(process, finished), Some(&format!("exec:{}:exit", process.id())));
+        }
     });
-    Ok(ToolResult::text(if text.is_empty() { "(no output)".to_owned() } else { text }, Some(details)))
+    let begun = Instant::now();
+    let process = cx.toolbox.processes.start(wanted.spec(cx, settings)?, cx.clock, &**cx.rng, on_end)?;
+    let yields_at = wanted.yields_after.map(|after| begun + after);
+    let mut told = (0, None::<Instant>);
+    loop {
+        if let Some(finished) = process.finished() {
+            cx.toolbox.processes.remove(&process);
+            return ended(&process, &finished, begun.elapsed(), seconds);
+        }
+        if cx.cancel.is_cancelled() {
+            process.stop();
+            process.wait_end(Instant::now() + END_PATIENCE, &crate::base::cancel::CancelToken::new());
+            cx.toolbox.processes.remove(&process);
+            return Err(with_output(&process, "Command aborted by signal SIGTERM"));
+        }
+        let now = Instant::now();
+        if yields_at.is_some_and(|at| now >= at) && process.put_into_background() {
+            return Ok(running(&process));
+        }
+        let pieces = process.pieces();
+        if pieces > told.0 && told.1.is_none_or(|last| now >= last + UPDATE_INTERVAL) {
+            told = (pieces, Some(now));
+            let details = state(&process);
+            (cx.on_update)(json!({"content": [{"type": "text", "text": details["tail"]}], "details": details}));
+        }
+        process.wait(pieces, yields_at.unwrap_or(now + END_PATIENCE));
+    }
 }
 
-/// Commands on the default host run without asking, like the original's. Where the operator chose a host that asks, an
-/// answer cannot be had yet, and running unasked is not an option.
-fn refuse_what_needs_approval(settings: &ToolExec) -> Result<(), String> {
-    let host = settings.host.as_deref().unwrap_or("sandbox");
-    let security = settings.security.as_deref();
-    if security == Some("deny") && host != "sandbox" {
-        return Err("exec denied: tools.exec.security is \"deny\"".to_owned());
-    }
-    if host == "node" {
-        return Err("exec host not available: this version cannot run commands on nodes (tools.exec.host)".to_owned());
-    }
-    if host == "gateway" && !(security == Some("full") && settings.ask.as_deref() == Some("off")) {
-        return Err("exec denied: approvals are not supported yet, so tools.exec.host \"gateway\" needs \
-                    tools.exec.security \"full\" and tools.exec.ask \"off\""
-            .to_owned());
-    }
-    Ok(())
+fn state(process: &Process) -> Value {
+    json!({
+        "status": "running", "sessionId": process.id(), "pid": process.pid(), "startedAt": process.started_at(),
+        "cwd": process.cwd(), "tail": process.tail(TAIL_CHARS_MAX),
+    })
 }
 
-fn shell() -> &'static str {
-    if std::path::Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
+fn running(process: &Arc<Process>) -> ToolResult {
+    let text = format!(
+        "Command still running (session {}, pid {}). Use process (list/poll/log/write/kill/clear/remove) for follow-up.",
+        process.id(),
+        process.pid()
+    );
+    ToolResult::text(text, Some(state(process)))
 }
 
-fn signal_name(signal: i32) -> String {
+fn ended(process: &Process, finished: &Finished, took: Duration, seconds: f64) -> Result<ToolResult, String> {
+    let failure = match finished.ended {
+        Ended::Exited(0) => {
+            let text = output(process);
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let details = json!({
+                "status": "completed", "exitCode": 0, "durationMs": took_ms, "aggregated": text, "cwd": process.cwd(),
+            });
+            return Ok(ToolResult::text(if text.is_empty() { "(no output)" } else { &text }, Some(details)));
+        }
+        Ended::Exited(code) => format!("Command exited with code {code}"),
+        Ended::Signalled(signal) => format!("Command aborted by signal {}", signal_name(signal)),
+        Ended::TimedOut => format!("Command timed out after {seconds} seconds"),
+        Ended::Cancelled => "Command aborted by signal SIGTERM".to_owned(),
+    };
+    Err(with_output(process, &failure))
+}
+
+fn output(process: &Process) -> String {
+    let (text, is_cut) = process.output();
+    let text = text.trim();
+    if is_cut { format!("[output cut: its last {OUTPUT_BYTES_MAX} bytes follow]\n{text}") } else { text.to_owned() }
+}
+
+fn with_output(process: &Process, failure: &str) -> String {
+    let text = output(process);
+    if text.is_empty() { failure.to_owned() } else { format!("{text}\n\n{failure}") }
+}
+
+/// Returns the line about the end of a command in the background.
+fn exit_notice(process: &Process, finished: &Finished) -> String {
+    let name: String = process.id().chars().take(8).collect();
+    let (verb, how) = match finished.ended {
+        Ended::Exited(0) => ("completed", "code 0".to_owned()),
+        ended => ("failed", ending(ended)),
+    };
+    let tail = process.tail(NOTICE_CHARS_MAX);
+    let tail = tail.trim();
+    let tail = if tail.is_empty() { String::new() } else { format!(" :: {tail}") };
+    format!("Exec {verb} ({name}, {how}){tail}")
+}
+
+fn ending(ended: Ended) -> String {
+    match ended {
+        Ended::Exited(code) => format!("code {code}"),
+        Ended::Signalled(signal) => format!("signal {}", signal_name(signal)),
+        Ended::TimedOut => "timeout".to_owned(),
+        Ended::Cancelled => "signal SIGTERM".to_owned(),
+    }
+}
+
+pub(super) fn signal_name(signal: i32) -> String {
     match signal {
+        libc::SIGHUP => "SIGHUP".to_owned(),
         libc::SIGTERM => "SIGTERM".to_owned(),
         libc::SIGKILL => "SIGKILL".to_owned(),
         libc::SIGSEGV => "SIGSEGV".to_owned(),
         libc::SIGINT => "SIGINT".to_owned(),
         libc::SIGABRT => "SIGABRT".to_owned(),
+        libc::SIGPIPE => "SIGPIPE".to_owned(),
         other => other.to_string(),
     }
 }

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::arguments::Arguments;
+use super::{Tool, ToolContext, ToolResult, always};
+use crate::agent::message::Block;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-
-use super::{ToolContext, ToolResult, number_argument, text_argument};
-use crate::agent::message::Block;
 
 /// Most lines of one call.
 const LINES_MAX: usize = 2000;
@@ -20,9 +19,22 @@ const IMAGE_BYTES_MAX: u64 = 5 * 1024 * 1024;
 /// Longest line that is read whole; what is longer is cut.
 const LINE_BYTES_MAX: u64 = TEXT_BYTES_MAX as u64;
 
-pub(super) fn run(cx: &ToolContext<'_>, args: &Value) -> Result<ToolResult, String> {
-    let given = text_argument(args, &["path", "file_path"]).ok_or("path required")?;
-    let path = resolve(&given, cx.workspace, cx.home);
+pub(super) const TOOL: Tool = Tool {
+    name: "read",
+    description: "Read a file. Text is cut at 2000 lines or 50 KB (use offset and limit for more); images are shown.",
+    parameters: &[
+        ("path", "string*", "File to read, relative to the workspace or absolute"),
+        ("offset", "number", "Line to start at, from 1"),
+        ("limit", "number", "Most lines to read"),
+    ],
+    is_local: true,
+    is_wanted: always,
+    run,
+};
+
+fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
+    let given = args.required("path")?;
+    let path = cx.resolve(given);
     let file = File::open(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => format!("ENOENT: no such file or directory, access '{}'", path.display()),
         _ => format!("{}: {error}", path.display()),
@@ -33,9 +45,9 @@ pub(super) fn run(cx: &ToolContext<'_>, args: &Value) -> Result<ToolResult, Stri
         return Err(format!("{} is not a regular file", path.display()));
     }
     if let Some(mime_type) = image_type(&path) {
-        return image(file, kind.len(), mime_type, &given);
+        return image(file, kind.len(), mime_type, given);
     }
-    let line = |name: &str| number_argument(args, name).map(|number| number.max(1.0) as usize);
+    let line = |name: &str| args.count(name).map(|number| number.max(1));
     let offset = line("offset").unwrap_or(1);
     let limit = line("limit").unwrap_or(LINES_MAX).min(LINES_MAX);
     let text = lines(&mut BufReader::new(file), offset, limit).map_err(|error| format!("{given}: {error}"))?;
@@ -51,7 +63,7 @@ pub(super) fn resolve(given: &str, workspace: &Path, home: &Path) -> PathBuf {
     }
 }
 
-fn image_type(path: &Path) -> Option<&'static str> {
+pub(super) fn image_type(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
         "png" => Some("image/png"),

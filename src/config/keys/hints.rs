@@ -64,7 +64,7 @@ fn secrets(shape: &Shape, path: &str, found: &mut dyn FnMut(&str)) {
 }
 
 /// `token`, `botToken`, `apiKey` …; but not `tokenFile`, which only says where one is.
-fn is_secret(key: &str) -> bool {
+pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["token", "password", "secret", "apikey"].iter().any(|end| key.ends_with(end))
 }

@@ -311,6 +311,7 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> Option<R
         extra_system_prompt: None,
         channel: named.or_else(|| last.channel.clone()).unwrap_or_else(|| CHANNEL_NONE.to_owned()),
         timeout: turn.timeout_seconds.map(|seconds| Duration::from_secs(seconds.max(1))),
+        lane: None,
     };
     let echo = Some(session_key.as_str().to_owned());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };

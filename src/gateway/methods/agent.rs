@@ -75,6 +75,7 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
         extra_system_prompt: params.extra_system_prompt,
         channel: params.channel.unwrap_or_else(|| "webchat".to_owned()),
         timeout: params.timeout.filter(|&seconds| seconds > 0).map(Duration::from_secs),
+        lane: params.lane.filter(|lane| matches!(lane.as_str(), "subagent" | "nested")),
     };
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
     // Told before the job exists, so that no event of the run can precede it.

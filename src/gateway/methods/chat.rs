@@ -112,6 +112,7 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
         extra_system_prompt: None,
         channel: "webchat".to_owned(),
         timeout: params.timeout_ms.filter(|&ms| ms > 0).map(Duration::from_millis),
+        lane: None,
     };
     let start = Start { request, echo: Some(echo), is_chat: true, takes_system_events: true };
     // Answered before the job exists, so that no event of the run can precede it.

@@ -1,0 +1,346 @@
+//! Sub-agents: runs that agents start, and whose end is announced to the session that asked (agent.md §20).
+//!
+//! Owns `<state>/subagents/runs.json`: a record per sub-agent until its session is archived, so that an end is announced
+//! also after a restart. Runs on the thread of the run that starts one, on that of the one that ends, and once a minute on a
+//! job. Not here: who may start what (`agent::tools`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::ctx::Ctx;
+use super::start_run::{self, Start};
+use super::{dispatch, tool_host};
+use crate::agent::run::{RunError, RunOutcome, RunRequest};
+use crate::agent::session;
+use crate::agent::tools::Subagent;
+use crate::base::clock::UnixMs;
+use crate::base::fs::Durability;
+use crate::base::ids::{RunId, SessionKey};
+use crate::base::rng::uuid;
+use crate::base::store::JsonStore;
+use crate::base::text;
+
+/// Version of the file's form.
+const VERSION: u64 = 2;
+/// Most records; an agent that starts one more is refused.
+const RECORDS_MAX: usize = 1000;
+/// When a sub-agent's session is archived by default, in minutes.
+const ARCHIVE_MINUTES_DEFAULT: u64 = 60;
+/// Longest text of a task's name, in characters.
+const NAME_CHARS_MAX: usize = 200;
+/// Longest result that is announced, in characters; the transcript has all of it.
+const RESULT_CHARS_MAX: usize = 20_000;
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+struct File {
+    version: u64,
+    runs: BTreeMap<String, Record>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self { version: VERSION, runs: BTreeMap::new() }
+    }
+}
+
+/// One sub-agent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Record {
+    run_id: String,
+    child_session_key: String,
+    requester_session_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requester_origin: Option<Value>,
+    requester_display_key: String,
+    task: String,
+    cleanup: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    created_at: UnixMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_at_ms: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleanup_handled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleanup_completed_at: Option<UnixMs>,
+    /// What this version does not know.
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// See the module.
+pub struct Subagents {
+    store: JsonStore<File>,
+}
+
+impl Subagents {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn open(state_dir: &Path) -> io::Result<Self> {
+        Ok(Self { store: JsonStore::open(state_dir.join("subagents").join("runs.json"), Durability::Power)? })
+    }
+
+    /// Takes no more changes.
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    fn change(&self, run: &str, change: impl FnOnce(&mut Record)) {
+        let changed = self.store.update(|file| {
+            if let Some(record) = file.runs.get_mut(run) {
+                change(record);
+            }
+        });
+        if let Err(error) = changed {
+            log::error!(target: "gateway", "cannot write down what became of sub-agent run {run}: {error}");
+        }
+    }
+}
+
+/// How a sub-agent ended.
+enum End {
+    Ok,
+    Failed(String),
+    TimedOut,
+}
+
+/// Starts a sub-agent; returns the id of its run.
+///
+/// # Errors
+/// Why it was not started.
+pub fn spawn(cx: &Arc<Ctx>, subagent: Subagent) -> Result<String, String> {
+    let run = uuid(&*cx.rng);
+    let now_ms = cx.clock.now_ms();
+    let minutes =
+        cx.config.get().tree.pointer("/agents/defaults/subagents/archiveAfterMinutes").and_then(Value::as_u64);
+    let archive_after_ms = minutes.unwrap_or(ARCHIVE_MINUTES_DEFAULT).saturating_mul(60_000);
+    let origin = (subagent.requester_channel != "webchat").then(|| json!({"channel": subagent.requester_channel}));
+    let record = Record {
+        run_id: run.clone(),
+        child_session_key: subagent.session.to_string(),
+        requester_session_key: subagent.requester.to_string(),
+        requester_origin: origin,
+        requester_display_key: subagent.requester.to_string(),
+        task: subagent.task.clone(),
+        cleanup: if subagent.is_deleted_after { "delete" } else { "keep" }.to_owned(),
+        label: subagent.label.clone(),
+        created_at: now_ms,
+        started_at: Some(now_ms),
+        archive_at_ms: (archive_after_ms > 0).then(|| now_ms.saturating_add(archive_after_ms)),
+        ..Record::default()
+    };
+    let failed = |error: io::Error| format!("cannot start a sub-agent: {error}");
+    let taken = cx.subagents.store.update(|file| {
+        let has_room = file.runs.len() < RECORDS_MAX;
+        if has_room {
+            file.runs.insert(run.clone(), record);
+        }
+        has_room
+    });
+    if !taken.map_err(failed)? {
+        return Err(format!("{RECORDS_MAX} sub-agents are not archived yet; try again later"));
+    }
+    let requester = subagent.requester.to_string();
+    cx.sessions.update(&subagent.session, |entry| entry.spawned_by = Some(requester)).map_err(failed)?;
+    let request = RunRequest {
+        run_id: RunId::new(run.clone()),
+        agent_id: subagent.agent,
+        session_key: subagent.session.clone(),
+        session_id: None,
+        message: subagent.task,
+        images: Vec::new(),
+        prefix_lines: Vec::new(),
+        thinking: subagent.thinking,
+        extra_system_prompt: Some(subagent.system_prompt),
+        channel: subagent.requester_channel,
+        timeout: subagent.timeout,
+        lane: Some("subagent".to_owned()),
+    };
+    let echo = Some(subagent.session.to_string());
+    let start = Start { request, echo, is_chat: false, takes_system_events: false };
+    let id = run.clone();
+    start_run::start(cx, start, Box::new(move |cx, result| settled(cx, &id, result)));
+    Ok(run)
+}
+
+/// Looks after what an earlier start left behind.
+pub fn start(cx: &Arc<Ctx>) {
+    let left: Vec<Record> =
+        cx.subagents.store.get().runs.values().filter(|record| record.cleanup_handled != Some(true)).cloned().collect();
+    for record in left {
+        if record.ended_at.is_none() {
+            let error = "it was interrupted by a restart of the gateway".to_owned();
+            finish(cx, &record.run_id, &End::Failed(error), None);
+        } else {
+            announce(cx, record, "(its result is in its transcript)");
+        }
+    }
+}
+
+/// Archives the sessions of sub-agents whose time is over. Called every minute.
+pub fn sweep(cx: &Arc<Ctx>) {
+    let now_ms = cx.clock.now_ms();
+    let is_over = |record: &&Record| record.archive_at_ms.is_some_and(|at| now_ms >= at) && record.ended_at.is_some();
+    let over: Vec<Record> = cx.subagents.store.get().runs.values().filter(is_over).cloned().collect();
+    if over.is_empty() {
+        return;
+    }
+    let job_cx = cx.clone();
+    let submitted = cx.jobs.submit(vec!["disk".to_owned()], move || {
+        for record in over {
+            delete(&job_cx, &record.child_session_key);
+            if let Err(error) = job_cx.subagents.store.update(|file| file.runs.remove(&record.run_id)) {
+                log::warn!(target: "gateway", "cannot forget sub-agent run {}: {error}", record.run_id);
+            }
+        }
+    });
+    if let Err(error) = submitted {
+        log::debug!(target: "gateway", "sub-agents are archived later: {error}");
+    }
+}
+
+fn settled(cx: &Arc<Ctx>, run: &str, result: Result<RunOutcome, RunError>) {
+    if cx.lifecycle.stopping().is_cancelled() {
+        // The next start tells.
+        return;
+    }
+    match result {
+        Ok(outcome) if outcome.aborted => finish(cx, run, &End::Failed("it was stopped".to_owned()), None),
+        Ok(outcome) => finish(cx, run, &End::Ok, outcome.texts.last().map(String::as_str)),
+        Err(error) if error.timed_out => finish(cx, run, &End::TimedOut, None),
+        Err(error) => finish(cx, run, &End::Failed(error.message), None),
+    }
+}
+
+fn finish(cx: &Arc<Ctx>, run: &str, end: &End, result: Option<&str>) {
+    let outcome = match end {
+        End::Ok => json!({"status": "ok"}),
+        End::Failed(error) => json!({"status": "error", "error": error}),
+        End::TimedOut => json!({"status": "timeout"}),
+    };
+    let now_ms = cx.clock.now_ms();
+    cx.subagents.change(run, |record| {
+        record.ended_at = Some(now_ms);
+        record.outcome = Some(outcome);
+    });
+    let Some(record) = cx.subagents.store.get().runs.get(run).cloned() else { return };
+    let result = result.map(str::trim).filter(|result| !result.is_empty()).unwrap_or("(no output)");
+    announce(cx, record, result);
+}
+
+/// Has the agent that asked tell its user what came of it.
+fn announce(cx: &Arc<Ctx>, record: Record, result: &str) {
+    let config = cx.config.get();
+    let requester = session::canonical_key(&config, &record.requester_session_key, None);
+    let origin = record.requester_origin.as_ref().and_then(|origin| origin["channel"].as_str());
+    let request = RunRequest {
+        run_id: RunId::new(uuid(&*cx.rng)),
+        agent_id: session::agent_of_key(&config, &requester),
+        session_key: requester.clone(),
+        session_id: None,
+        message: message(cx, &record, result),
+        images: Vec::new(),
+        prefix_lines: Vec::new(),
+        thinking: None,
+        extra_system_prompt: None,
+        channel: origin.unwrap_or("webchat").to_owned(),
+        timeout: None,
+        lane: None,
+    };
+    let start = Start { request, echo: Some(requester.to_string()), is_chat: false, takes_system_events: false };
+    let settled = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {
+        if cx.lifecycle.stopping().is_cancelled() {
+            return;
+        }
+        if let Err(error) = result {
+            log::warn!(target: "gateway", "the end of sub-agent run {} was not announced: {}", record.run_id, error.message);
+        }
+        clean_up(cx, &record);
+    };
+    start_run::start(cx, start, Box::new(settled));
+}
+
+fn clean_up(cx: &Arc<Ctx>, record: &Record) {
+    let now_ms = cx.clock.now_ms();
+    if record.cleanup == "delete" {
+        delete(cx, &record.child_session_key);
+        if let Err(error) = cx.subagents.store.update(|file| file.runs.remove(&record.run_id)) {
+            log::warn!(target: "gateway", "cannot forget sub-agent run {}: {error}", record.run_id);
+        }
+        return;
+    }
+    if let Some(label) = &record.label {
+        let key = SessionKey::new(&record.child_session_key);
+        // A label that another session has is not worth more than a word in the log.
+        let params = json!({"key": key.as_str(), "label": label});
+        drop(dispatch::local(cx, &tool_host::client(), "sessions.patch", params));
+    }
+    cx.subagents.change(&record.run_id, |record| {
+        record.cleanup_handled = Some(true);
+        record.cleanup_completed_at = Some(now_ms);
+    });
+}
+
+/// Removes a session; nobody waits for it.
+fn delete(cx: &Arc<Ctx>, key: &str) {
+    let params = json!({"key": key, "deleteTranscript": true});
+    drop(dispatch::local(cx, &tool_host::client(), "sessions.delete", params));
+}
+
+fn message(cx: &Ctx, record: &Record, result: &str) -> String {
+    let outcome = record.outcome.clone().unwrap_or_default();
+    let how = match outcome["status"].as_str() {
+        Some("ok") => "completed successfully".to_owned(),
+        Some("timeout") => "timed out".to_owned(),
+        Some("error") => format!("failed: {}", outcome["error"].as_str().unwrap_or("unknown error")),
+        _ => "finished with unknown status".to_owned(),
+    };
+    let name = record.label.as_deref().unwrap_or(&record.task);
+    let name = text::ellipsize(&text::collapse_whitespace(name), NAME_CHARS_MAX);
+    format!(
+        "A background task \"{name}\" just {how}.\n\nFindings:\n{}\n\n{}\n\nTell the user about it in your own words, in one or \
+         two sentences, as part of the conversation. Leave out technical matters such as tokens, keys and that it was a \
+         background task. When there is nothing that the user needs to know, answer only NO_REPLY.",
+        text::ellipsize(result, RESULT_CHARS_MAX),
+        stats(cx, record),
+    )
+}
+
+fn stats(cx: &Ctx, record: &Record) -> String {
+    let key = SessionKey::new(&record.child_session_key);
+    let entry = cx.sessions.entry(&key);
+    let runtime = record.ended_at.zip(record.started_at).map(|(end, start)| text::duration(end.saturating_sub(start)));
+    let mut parts = vec![format!("runtime {}", runtime.unwrap_or_else(|| "n/a".to_owned()))];
+    let tokens = |count: Option<u64>| count.map_or_else(|| "n/a".to_owned(), text::tokens);
+    match entry.as_ref().filter(|entry| entry.total_tokens.is_some()) {
+        Some(entry) => parts.push(format!(
+            "tokens {} (in {} / out {})",
+            tokens(entry.total_tokens),
+            tokens(entry.input_tokens),
+            tokens(entry.output_tokens)
+        )),
+        None => parts.push("tokens n/a".to_owned()),
+    }
+    parts.push(format!("sessionKey {key}"));
+    if let Some(entry) = entry.filter(|entry| !entry.session_id.is_empty()) {
+        parts.push(format!("sessionId {}", entry.session_id));
+        parts.push(format!("transcript {}", cx.sessions.transcript_path(&key, &entry).display()));
+    }
+    format!("Stats: {}", parts.join(" • "))
+}
