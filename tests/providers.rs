@@ -240,10 +240,7 @@ fn a_key_that_fails_rests_and_the_next_one_answers() {
 
     assert_eq!(outcome(&mut client, MAIN, "r2", "hello").as_deref(), Ok("from one"));
     assert_eq!(provider.asked().len(), 3, "the resting key was left alone");
-    let sessions =
-        std::fs::read_to_string(gateway.home.state_dir().join("agents/main/sessions/sessions.json")).unwrap();
-    let sessions: Value = serde_json::from_str(&sessions).unwrap();
-    assert_eq!(sessions[MAIN]["authProfileOverride"], "test:one", "the session sticks to it");
+    assert_eq!(gateway.home.sessions()[MAIN]["authProfileOverride"], "test:one", "the session sticks to it");
 
     let told: Vec<String> = transcript(&gateway.home).iter().map(Value::to_string).collect();
     let log = std::fs::read_to_string(gateway.home.log_file()).unwrap_or_default();

@@ -69,6 +69,17 @@ impl Agent {
     }
 }
 
+/// What surrounds a run while it is carried out.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The gateway, for tools.
+    pub host: &'a Arc<dyn Host>,
+    /// Hears what happens.
+    pub sink: &'a dyn RunSink,
+    /// Stops the run.
+    pub cancel: &'a CancelToken,
+}
+
 /// What is asked for; kept in the journal of runs until it is done.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -183,19 +194,17 @@ pub fn thinking_level(agent: &Agent, key: &SessionKey, entry: Option<&Entry>) ->
 pub fn run(
     agent: &Agent,
     request: &RunRequest,
-    host: &Arc<dyn Host>,
+    around: &Around<'_>,
     promise: Option<&Promise<'_>>,
-    sink: &dyn RunSink,
-    cancel: &CancelToken,
 ) -> Result<RunOutcome, RunError> {
     let started_at = agent.clock.now_ms();
     let begun = agent.clock.now();
     let config = agent.live.get();
     let limit = limit(&config, request);
     if let Some(deadline) = begun.checked_add(limit) {
-        cancel.set_deadline(deadline);
+        around.cancel.set_deadline(deadline);
     }
-    let outcome = Run::begin(agent, &config, request, host, promise, sink, cancel, started_at).and_then(|mut run| {
+    let outcome = Run::begin(agent, &config, request, around, promise, started_at).and_then(|mut run| {
         let ended = run.go();
         run.settle(&ended);
         ended.map(|()| run)
@@ -215,7 +224,7 @@ pub fn run(
     match outcome {
         Ok(run) => {
             let aborted = run.is_aborted;
-            sink.emit(RunEvent::End { started_at: aborted.then_some(started_at), ended_at, aborted });
+            around.sink.emit(RunEvent::End { started_at: aborted.then_some(started_at), ended_at, aborted });
             Ok(done(run, aborted))
         }
         Err(stop) => {
@@ -225,7 +234,7 @@ pub fn run(
                 Stop::Shutdown => ("the gateway is stopping".to_owned(), false),
             };
             log::warn!(target: "agent", "run {} failed: {message}", request.run_id);
-            sink.emit(RunEvent::Error { started_at: Some(started_at), ended_at, error: message.clone() });
+            around.sink.emit(RunEvent::Error { started_at: Some(started_at), ended_at, error: message.clone() });
             Err(RunError { message, timed_out, started_at: Some(started_at) })
         }
     }
@@ -256,9 +265,7 @@ struct Run<'a> {
     agent: &'a Agent,
     config: &'a Config,
     request: &'a RunRequest,
-    host: &'a Arc<dyn Host>,
-    sink: &'a dyn RunSink,
-    cancel: &'a CancelToken,
+    around: Around<'a>,
     fetch: Fetch,
     entry: Entry,
     transcript: Transcript,
@@ -289,10 +296,8 @@ impl<'a> Run<'a> {
         agent: &'a Agent,
         config: &'a Config,
         request: &'a RunRequest,
-        host: &'a Arc<dyn Host>,
+        around: &Around<'a>,
         promise: Option<&Promise<'_>>,
-        sink: &'a dyn RunSink,
-        cancel: &'a CancelToken,
         started_at: UnixMs,
     ) -> Result<Self, Stop> {
         let key = &request.session_key;
@@ -328,14 +333,14 @@ impl<'a> Run<'a> {
                 Ok(())
             })
             .map_err(|error| disk("cannot write the transcript", error))?;
-        sink.emit(RunEvent::Start { started_at });
+        around.sink.emit(RunEvent::Start { started_at });
         let tools = tools::offered(config, &request.agent_id, key, model);
         let is_over = before.as_ref().is_some_and(|it| it.is_over);
         let (texts, usage, context_tokens, spoke) =
             before.map_or_else(Default::default, |it| (it.texts, it.usage, it.context_tokens, it.spoke));
         let spoke = spoke.unwrap_or_else(|| (model.provider.clone(), model.id.clone()));
         if let Some(text) = texts.last().filter(|_| is_over) {
-            sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
+            around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
         }
         let system_prompt = prompt::system_prompt(&PromptInput {
             config,
@@ -351,13 +356,11 @@ impl<'a> Run<'a> {
             extra: request.extra_system_prompt.as_deref(),
         });
         Ok(Self {
-            fetch: Fetch::new(cancel),
+            fetch: Fetch::new(around.cancel),
             agent,
             config,
             request,
-            host,
-            sink,
-            cancel,
+            around: *around,
             entry,
             transcript,
             chain,
@@ -407,18 +410,22 @@ impl<'a> Run<'a> {
 
     /// Carries one tool call out and puts its result into the transcript.
     fn call(&mut self, id: String, name: String, args: Value) -> Result<(), Stop> {
-        self.sink.emit(RunEvent::ToolStart { name: name.clone(), tool_call_id: id.clone(), args: args.clone() });
+        self.around.sink.emit(RunEvent::ToolStart { name: name.clone(), tool_call_id: id.clone(), args: args.clone() });
         let on_update = |partial_result: Value| {
-            self.sink.emit(RunEvent::ToolUpdate { name: name.clone(), tool_call_id: id.clone(), partial_result });
+            self.around.sink.emit(RunEvent::ToolUpdate {
+                name: name.clone(),
+                tool_call_id: id.clone(),
+                partial_result,
+            });
         };
-        let result = if self.cancel.is_cancelled() {
+        let result = if self.around.cancel.is_cancelled() {
             // The model's calls each get a result, also those that an abort overtook.
             let content = vec![Block::text("Not run: the run was stopped.")];
             tools::ToolResult { content, details: None, is_error: true }
         } else {
             self.carry_out(&name, &args, &on_update)
         };
-        self.sink.emit(RunEvent::ToolResult {
+        self.around.sink.emit(RunEvent::ToolResult {
             meta: tools::summary(&name, &args),
             is_error: result.is_error,
             result: shown_result(&result),
@@ -448,8 +455,8 @@ impl<'a> Run<'a> {
             paths: &self.agent.paths,
             sessions: &self.agent.sessions,
             toolbox: &self.agent.toolbox,
-            host: self.host,
-            cancel: self.cancel,
+            host: self.around.host,
+            cancel: self.around.cancel,
             clock: &self.agent.clock,
             rng: &self.agent.rng,
             on_update,
@@ -467,7 +474,7 @@ impl<'a> Run<'a> {
 
     /// Returns whether the user has aborted the run; other stops are errors.
     fn stopped(&mut self) -> Result<bool, Stop> {
-        match self.cancel.reason() {
+        match self.around.cancel.reason() {
             None => Ok(false),
             Some(CancelReason::Aborted) => {
                 self.is_aborted = true;

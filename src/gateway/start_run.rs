@@ -14,7 +14,7 @@ use super::fanout::Fanout;
 use super::runs::{Active, Finished};
 use super::{tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
-use crate::agent::run::{self, Promise, RunError, RunOutcome, RunRequest};
+use crate::agent::run::{self, Around, Promise, RunError, RunOutcome, RunRequest};
 use crate::agent::run_journal::Accepted;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::iso_utc;
@@ -132,10 +132,11 @@ impl Ready {
         let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
         let host = tool_host::of(&cx);
         let outcome = match &guard.accepted {
-            None => run::run(&cx.agent, &request, &host, None, &sink, &cancel),
+            None => run::run(&cx.agent, &request, &Around { host: &host, sink: &sink, cancel: &cancel }, None),
             Some(accepted) => {
                 let sink = Surviving { sink: &sink, cancel: &cancel };
-                run::run(&cx.agent, &request, &host, Some(&promise(&cx, accepted)), &sink, &cancel)
+                let around = Around { host: &host, sink: &sink, cancel: &cancel };
+                run::run(&cx.agent, &request, &around, Some(&promise(&cx, accepted)))
             }
         };
         let is_put_down = outcome.is_err() && cancel.reason() == Some(CancelReason::Shutdown);

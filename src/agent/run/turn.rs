@@ -170,7 +170,7 @@ impl Run<'_> {
                 streamed.push_str(piece);
                 if let Some((text, delta)) = visible.push(piece) {
                     has_shown = true;
-                    self.sink.emit(RunEvent::Assistant { text, delta });
+                    self.around.sink.emit(RunEvent::Assistant { text, delta });
                 }
             });
             let Err(ProviderError::Failed { status, message, retry_after }) = &turn else { return (turn, streamed) };
@@ -194,7 +194,7 @@ impl Run<'_> {
             let own = backoff.next_delay(&*self.agent.rng);
             let wait = retry_after.unwrap_or(own);
             log::info!(target: "agent", "run {}: {name} failed ({message}); trying again in {wait:?}", self.request.run_id);
-            if !self.cancel.sleep(wait) {
+            if !self.around.cancel.sleep(wait) {
                 return (Err(ProviderError::Cancelled), streamed);
             }
         }
@@ -216,7 +216,7 @@ impl Run<'_> {
 
     /// Keeps what a turn said before it failed, for people to read; it is not replayed to models.
     fn keep_partial(&mut self, model: &Model, text: &str, stop_reason: StopReason, error_message: Option<String>) {
-        if self.survives && self.cancel.reason() == Some(CancelReason::Shutdown) {
+        if self.survives && self.around.cancel.reason() == Some(CancelReason::Shutdown) {
             // It is carried on after the next start, and says it again.
             return;
         }
