@@ -1,6 +1,6 @@
 //! The session index: what is kept of each session between runs (agent.md §4, §6).
 //!
-//! Owns one [`index::Index`] per `sessions.json`, opened when first asked for and kept. Any thread; readers never wait for
+//! Owns one `index::Index` per `sessions.json`, opened when first asked for and kept. Any thread; readers never wait for
 //! the disk, writers for each other and for it. Not here: what was said (`agent::transcript`), how keys are spelled
 //! (`agent::session`).
 

@@ -2,7 +2,7 @@
 //!
 //! The file is embedded. At first it is only cut into its definitions; each is parsed and compiled when it is first used,
 //! alone, because none names another: a gateway pays in time and memory for the methods it is asked. The judge is
-//! `jsonschema`; a build without that feature takes [`words`], which also says what is wrong. May be called from any thread.
+//! `jsonschema`; a build without that feature takes `words`, which also says what is wrong. May be called from any thread.
 
 mod words;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::exchange::{Call, Format};
-use super::history::{Answered, Ids, Piece, Turn, turns};
+use super::history::{Answered, Ids, Piece, Turn, attach_images, turns};
 use super::{ProviderError, ToolSpec, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, Message, StopReason, Usage};
 use crate::agent::models::Model;
@@ -198,7 +198,7 @@ fn messages(request: &TurnRequest<'_>, quirks: Quirks) -> Vec<Value> {
     let mut images: Vec<Value> = Vec::new();
     for turn in turns(request.messages, model, ids) {
         if !matches!(turn, Turn::Result(_)) {
-            attach(&mut out, &mut images);
+            attach_images(&mut out, &mut images, "text");
         }
         match turn {
             Turn::User(pieces) => {
@@ -213,20 +213,11 @@ fn messages(request: &TurnRequest<'_>, quirks: Quirks) -> Vec<Value> {
             }
         }
     }
-    attach(&mut out, &mut images);
+    attach_images(&mut out, &mut images, "text");
     if quirks.marks_cache {
         mark_cache(&mut out);
     }
     out
-}
-
-fn attach(out: &mut Vec<Value>, images: &mut Vec<Value>) {
-    if images.is_empty() {
-        return;
-    }
-    let mut parts = vec![json!({"type": "text", "text": "Attached image(s) from tool result:"})];
-    parts.append(images);
-    out.push(json!({"role": "user", "content": parts}));
 }
 
 fn part(piece: &Piece<'_>) -> Option<Value> {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::agent::message::{AssistantMessage, Block, Content, Message, StopReason, blocks_text};
 use crate::agent::models::Model;
@@ -231,11 +231,21 @@ fn nine(id: &str) -> String {
     sha256_hex(id.as_bytes())[..9].to_owned()
 }
 
+/// Puts the images of tool results behind them as a user's message, where a format takes no images in results; `kind` is what
+/// it calls a part of text.
+pub(super) fn attach_images(out: &mut Vec<Value>, images: &mut Vec<Value>, kind: &str) {
+    if images.is_empty() {
+        return;
+    }
+    let mut parts = vec![json!({"type": kind, "text": "Attached image(s) from tool result:"})];
+    parts.append(images);
+    out.push(json!({"role": "user", "content": parts}));
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::agent::models::offline;
-    use serde_json::json;
 
     /// A conversation in the form of a transcript.
     pub(in crate::agent::providers) fn messages(value: Value) -> Vec<Message> {

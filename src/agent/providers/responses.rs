@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::exchange::{Call, Format, stated};
-use super::history::{Ids, Piece, Turn, turns};
+use super::history::{Ids, Piece, Turn, attach_images, turns};
 use super::{ProviderError, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, StopReason, Usage};
 use crate::base::hash::sha256_hex;
@@ -195,7 +195,7 @@ fn input(request: &TurnRequest<'_>) -> Vec<Value> {
     let mut images: Vec<Value> = Vec::new();
     for (index, turn) in turns(request.messages, model, Ids::Any).iter().enumerate() {
         if !matches!(turn, Turn::Result(_)) {
-            attach(&mut out, &mut images);
+            attach_images(&mut out, &mut images, "input_text");
         }
         match turn {
             Turn::User(pieces) => {
@@ -214,20 +214,11 @@ fn input(request: &TurnRequest<'_>) -> Vec<Value> {
             }
         }
     }
-    attach(&mut out, &mut images);
+    attach_images(&mut out, &mut images, "input_text");
     if model.reasoning && request.thinking == "off" && model.id.starts_with("gpt-5") {
         out.push(json!({"role": "developer", "content": [{"type": "input_text", "text": NO_REASONING}]}));
     }
     out
-}
-
-fn attach(out: &mut Vec<Value>, images: &mut Vec<Value>) {
-    if images.is_empty() {
-        return;
-    }
-    let mut parts = vec![json!({"type": "input_text", "text": "Attached image(s) from tool result:"})];
-    parts.append(images);
-    out.push(json!({"role": "user", "content": parts}));
 }
 
 fn part(piece: &Piece<'_>) -> Option<Value> {
