@@ -201,14 +201,19 @@ impl Sessions {
                 }
             }
         }
-        let indexes: Vec<Arc<Index>> =
-            self.stores.lock().unwrap_or_else(PoisonError::into_inner).by_path.values().cloned().collect();
-        for index in indexes {
-            if let Err(error) = index.tidy() {
-                log::warn!(target: "gateway", "cannot bring a session index up to date: {error}");
-            }
-        }
+        fold(self.indexes());
         gone
+    }
+
+    /// Returns the small indexes whose files are behind.
+    pub fn behind(&self) -> Vec<Arc<Index>> {
+        let mut indexes = self.indexes();
+        indexes.retain(|index| index.is_behind());
+        indexes
+    }
+
+    fn indexes(&self) -> Vec<Arc<Index>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).by_path.values().cloned().collect()
     }
 
     /// Gives the transcript of a session that is gone another name; returns that, when there was a transcript.
@@ -395,6 +400,15 @@ fn closed() -> io::Error {
 fn is_file_name(id: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     id.len() <= SESSION_ID_LEN_MAX && !id.starts_with('.') && id.chars().all(is_word)
+}
+
+/// Brings the files of these indexes up to date.
+pub fn fold(indexes: Vec<Arc<Index>>) {
+    for index in indexes {
+        if let Err(error) = index.tidy() {
+            log::warn!(target: "gateway", "cannot bring a session index up to date: {error}");
+        }
+    }
 }
 
 #[cfg(test)]

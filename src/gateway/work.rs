@@ -12,6 +12,7 @@ use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
 use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents};
+use crate::agent::sessions;
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -204,6 +205,13 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         Due::NodeInvoke { id } => nodes::time_out(cx, &id),
         Due::Settled => {
             cx.is_settling.store(false, Ordering::Relaxed);
+            // The original's command line reads the file, not our journal.
+            let behind = cx.sessions.behind();
+            if !behind.is_empty()
+                && let Err(error) = cx.jobs.submit(vec!["sessions".to_owned()], move || sessions::fold(behind))
+            {
+                log::debug!(target: "gateway", "the session indexes wait: {error}");
+            }
             // What workers hold comes back when they have ended.
             if cx.jobs.reap() {
                 arm_settled(cx);

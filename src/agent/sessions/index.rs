@@ -30,6 +30,8 @@ use crate::base::store::STORE_BYTES_MAX;
 
 /// The journal is folded into the file when it is longer than the file and than this: amortised, a change stays cheap.
 const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
+/// An index up to this long is brought up to date soon after a change: other programs read it.
+const SMALL_BYTES_MAX: u64 = 256 * 1024;
 /// The field of an entry that is kept once for all sessions which share it.
 const SHARED: &str = "skillsSnapshot";
 
@@ -220,6 +222,13 @@ impl Index {
     pub fn tidy(&self) -> io::Result<()> {
         let mut writer = self.lock();
         if writer.is_closed { Ok(()) } else { self.fold(&mut writer) }
+    }
+
+    /// Tells whether the file is behind and small enough to be written at once. An index that is being changed says no.
+    pub fn is_behind(&self) -> bool {
+        let Ok(writer) = self.writer.try_lock() else { return false };
+        let behind = writer.journal.len_bytes();
+        behind > 0 && writer.base_bytes + behind <= SMALL_BYTES_MAX
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
