@@ -18,6 +18,7 @@ use crate::base::clock::UnixMs;
 use crate::base::fs::Durability;
 use crate::base::ids::RunId;
 use crate::base::journal::Journal;
+use crate::base::order;
 
 /// The journal is rewritten when it is longer, unless most of it is still of interest.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -241,10 +242,7 @@ impl RunJournal {
 
     /// Returns the runs that have not ended, in the order in which they were accepted.
     pub fn unfinished(&self) -> Vec<Accepted> {
-        let state = self.lock();
-        let mut live: Vec<&Live> = state.live.values().collect();
-        live.sort_by_key(|live| live.order);
-        live.into_iter().map(|live| live.accepted.clone()).collect()
+        self.lock().in_order().into_iter().map(|live| live.accepted.clone()).collect()
     }
 
     /// Returns how the recent ones ended, oldest first.
@@ -322,11 +320,16 @@ impl State {
         self.ended_bytes as u64 + texts.sum::<u64>()
     }
 
-    fn rewrite(&mut self) -> io::Result<()> {
+    /// Returns the runs that have not ended, in the order in which they were accepted.
+    fn in_order(&self) -> Vec<&Live> {
         let mut live: Vec<&Live> = self.live.values().collect();
-        live.sort_by_key(|live| live.order);
+        order::by_key(&mut live, |live| live.order);
+        live
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
         let mut lines = Vec::new();
-        for live in live {
+        for live in self.in_order() {
             lines.push(json!({"accepted": live.accepted}));
             if live.is_going {
                 lines.push(

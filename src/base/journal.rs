@@ -3,7 +3,7 @@
 //! What keeps big state cheap to change: a change is one line here, and the state itself (a file, or what is still of
 //! interest) is written now and then. Owns the file. A line counts once [`Journal::append`] has returned; what a crash
 //! leaves of a line that nobody was told of is cut off at the next open. Any thread, one at a time. Not here: what the
-//! lines say (`agent::sessions`, `gateway::journal`).
+//! lines say (`agent::sessions`, `agent::run_journal`, `channels::outbox`).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

@@ -6,29 +6,24 @@
 /// Sorts so that the greatest number (the latest time) comes first; equal ones keep their order.
 pub fn newest_first<T>(items: &mut Vec<T>, time: impl Fn(&T) -> u64) {
     let keys = items.iter().map(|item| !time(item)).collect();
-    rearrange(items, by_number(keys));
+    rearrange(items, order(keys));
 }
 
 /// Sorts by a number; equal ones keep their order.
 pub fn by_key<T>(items: &mut Vec<T>, key: impl Fn(&T) -> u64) {
     let keys = items.iter().map(key).collect();
-    rearrange(items, by_number(keys));
+    rearrange(items, order(keys));
 }
 
 /// Sorts by a text; equal ones keep their order.
 pub fn by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
     let keys = items.iter().map(|item| text(item).to_owned()).collect();
-    rearrange(items, by_string(keys));
+    rearrange(items, order(keys));
 }
 
-fn by_number(keys: Vec<u64>) -> Vec<usize> {
-    let mut places: Vec<(u64, usize)> = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
-    places.sort_unstable();
-    places.into_iter().map(|(_, place)| place).collect()
-}
-
-fn by_string(keys: Vec<String>) -> Vec<usize> {
-    let mut places: Vec<(String, usize)> = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
+/// Returns the places of the keys from the least to the greatest. Compiled for two kinds of key, and that is all.
+fn order<K: Ord>(keys: Vec<K>) -> Vec<usize> {
+    let mut places: Vec<(K, usize)> = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
     places.sort_unstable();
     places.into_iter().map(|(_, place)| place).collect()
 }

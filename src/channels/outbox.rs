@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::base::clock::UnixMs;
 use crate::base::fs::Durability;
 use crate::base::journal::Journal;
+use crate::base::order;
 
 /// Deliveries that may wait at a time.
 pub const WAITING_MAX: usize = 1000;
@@ -191,10 +192,7 @@ impl Outbox {
     /// Returns what waits, in the order in which it was asked for: what was promised before a restart, what is to be
     /// tried again, what was interrupted.
     pub fn waiting(&self) -> Vec<Delivery> {
-        let state = self.lock();
-        let mut waiting: Vec<&(u64, Delivery)> = state.waiting.values().collect();
-        waiting.sort_by_key(|(order, _)| *order);
-        waiting.into_iter().map(|(_, delivery)| delivery.clone()).collect()
+        self.lock().in_order().cloned().collect()
     }
 
     /// Returns the recent results, oldest first.
@@ -261,10 +259,15 @@ impl State {
         }
     }
 
-    fn rewrite(&mut self) -> io::Result<()> {
+    /// Returns what waits, in the order in which it was asked for.
+    fn in_order(&self) -> impl Iterator<Item = &Delivery> {
         let mut waiting: Vec<&(u64, Delivery)> = self.waiting.values().collect();
-        waiting.sort_by_key(|(order, _)| *order);
-        let mut lines: Vec<Value> = waiting.into_iter().map(|(_, delivery)| json!({"put": delivery})).collect();
+        order::by_key(&mut waiting, |(order, _)| *order);
+        waiting.into_iter().map(|(_, delivery)| delivery)
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        let mut lines: Vec<Value> = self.in_order().map(|delivery| json!({"put": delivery})).collect();
         lines.extend(self.done.iter().map(|done| json!({"done": done})));
         if lines.is_empty() { self.journal.clear() } else { self.journal.rewrite(&lines) }
     }

@@ -142,13 +142,17 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
 
 fn tidy_sessions(cx: &Arc<Ctx>) {
     let job_cx = cx.clone();
-    let submitted = cx.jobs.submit(vec!["sessions".to_owned()], move || {
+    on_sessions(cx, move || {
         let busy: Vec<_> = job_cx.runs.all().into_iter().map(|(_, active)| active.session).collect();
         for key in job_cx.sessions.tidy(&|key| busy.contains(key)) {
             log::info!(target: "gateway", "session {key} was not used any more and is gone");
         }
     });
-    if let Err(error) = submitted {
+}
+
+/// Has the session indexes looked after, in their lane.
+fn on_sessions(cx: &Ctx, job: impl FnOnce() + Send + 'static) {
+    if let Err(error) = cx.jobs.submit(vec!["sessions".to_owned()], job) {
         log::debug!(target: "gateway", "the session indexes wait: {error}");
     }
 }
@@ -207,13 +211,12 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             cx.is_settling.store(false, Ordering::Relaxed);
             // The original's command line reads the file, not our journal.
             let behind = cx.sessions.behind();
-            if !behind.is_empty()
-                && let Err(error) = cx.jobs.submit(vec!["sessions".to_owned()], move || sessions::fold(behind))
-            {
-                log::debug!(target: "gateway", "the session indexes wait: {error}");
+            let folds = !behind.is_empty();
+            if folds {
+                on_sessions(cx, move || sessions::fold(behind));
             }
             // What workers hold comes back when they have ended.
-            if cx.jobs.reap() {
+            if cx.jobs.reap() || folds {
                 arm_settled(cx);
             }
             if cx.runs.active_count() == 0 {
