@@ -18,7 +18,7 @@ pub mod wire;
 pub mod wire_formats;
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a wait for something that must happen may take, on a slow and busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,4 +33,13 @@ pub fn skipped(what: &str) {
 /// Returns whether tests may install what they want from npm: `CLAWDBOT_TEST_NPM=1`.
 pub fn asks_npm() -> bool {
     std::env::var("CLAWDBOT_TEST_NPM").as_deref() == Ok("1")
+}
+
+/// Waits for something that another process does.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

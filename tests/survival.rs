@@ -2,15 +2,16 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::provider::{Answer, Gate, Provider};
+use crate::support::{PATIENCE, eventually};
 
 const MAIN: &str = "agent:main:main";
 
@@ -241,6 +242,95 @@ fn a_run_of_a_deleted_session_does_not_bring_it_back() {
     let end = wait_end(&mut client, "r1");
     assert!(end["error"].as_str().unwrap_or_default().contains("deleted"), "{end}");
     assert_eq!(client.request("sessions.list", json!({})).unwrap()["count"], 0);
+    gate.open();
+}
+
+/// A model that starts a sub-agent when asked to, and takes its end in. The first sub-agents' turns, and the first turns
+/// about their end, hang.
+fn with_subagent(hanging: usize, gate: &Gate) -> Provider {
+    let gate = gate.clone();
+    let (turns, ends) = (Mutex::new(0), Mutex::new(0));
+    let is_nth = move |count: &Mutex<usize>, hanging: usize| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        *count <= hanging
+    };
+    Provider::start(move |_, request| {
+        let messages = request["messages"].as_array().expect("messages");
+        let last = messages.last().expect("a message");
+        let said = text_of(messages.iter().rev().find(|it| it["role"] == "user").expect("a question"));
+        match (last["role"] == "tool", said) {
+            (true, _) => Answer::Text(vec!["Started."]),
+            (_, said) if said.contains("A background task") && is_nth(&ends, hanging) => Answer::Hang(gate.clone()),
+            (_, said) if said.contains("A background task") => Answer::Text(vec!["It is forty-two."]),
+            (_, said) if said.contains("compute it") && is_nth(&turns, hanging) => Answer::Hang(gate.clone()),
+            (_, said) if said.contains("compute it") => Answer::Text(vec!["Found 42."]),
+            _ => Answer::Tool("sessions_spawn", json!({ "task": "compute it" })),
+        }
+    })
+}
+
+#[test]
+fn a_subagent_outlives_kills_and_its_end_is_told_once() {
+    let gate = Gate::default();
+    let provider = with_subagent(1, &gate);
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "find out");
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    // Question, tool result, and the sub-agent's own turn, in which the gateway goes down; then in the announcement.
+    provider.wait_requests(3);
+    let gateway = start(gateway.kill());
+    provider.wait_requests(5);
+    let gateway = start(gateway.kill());
+    let runs = gateway.home.state_dir().join("subagents/runs.json");
+    eventually("it is done", || {
+        std::fs::read_to_string(&runs).unwrap_or_default().contains("\"cleanupHandled\": true")
+    });
+    let gateway = start(gateway.kill());
+    let mut client = gateway.client();
+    let messages = shown(&history(&mut client, MAIN));
+    let told: Vec<&String> = messages.iter().filter(|it| it.contains("A background task")).collect();
+    assert_eq!(told.len(), 1, "{messages:?}");
+    assert!(told[0].contains("completed successfully") && told[0].contains("Found 42."), "{told:?}");
+    assert_eq!(messages.iter().filter(|it| *it == "assistant: It is forty-two.").count(), 1, "{messages:?}");
+    assert_eq!(provider.requests().len(), 6);
+    gate.open();
+}
+
+#[test]
+fn who_starts_a_run_may_name_its_session_and_whose_it_is() {
+    let provider = Provider::always(Answer::Text(vec!["Yes."]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    let params = json!({
+        "message": "hello", "sessionKey": "agent:main:subagent:1", "idempotencyKey": "a1", "label": " sums ",
+        "spawnedBy": MAIN, "lane": "subagent",
+    });
+    client.request("agent", params).expect("accepted");
+    wait_end(&mut client, "a1");
+    let listed = client.request("sessions.list", json!({ "spawnedBy": MAIN })).expect("sessions");
+    assert_eq!((&listed["count"], &listed["sessions"][0]["label"]), (&json!(1), &json!("sums")), "{listed}");
+}
+
+#[test]
+fn a_stop_reaches_the_sessions_subagents_and_nobody_is_told_of_their_end() {
+    let gate = Gate::default();
+    let provider = with_subagent(usize::MAX, &gate);
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "find out");
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    provider.wait_requests(3);
+    send(&mut client, MAIN, "r2", "/stop");
+    let runs = gateway.home.state_dir().join("subagents/runs.json");
+    eventually("it is done", || {
+        std::fs::read_to_string(&runs).unwrap_or_default().contains("\"cleanupHandled\": true")
+    });
+    let gateway = start(gateway.kill());
+    let messages = shown(&history(&mut gateway.client(), MAIN));
+    assert!(!messages.iter().any(|it| it.contains("A background task")), "{messages:?}");
+    assert_eq!(provider.requests().len(), 3);
     gate.open();
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::gateway::Gateway;
 use crate::support::node_host::NodeHost;
 use crate::support::provider::{Answer, Provider};
@@ -49,15 +49,6 @@ fn error(result: &Value) -> String {
 fn is_alive(pid: &str) -> bool {
     // A zombie is not alive, but it is still there.
     Path::new(&format!("/proc/{}", pid.trim())).exists()
-}
-
-/// Waits for something that another process does.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -76,6 +76,11 @@ pub fn tokens(count: u64) -> String {
     }
 }
 
+/// Returns the text without white space around it; `None` when nothing is left.
+pub fn unless_blank(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
 /// Collapses runs of white space to one blank and trims.
 pub fn collapse_whitespace(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -4,6 +4,7 @@
 //! way goes into the next one together. Owns the journal of runs and what waits for it. Not here: what the journal keeps
 //! (`agent::run_journal`), how far a run came (`agent::run::resume`).
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::ctx::Ctx;
 use super::fanout::settle_chat;
 use super::runs::Finished;
 use super::start_run::{Ready, Settled, Start, failure_payload, lane_of};
+use super::subagents;
 use super::ticket::Outcome;
 use crate::agent::run::{self, RunError, RunOutcome};
 use crate::agent::run_journal::{Accepted, Ended, Origin, RunJournal};
@@ -121,6 +123,20 @@ pub fn accept_here(cx: &Arc<Ctx>, start: Start, origin: Origin) -> Option<Result
     here(cx, start, accepted)
 }
 
+/// Accepts a run on this thread, which waits for the disk, and starts it. It is settled in the way of its origin.
+///
+/// # Errors
+/// When it cannot be written down; it is not started then, and not settled.
+pub fn accept_now(cx: &Arc<Ctx>, start: Start, origin: Origin) -> io::Result<()> {
+    let accepted = record(cx, &start, origin);
+    cx.accepted.journal.accept(vec![accepted.clone()])?;
+    if let Some(mut ready) = Ready::register(cx, start, settled(&accepted)) {
+        ready.survive(accepted);
+        ready.submit();
+    }
+    Ok(())
+}
+
 /// Carries a run on that was accepted before this start, in the same way.
 pub fn carry_on_here(cx: &Arc<Ctx>, accepted: Accepted) -> Option<Result<RunOutcome, RunError>> {
     let mut request = accepted.request.clone();
@@ -204,7 +220,7 @@ pub fn dedupe_key(origin: &Origin, run: &RunId) -> Option<String> {
     match origin {
         Origin::Chat => Some(format!("chat:{run}")),
         Origin::Agent => Some(format!("agent:{run}")),
-        Origin::Node | Origin::Cron { .. } => None,
+        Origin::Node | Origin::Cron { .. } | Origin::Subagent | Origin::Announcement { .. } => None,
     }
 }
 
@@ -218,7 +234,7 @@ pub fn note_done(cx: &Ctx, origin: Origin, run: &RunId, error: Option<String>) {
 /// Returns what the journal keeps of a run's end.
 pub fn ended(accepted: &Accepted, outcome: &Result<RunOutcome, RunError>, at: UnixMs) -> Ended {
     let error = outcome.as_ref().err();
-    let keeps_result = matches!(accepted.origin, Origin::Agent | Origin::Cron { .. });
+    let keeps_result = matches!(accepted.origin, Origin::Agent | Origin::Cron { .. } | Origin::Subagent);
     Ended {
         run: accepted.request.run_id.clone(),
         origin: accepted.origin.clone(),
@@ -241,6 +257,8 @@ fn settled(accepted: &Accepted) -> Settled {
                 let answer = agent_answer(&ended(&accepted, &outcome, cx.clock.now_ms()));
                 cx.dedupe.arrive(&format!("agent:{run}"), answer, cx.clock.now_ms());
             }
+            Origin::Subagent => subagents::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
+            Origin::Announcement { of } => subagents::announced(cx, &of, outcome.err().map(|error| error.message)),
             Origin::Node | Origin::Cron { .. } => {}
         }
     })
@@ -285,8 +303,8 @@ pub fn restore(cx: &Ctx) {
 }
 
 /// Carries on what was accepted before this start and has not ended.
-pub fn resume(cx: &Arc<Ctx>) {
-    for accepted in cx.accepted.journal.unfinished() {
+pub fn resume(cx: &Arc<Ctx>, left: Vec<Accepted>) {
+    for accepted in left {
         // A cron job carries its own runs on.
         if matches!(accepted.origin, Origin::Cron { .. }) {
             continue;

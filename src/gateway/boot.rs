@@ -161,8 +161,7 @@ impl Gateway {
         let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
         let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
-        let runs = RunJournal::open(paths.journal_dir().join("runs.jsonl"), clock.now_ms())
-            .context("open the journal of runs")?;
+        let runs = RunJournal::open(paths.journal_dir().join("runs.jsonl")).context("open the journal of runs")?;
         let accepted = Acceptance::new(runs, clock.now_ms());
         let outbox = Outbox::open(paths.journal_dir().join("outbox.jsonl"), clock.now_ms())
             .context("open the journal of deliveries")?;
@@ -247,8 +246,9 @@ impl Gateway {
         work::arm(&cx);
         sentinel::announce(&cx);
         cron::start(&cx);
-        accepted::resume(&cx);
-        subagents::start(&cx);
+        let left = cx.accepted.journal.unfinished();
+        subagents::start(&cx, &left);
+        accepted::resume(&cx, left);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 

@@ -1,7 +1,7 @@
 //! Sub-agents: runs that agents start, and whose end is announced to the session that asked (agent.md §20).
 //!
 //! Owns `<state>/subagents/runs.json`: a record per sub-agent until its session is archived, so that an end is announced
-//! also after a restart. Runs on the thread of the run that starts one, on that of the one that ends, and once a minute on a
+//! also after a restart, and once. The runs themselves are journalled like all others (`accepted`). Runs on the thread of the run that starts one, on that of the one that ends, and once a minute on a
 //! job. Not here: who may start what (`agent::tools`).
 
 use std::collections::BTreeMap;
@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::ctx::Ctx;
-use super::start_run::{self, Start};
-use super::{dispatch, tool_host};
-use crate::agent::run::{RunError, RunOutcome, RunRequest};
+use super::start_run::Start;
+use super::{accepted, dispatch, tool_host};
+use crate::agent::run::RunRequest;
+use crate::agent::run_journal::{Accepted, Ended, Origin};
 use crate::agent::session;
 use crate::agent::tools::Subagent;
 use crate::base::clock::UnixMs;
@@ -35,6 +36,9 @@ const ARCHIVE_MINUTES_DEFAULT: u64 = 60;
 const NAME_CHARS_MAX: usize = 200;
 /// Longest result that is announced, in characters; the transcript has all of it.
 const RESULT_CHARS_MAX: usize = 20_000;
+
+/// Field of a record whose end is announced to nobody: why.
+const SILENT: &str = "suppressAnnounceReason";
 
 /// The file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,6 +86,13 @@ struct Record {
     other: Map<String, Value>,
 }
 
+impl Record {
+    /// Returns whether its end is announced to nobody.
+    fn is_silent(&self) -> bool {
+        self.other.contains_key(SILENT)
+    }
+}
+
 /// See the module.
 pub struct Subagents {
     store: JsonStore<File>,
@@ -111,13 +122,6 @@ impl Subagents {
             log::error!(target: "gateway", "cannot write down what became of sub-agent run {run}: {error}");
         }
     }
-}
-
-/// How a sub-agent ended.
-enum End {
-    Ok,
-    Failed(String),
-    TimedOut,
 }
 
 /// Starts a sub-agent; returns the id of its run.
@@ -174,23 +178,61 @@ pub fn spawn(cx: &Arc<Ctx>, subagent: Subagent) -> Result<String, String> {
     };
     let echo = Some(subagent.session.to_string());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
-    let id = run.clone();
-    start_run::start(cx, start, Box::new(move |cx, result| settled(cx, &id, result)));
+    if let Err(error) = accepted::accept_now(cx, start, Origin::Subagent) {
+        forget(cx, &run);
+        return Err(failed(error));
+    }
     Ok(run)
 }
 
-/// Looks after what an earlier start left behind.
-pub fn start(cx: &Arc<Ctx>) {
-    let left: Vec<Record> =
-        cx.subagents.store.get().runs.values().filter(|record| record.cleanup_handled != Some(true)).cloned().collect();
-    for record in left {
-        if record.ended_at.is_none() {
-            let error = "it was interrupted by a restart of the gateway".to_owned();
-            finish(cx, &record.run_id, &End::Failed(error), None);
-        } else {
-            announce(cx, record, "(its result is in its transcript)");
+/// Looks after what an earlier start left behind, before `left`, the runs that go on, do.
+pub fn start(cx: &Arc<Ctx>, left: &[Accepted]) {
+    let goes_on = |run: &str| left.iter().any(|accepted| accepted.request.run_id.as_str() == run);
+    let ends = cx.accepted.journal.recent();
+    let end_of = |run: &str| ends.iter().find(|ended| ended.run.as_str() == run);
+    let open = |record: &&Record| record.cleanup_handled != Some(true);
+    let records: Vec<Record> = cx.subagents.store.get().runs.values().filter(open).cloned().collect();
+    for record in records {
+        let announcement = announcement_of(&record.run_id);
+        if goes_on(&record.run_id) || goes_on(&announcement) {
+            continue;
+        }
+        match (record.ended_at, end_of(&record.run_id)) {
+            (None, Some(ended)) => settled(cx, ended),
+            (None, None) => {
+                let lost = "it was interrupted by a restart of the gateway".to_owned();
+                finish(cx, &record.run_id, json!({"status": "error", "error": lost}), None);
+            }
+            (Some(_), _) if end_of(&announcement).is_some() => clean_up(cx, &record),
+            (Some(_), ended) => announce(cx, &record, ended.and_then(last_text)),
         }
     }
+}
+
+/// Stops the sub-agents that a session has under way, and theirs; nobody is told of their ends. Returns how many.
+pub fn stop_of(cx: &Ctx, requester: &SessionKey) -> usize {
+    let stopped = cx.subagents.store.update(|file| {
+        let mut sessions = vec![requester.to_string()];
+        let mut stopped = Vec::new();
+        while let Some(session) = sessions.pop() {
+            let under_way = |record: &&mut Record| record.ended_at.is_none() && !record.is_silent();
+            for record in file.runs.values_mut().filter(|it| it.requester_session_key == session).filter(under_way) {
+                record.other.insert(SILENT.to_owned(), "stopped".into());
+                stopped.push(RunId::new(record.run_id.clone()));
+                sessions.push(record.child_session_key.clone());
+            }
+        }
+        stopped
+    });
+    let stopped = stopped.unwrap_or_else(|error| {
+        log::error!(target: "gateway", "cannot note that the sub-agents of {requester} are stopped: {error}");
+        Vec::new()
+    });
+    for run in &stopped {
+        cx.accepted.journal.abort(run, false);
+        cx.runs.abort(run);
+    }
+    stopped.len()
 }
 
 /// Archives the sessions of sub-agents whose time is over. Called every minute.
@@ -205,9 +247,7 @@ pub fn sweep(cx: &Arc<Ctx>) {
     let submitted = cx.jobs.submit(vec!["disk".to_owned()], move || {
         for record in over {
             delete(&job_cx, &record.child_session_key);
-            if let Err(error) = job_cx.subagents.store.update(|file| file.runs.remove(&record.run_id)) {
-                log::warn!(target: "gateway", "cannot forget sub-agent run {}: {error}", record.run_id);
-            }
+            forget(&job_cx, &record.run_id);
         }
     });
     if let Err(error) = submitted {
@@ -215,46 +255,60 @@ pub fn sweep(cx: &Arc<Ctx>) {
     }
 }
 
-fn settled(cx: &Arc<Ctx>, run: &str, result: Result<RunOutcome, RunError>) {
-    if cx.lifecycle.stopping().is_cancelled() {
-        // The next start tells.
-        return;
+/// Takes the end of a sub-agent's run.
+pub fn settled(cx: &Arc<Ctx>, ended: &Ended) {
+    let is_aborted = ended.result.as_ref().is_some_and(|result| result["meta"]["aborted"] == true);
+    let outcome = match &ended.error {
+        Some(_) if ended.timed_out => json!({"status": "timeout"}),
+        Some(error) => json!({"status": "error", "error": error}),
+        None if is_aborted => json!({"status": "error", "error": "it was stopped"}),
+        None => json!({"status": "ok"}),
+    };
+    finish(cx, ended.run.as_str(), outcome, last_text(ended).filter(|_| !is_aborted));
+}
+
+/// Takes the end of the run that announced one.
+pub fn announced(cx: &Arc<Ctx>, of: &RunId, error: Option<String>) {
+    if let Some(error) = error {
+        log::warn!(target: "gateway", "the end of sub-agent run {of} was not announced: {error}");
     }
-    match result {
-        Ok(outcome) if outcome.aborted => finish(cx, run, &End::Failed("it was stopped".to_owned()), None),
-        Ok(outcome) => finish(cx, run, &End::Ok, outcome.texts.last().map(String::as_str)),
-        Err(error) if error.timed_out => finish(cx, run, &End::TimedOut, None),
-        Err(error) => finish(cx, run, &End::Failed(error.message), None),
+    if let Some(record) = cx.subagents.store.get().runs.get(of.as_str()) {
+        clean_up(cx, record);
     }
 }
 
-fn finish(cx: &Arc<Ctx>, run: &str, end: &End, result: Option<&str>) {
-    let outcome = match end {
-        End::Ok => json!({"status": "ok"}),
-        End::Failed(error) => json!({"status": "error", "error": error}),
-        End::TimedOut => json!({"status": "timeout"}),
-    };
+/// Returns what a sub-agent said last.
+fn last_text(ended: &Ended) -> Option<&str> {
+    ended.result.as_ref()?["payloads"].as_array()?.last()?["text"].as_str()
+}
+
+fn finish(cx: &Arc<Ctx>, run: &str, outcome: Value, result: Option<&str>) {
     let now_ms = cx.clock.now_ms();
     cx.subagents.change(run, |record| {
         record.ended_at = Some(now_ms);
         record.outcome = Some(outcome);
     });
     let Some(record) = cx.subagents.store.get().runs.get(run).cloned() else { return };
-    let result = result.map(str::trim).filter(|result| !result.is_empty()).unwrap_or("(no output)");
-    announce(cx, record, result);
+    if record.is_silent() { clean_up(cx, &record) } else { announce(cx, &record, result) }
+}
+
+/// Returns the id of the run that announces a sub-agent's end: always the same, so that it is told once.
+fn announcement_of(run: &str) -> String {
+    format!("announce:{run}")
 }
 
 /// Has the agent that asked tell its user what came of it.
-fn announce(cx: &Arc<Ctx>, record: Record, result: &str) {
+fn announce(cx: &Arc<Ctx>, record: &Record, result: Option<&str>) {
     let config = cx.config.get();
     let requester = session::canonical_key(&config, &record.requester_session_key, None);
     let origin = record.requester_origin.as_ref().and_then(|origin| origin["channel"].as_str());
+    let result = result.map(str::trim).filter(|result| !result.is_empty()).unwrap_or("(no output)");
     let request = RunRequest {
-        run_id: RunId::new(uuid(&*cx.rng)),
+        run_id: RunId::new(announcement_of(&record.run_id)),
         agent_id: session::agent_of_key(&config, &requester),
         session_key: requester.clone(),
         session_id: None,
-        message: message(cx, &record, result),
+        message: message(cx, record, result),
         images: Vec::new(),
         prefix_lines: Vec::new(),
         thinking: None,
@@ -264,25 +318,18 @@ fn announce(cx: &Arc<Ctx>, record: Record, result: &str) {
         lane: None,
     };
     let start = Start { request, echo: Some(requester.to_string()), is_chat: false, takes_system_events: false };
-    let settled = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {
-        if cx.lifecycle.stopping().is_cancelled() {
-            return;
-        }
-        if let Err(error) = result {
-            log::warn!(target: "gateway", "the end of sub-agent run {} was not announced: {}", record.run_id, error.message);
-        }
-        clean_up(cx, &record);
-    };
-    start_run::start(cx, start, Box::new(settled));
+    let of = RunId::new(record.run_id.clone());
+    if let Err(error) = accepted::accept_now(cx, start, Origin::Announcement { of }) {
+        // The record says that it is not announced yet; the next start does it.
+        log::error!(target: "gateway", "the end of sub-agent run {} is not announced yet: {error}", record.run_id);
+    }
 }
 
 fn clean_up(cx: &Arc<Ctx>, record: &Record) {
     let now_ms = cx.clock.now_ms();
     if record.cleanup == "delete" {
         delete(cx, &record.child_session_key);
-        if let Err(error) = cx.subagents.store.update(|file| file.runs.remove(&record.run_id)) {
-            log::warn!(target: "gateway", "cannot forget sub-agent run {}: {error}", record.run_id);
-        }
+        forget(cx, &record.run_id);
         return;
     }
     if let Some(label) = &record.label {
@@ -295,6 +342,12 @@ fn clean_up(cx: &Arc<Ctx>, record: &Record) {
         record.cleanup_handled = Some(true);
         record.cleanup_completed_at = Some(now_ms);
     });
+}
+
+fn forget(cx: &Ctx, run: &str) {
+    if let Err(error) = cx.subagents.store.update(|file| file.runs.remove(run)) {
+        log::warn!(target: "gateway", "cannot forget sub-agent run {run}: {error}");
+    }
 }
 
 /// Removes a session; nobody waits for it.

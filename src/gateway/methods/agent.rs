@@ -1,5 +1,6 @@
 //! agent, agent.wait, agent.identity.get, agents.list, models.list.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::agent::run::RunRequest;
 use crate::agent::run_journal::Origin;
 use crate::agent::{models, session, workspace};
 use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::text;
 use crate::config::types::Config;
 use crate::gateway::accepted;
 use crate::gateway::attachments;
@@ -63,6 +65,9 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
     if params.message.trim().is_empty() {
         return refuse("Error: Message (--message) is required");
     }
+    if let Err(error) = describe(cx, &session_key, &params) {
+        return refuse(&format!("cannot change the session: {error}"));
+    }
     let request = RunRequest {
         run_id: RunId::new(run.clone()),
         session_key,
@@ -81,6 +86,21 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
     // Told before the job exists, so that no event of the run can precede it.
     accepted::accept(cx, start, Origin::Agent, Box::new(move || early.send(&told)));
     Ok(Reply::Later)
+}
+
+/// Notes in the session's entry what the caller says of it: its name, and which session it works for.
+fn describe(cx: &Ctx, key: &SessionKey, params: &AgentParams) -> io::Result<()> {
+    let text = |text: Option<&str>| text.and_then(text::unless_blank).map(str::to_owned);
+    let label = text(params.label.as_ref().map(|label| label.0.as_str()));
+    let spawned_by = text(params.spawned_by.as_deref()).map(|given| given.to_lowercase());
+    if label.is_none() && spawned_by.is_none() {
+        return Ok(());
+    }
+    cx.sessions.update(key, |entry| {
+        entry.label = label.or(entry.label.take());
+        entry.spawned_by = spawned_by.or(entry.spawned_by.take());
+    })?;
+    Ok(())
 }
 
 fn failed(run: &str, message: &str) -> Outcome {

@@ -18,7 +18,7 @@ use crate::gateway::events::{self, CHAT};
 use crate::gateway::fanout::{chat_event, settle_chat};
 use crate::gateway::start_run::Start;
 use crate::gateway::ticket::Outcome;
-use crate::gateway::{accepted, attachments};
+use crate::gateway::{accepted, attachments, subagents};
 use crate::protocol::chat::{ChatAbortParams, ChatHistoryParams, ChatInjectParams, ChatSendParams};
 use crate::protocol::error::ErrorShape;
 
@@ -63,7 +63,9 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     }
     if commands::is_stop(&params.message) {
         let runs = cx.runs.chats_of(&key);
-        return Ok(Reply::Now(abort_runs(cx, &runs, "stop")));
+        let answer = abort_runs(cx, &runs, "stop");
+        subagents::stop_of(cx, &key);
+        return Ok(Reply::Now(answer));
     }
     let run = RunId::new(params.idempotency_key.0.clone());
     let dedupe_key = format!("chat:{run}");
