@@ -17,6 +17,7 @@ pub mod process;
 pub mod requests;
 pub mod rng;
 pub mod secret;
+pub mod stamp;
 pub mod store;
 pub mod text;
 pub mod thread;

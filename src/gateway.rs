@@ -8,6 +8,7 @@ pub mod auth;
 mod boot;
 mod chat_commands;
 mod client;
+mod config_file;
 mod connect;
 mod cron;
 mod ctx;

@@ -56,6 +56,22 @@ fn refusals_as_recorded() {
     assert_eq!(std::fs::read_to_string(backup).unwrap(), before);
 }
 
+/// The answer is kept while the file stays as it is, so each of a row of quick changes of equal length must be seen.
+#[test]
+fn every_edit_of_the_file_is_shown_at_once() {
+    let gateway = Gateway::start(json!({ "gateway": { "reload": { "mode": "off" } } }));
+    let mut client = gateway.client();
+    let mut tree = file(&gateway);
+    for level in ["debug", "error", "trace", "debug", "error", "trace"] {
+        tree["logging"]["level"] = level.into();
+        std::fs::write(gateway.home.config_file(), tree.to_string()).unwrap();
+        for _ in 0..3 {
+            let got = client.request("config.get", json!({})).unwrap();
+            assert_eq!(got["config"]["logging"]["level"], level);
+        }
+    }
+}
+
 #[test]
 fn the_schema_as_recorded() {
     let gateway = Gateway::start(json!({}));

@@ -16,6 +16,7 @@ use serde_json::json;
 use super::accepted::{self, Acceptance};
 use super::auth::{Auth, Mode, Overrides};
 use super::client::Client;
+use super::config_file::ConfigFile;
 use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
@@ -190,6 +191,7 @@ impl Gateway {
             jobs: Jobs::new(super::reload::lane_caps(&config)),
             timer: timer.handle(),
             config: live,
+            config_file: ConfigFile::default(),
             paths: paths.clone(),
             clock,
             rng,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::accepted::Acceptance;
 use super::auth::Auth;
 use super::client::Client;
+use super::config_file::ConfigFile;
 use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::health::HealthStore;
@@ -55,6 +56,8 @@ pub struct Ctx {
     pub timer: TimerHandle<Due>,
     /// The configuration.
     pub config: Live,
+    /// Its file, as clients see it.
+    pub config_file: ConfigFile,
     /// Where files are.
     pub paths: Paths,
     /// The clock.

@@ -3,6 +3,7 @@
 //! Runs on frame workers; a handler that would take long gives its ticket to a job. A panic in a handler answers that
 //! request and nothing else.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub enum Reply {
     Text(String),
     /// The ticket answers.
     Later,
+    /// Nothing was begun: this lane is crowded, and the frame can wait.
+    Crowded(&'static str),
 }
 
 /// One request of an admitted client, as handlers see it.
@@ -93,15 +96,41 @@ pub fn at_once(cx: &Ctx, client: &Client, frame: &[u8], answers: &mut Vec<u8>) -
     true
 }
 
-/// Handles a batch of one client, in order, and sends all answers back at once.
-pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, batch: Vec<Bytes>) {
+/// Handles a batch of one client, in order, and sends all answers back at once. A frame whose lane is crowded waits for
+/// room, the rest of its batch behind it; until then the loop hands over no other and stops reading that client.
+pub fn frames(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, mut batch: VecDeque<Bytes>) {
     let mut answers = Vec::new();
-    for bytes in batch {
-        if let Some(text) = one(cx, conn, client, &bytes) {
-            append_text_frame(&mut answers, &[&text]);
+    while let Some(bytes) = batch.front() {
+        match one(cx, conn, client, bytes) {
+            Handled::Answered(text) => append_text_frame(&mut answers, &[&text]),
+            Handled::Silently => {}
+            Handled::Crowded(lane) => {
+                let rest = || {
+                    let (cx, client, batch) = (cx.clone(), client.clone(), std::mem::take(&mut batch));
+                    move || frames(&cx, conn, &client, batch)
+                };
+                if cx.jobs.park(lane, rest) {
+                    if !answers.is_empty() {
+                        cx.net.send(LoopMsg::Send { conn, frames: answers.into() });
+                    }
+                    return;
+                }
+                continue;
+            }
         }
+        batch.pop_front();
     }
     cx.net.send(LoopMsg::Done { conn, frames: answers.into() });
+}
+
+/// What became of a frame.
+enum Handled {
+    /// This is its answer.
+    Answered(String),
+    /// It has none, or a ticket has it.
+    Silently,
+    /// Nothing yet; see [`Reply::Crowded`].
+    Crowded(&'static str),
 }
 
 /// Calls a method from within this process, as `client`; the first answer arrives at the receiver, which is closed without
@@ -113,7 +142,7 @@ pub fn local(cx: &Arc<Ctx>, client: &Arc<Client>, method: &str, params: Value) -
         Err(ErrorShape::unavailable(format!("{method} failed unexpectedly; see the gateway's log")))
     });
     let outcome = match result {
-        Ok(Reply::Later) => return receiver,
+        Ok(Reply::Later | Reply::Crowded(_)) => return receiver,
         Ok(Reply::Now(payload)) => Outcome::Ok(payload),
         Ok(Reply::Text(payload)) => Outcome::Text(payload),
         Err(error) => Outcome::from(Err(error)),
@@ -123,15 +152,17 @@ pub fn local(cx: &Arc<Ctx>, client: &Arc<Client>, method: &str, params: Value) -
     receiver
 }
 
-fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Option<String> {
+fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Handled {
     let request = match parse_request(bytes) {
         Ok(request) => request,
         // compat: after the handshake what is not JSON is ignored.
         Err(BadFrame::NotJson(error)) => {
             log::warn!(target: "gateway/ws", "frame is not JSON conn={}: {error}", client.conn_id);
-            return None;
+            return Handled::Silently;
         }
-        Err(BadFrame::NotRequest { id, message }) => return Some(error_text(&id, &ErrorShape::invalid(message), None)),
+        Err(BadFrame::NotRequest { id, message }) => {
+            return Handled::Answered(error_text(&id, &ErrorShape::invalid(message), None));
+        }
     };
     let Request { id, method, params } = request;
     let started = cx.clock.now();
@@ -151,13 +182,14 @@ fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Optio
         log::warn!(target: "gateway/ws", "slow frame {method} took {}ms", took.as_millis());
     }
     let outcome = match result {
-        Ok(Reply::Later) => return None,
+        Ok(Reply::Crowded(lane)) => return Handled::Crowded(lane),
+        Ok(Reply::Later) => return Handled::Silently,
         Ok(Reply::Now(payload)) => Outcome::Ok(payload),
         Ok(Reply::Text(payload)) => Outcome::Text(payload),
         Err(error) => Outcome::from(Err(error)),
     };
     ws_log::response(&method, &outcome, took, &client.conn_id, &id);
-    Some(outcome.text(&id))
+    Handled::Answered(outcome.text(&id))
 }
 
 fn run(cx: &Arc<Ctx>, name: &str, mut call: Call) -> Result<Reply, ErrorShape> {
@@ -182,6 +214,7 @@ fn run(cx: &Arc<Ctx>, name: &str, mut call: Call) -> Result<Reply, ErrorShape> {
     }
     match method.place {
         Place::Frame => (method.handler)(cx, call),
+        Place::Lane(lane) if call.local.is_none() && cx.jobs.is_crowded(lane) => Ok(Reply::Crowded(lane)),
         Place::Lane(lane) => on_lane(cx, method, lane, call),
     }
 }
@@ -193,7 +226,7 @@ fn on_lane(cx: &Arc<Ctx>, method: &'static Method, lane: &str, call: Call) -> Re
     let submitted = cx.jobs.submit(vec![lane.to_owned()], move || match (method.handler)(&job_cx, call) {
         Ok(Reply::Now(payload)) => ticket.finish(Ok(payload)),
         Ok(Reply::Text(payload)) => ticket.finish(Outcome::Text(payload)),
-        Ok(Reply::Later) => ticket.forget(),
+        Ok(Reply::Later | Reply::Crowded(_)) => ticket.forget(),
         Err(error) => ticket.finish(Err(error)),
     });
     match submitted {

@@ -127,7 +127,7 @@ pub fn arm_settled(cx: &Ctx) {
 pub fn handle(cx: &Arc<Ctx>, work: Work) {
     match work {
         Work::Net(NetEvent::Frames { conn, client: Some(client), frames, .. }) => {
-            dispatch::frames(cx, conn, &client, frames)
+            dispatch::frames(cx, conn, &client, frames.into())
         }
         Work::Net(NetEvent::Frames { conn, client: None, peer, frames }) => {
             if let (Some(peer), Some(first)) = (peer, frames.first()) {
@@ -219,6 +219,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             if cx.jobs.reap() || folds {
                 arm_settled(cx);
             }
+            cx.config_file.forget();
             if cx.runs.active_count() == 0 {
                 memory::release();
             }

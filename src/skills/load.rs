@@ -5,11 +5,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{self, Skill, Source};
+use crate::base::clock::UnixMs;
+use crate::base::stamp::Stamp;
 
 /// Name of the file that makes a directory a skill.
 const FILE_NAME: &str = "SKILL.md";
@@ -31,23 +32,6 @@ pub struct Scan {
     is_cut: bool,
 }
 
-/// What changes when a file or directory does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    changed_at_ns: i128,
-    len: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok()?;
-        // The time of change moves even when somebody sets the time of modification back.
-        let changed_at_ns = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
-        Some(Self { changed_at_ns, len: meta.len(), inode: meta.ino() })
-    }
-}
-
 impl Scan {
     /// Looks for skills below `root`; a missing directory holds none.
     pub fn of(root: &Path, source: Source) -> Self {
@@ -64,11 +48,9 @@ impl Scan {
         self.looked_at.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
     }
 
-    /// Returns whether a change after the scan must show in the stamps: file systems tick too slowly to tell two changes
-    /// within a moment apart.
-    pub fn is_settled(&self, scanned_at_ms: u64) -> bool {
-        let moment_ago_ns = (i128::from(scanned_at_ms) - 50) * 1_000_000;
-        self.looked_at.iter().filter_map(|(_, stamp)| stamp.as_ref()).all(|stamp| stamp.changed_at_ns < moment_ago_ns)
+    /// Returns whether a change after the scan must show in the stamps.
+    pub fn is_settled(&self, scanned_at_ms: UnixMs) -> bool {
+        self.looked_at.iter().filter_map(|(_, stamp)| stamp.as_ref()).all(|stamp| stamp.is_settled(scanned_at_ms))
     }
 
     fn directory(&mut self, dir: &Path, source: Source, depth: usize) {

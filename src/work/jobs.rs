@@ -84,6 +84,17 @@ impl Jobs {
         self.wake_workers(&mut state)
     }
 
+    /// Returns whether whoever can wait outside `lane` should; see [`Jobs::park`].
+    pub fn is_crowded(&self, lane: &str) -> bool {
+        self.lock().lanes.is_crowded(lane)
+    }
+
+    /// Has a worker call what `later` makes once `lane` has room, if it is crowded; returns whether it was. What still waits
+    /// when the gateway stops is dropped.
+    pub fn park<F: FnOnce() + Send + 'static>(&self, lane: &str, later: impl FnOnce() -> F) -> bool {
+        self.lock().lanes.park(lane, || Box::new(later()))
+    }
+
     /// Changes the width of a lane.
     pub fn set_cap(&self, lane: &str, cap: usize) {
         let mut state = self.lock();
@@ -172,6 +183,13 @@ impl Jobs {
                 }
                 state = self.lock();
                 state.lanes.done(id);
+                while let Some(parked) = state.lanes.unpark() {
+                    drop(state);
+                    if catch_unwind(AssertUnwindSafe(parked)).is_err() {
+                        log::error!(target: "gateway", "frames that had waited for their lane panicked");
+                    }
+                    state = self.lock();
+                }
                 continue;
             }
             if state.is_closed {

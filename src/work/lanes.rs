@@ -2,11 +2,18 @@
 //!
 //! A job passes through a list of lanes in order and holds a slot in each it has entered until it is done: first its
 //! session's lane (cap 1, so one run per session), then a global one. A lane is first in, first out.
+//!
+//! A lane that is half full is *crowded*: whoever can wait without being refused (a client whose frames then stay in its
+//! socket) parks what it was about to do, and is called again, in order, when the lane is down to a quarter.
 
 use std::collections::{HashMap, VecDeque};
 
 /// Jobs that may wait in one lane; beyond it a push is refused.
 pub const LANE_WAITING_MAX: usize = 256;
+/// Jobs that wait in a crowded lane; the room above is for those who cannot wait outside.
+const CROWDED_AT: usize = LANE_WAITING_MAX / 2;
+/// Jobs that may still wait when parked ones are called again: enough to keep the workers busy meanwhile.
+const ROOM_AT: usize = LANE_WAITING_MAX / 4;
 
 /// A lane's name: `session:<key>`, `main`, `side` …
 pub type LaneName = String;
@@ -14,17 +21,33 @@ pub type LaneName = String;
 /// The scheduler. `J` is the job; it is handed out when it holds a slot in all of its lanes.
 #[derive(Debug)]
 pub struct Lanes<J> {
-    lanes: HashMap<LaneName, Lane>,
+    lanes: HashMap<LaneName, Lane<J>>,
     caps: HashMap<LaneName, usize>,
     jobs: HashMap<u64, Job<J>>,
     ready: VecDeque<u64>,
     next_id: u64,
+    /// How much is parked in all lanes.
+    parked: usize,
 }
 
-#[derive(Debug, Default)]
-struct Lane {
+#[derive(Debug)]
+struct Lane<J> {
     running: usize,
     waiting: VecDeque<u64>,
+    /// What is to be called when there is room; bounded by who parks: a connection parks once.
+    parked: VecDeque<J>,
+}
+
+impl<J> Default for Lane<J> {
+    fn default() -> Self {
+        Self { running: 0, waiting: VecDeque::new(), parked: VecDeque::new() }
+    }
+}
+
+impl<J> Lane<J> {
+    fn is_over(&self) -> bool {
+        self.running == 0 && self.waiting.is_empty() && self.parked.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +71,7 @@ impl<J> Lanes<J> {
             jobs: HashMap::new(),
             ready: VecDeque::new(),
             next_id: 0,
+            parked: 0,
         }
     }
 
@@ -78,6 +102,36 @@ impl<J> Lanes<J> {
         Ok(id)
     }
 
+    /// Returns whether whoever can wait should.
+    pub fn is_crowded(&self, lane: &str) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.waiting.len() >= CROWDED_AT)
+    }
+
+    /// Keeps what `payload` makes until `lane` has room, if it is crowded; returns whether it was.
+    pub fn park(&mut self, lane: &str, payload: impl FnOnce() -> J) -> bool {
+        let Some(lane) = self.lanes.get_mut(lane).filter(|lane| lane.waiting.len() >= CROWDED_AT) else { return false };
+        lane.parked.push_back(payload());
+        self.parked += 1;
+        true
+    }
+
+    /// Takes what was parked longest in a lane that has room now. Call it after each [`Lanes::done`], and again after what
+    /// it gave was called, until there is no more: a lane without jobs would call nobody.
+    pub fn unpark(&mut self) -> Option<J> {
+        if self.parked == 0 {
+            return None;
+        }
+        let (name, lane) =
+            self.lanes.iter_mut().find(|(_, lane)| !lane.parked.is_empty() && lane.waiting.len() <= ROOM_AT)?;
+        let payload = lane.parked.pop_front();
+        self.parked -= 1;
+        if lane.is_over() {
+            let name = name.clone();
+            self.lanes.remove(&name);
+        }
+        payload
+    }
+
     /// Takes the next job that may run, with its id for [`Lanes::done`].
     pub fn next_ready(&mut self) -> Option<(u64, J)> {
         let id = self.ready.pop_front()?;
@@ -104,13 +158,15 @@ impl<J> Lanes<J> {
         self.check_invariants();
     }
 
-    /// Takes every job that has not started out, for dropping at stop.
+    /// Takes every job that has not started out, and everything parked, for dropping at stop.
     pub fn drain(&mut self) -> Vec<J> {
         let waiting: Vec<u64> = self.jobs.iter().filter(|(_, job)| job.payload.is_some()).map(|(&id, _)| id).collect();
         let mut drained = Vec::with_capacity(waiting.len());
         for lane in self.lanes.values_mut() {
             lane.waiting.clear();
+            drained.extend(lane.parked.drain(..));
         }
+        self.parked = 0;
         self.ready.clear();
         for id in waiting {
             if let Some(job) = self.jobs.get_mut(&id) {
@@ -147,7 +203,7 @@ impl<J> Lanes<J> {
                 self.lanes.entry(next.clone()).or_default().waiting.push_back(id);
                 pending.push(next);
             }
-            if self.lanes.get(&name).is_some_and(|lane| lane.running == 0 && lane.waiting.is_empty()) {
+            if self.lanes.get(&name).is_some_and(Lane::is_over) {
                 self.lanes.remove(&name);
             }
         }
@@ -195,6 +251,27 @@ mod tests {
         assert_eq!(lanes.push(path(&["x"]), 0), Err(LaneFull("x".into())));
         assert_eq!(lanes.drain().len(), LANE_WAITING_MAX + 1);
         assert_eq!(lanes.depth("x"), 0);
+    }
+
+    #[test]
+    fn a_crowded_lane_calls_in_order_once_it_has_room() {
+        let mut lanes = Lanes::new([]);
+        assert!(!lanes.park("x", || 1000), "an empty lane takes it");
+        for job in 0..=CROWDED_AT {
+            assert!(!lanes.park("x", || 1000), "not crowded at {job}");
+            lanes.push(path(&["x"]), job).expect("room");
+        }
+        for parked in [1000, 1001] {
+            assert!(lanes.is_crowded("x") && lanes.park("x", || parked));
+        }
+        let mut called = Vec::new();
+        for ended in 0..=CROWDED_AT {
+            called.extend(lanes.unpark().map(|parked| (parked, ended)));
+            let (id, _) = lanes.next_ready().expect("one runs");
+            lanes.done(id);
+        }
+        assert_eq!(called, [(1000, CROWDED_AT - ROOM_AT), (1001, CROWDED_AT - ROOM_AT + 1)]);
+        assert!(lanes.lanes.is_empty());
     }
 
     /// Random pushes and ends: caps hold after each step, and everything pushed runs once.

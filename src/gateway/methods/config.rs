@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::{Method, methods};
 use crate::base::clock::iso_utc;
-use crate::config::issue::Issue;
-use crate::config::load::{self, Snapshot};
+use crate::config::load::Snapshot;
 use crate::config::write::{self, EditError, Replaced};
 use crate::config::{json5, keys, migrate, tree};
+use crate::gateway::config_file;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::lifecycle::Planned;
@@ -37,19 +37,7 @@ pub(super) const METHODS: &[Method] = methods! {
 
 /// The file as it is on disk now, valid or not; the configuration in force stays the last good one.
 fn get(cx: &Arc<Ctx>, _call: &Call, _params: ConfigGetParams) -> Result<Reply, ErrorShape> {
-    let snapshot = load::load(&cx.paths);
-    Ok(Reply::Now(json!({
-        "path": snapshot.path,
-        "exists": snapshot.exists,
-        "raw": snapshot.raw,
-        "parsed": snapshot.parsed,
-        "valid": snapshot.valid,
-        "config": snapshot.config,
-        "hash": snapshot.hash,
-        "issues": wire(&snapshot.issues),
-        "warnings": wire(&snapshot.warnings),
-        "legacyIssues": wire(&snapshot.legacy_issues),
-    })))
+    Ok(Reply::Text(cx.config_file.shown(&cx.paths, cx.clock.now_ms()).as_ref().to_owned()))
 }
 
 fn set(cx: &Arc<Ctx>, _call: &Call, params: ConfigSetParams) -> Result<Reply, ErrorShape> {
@@ -130,7 +118,7 @@ fn replace(
     write::replace(&cx.paths, base_hash, wanted).map_err(|error| match error {
         EditError::Change(text) => ErrorShape::invalid(text),
         EditError::Invalid(issues) => {
-            ErrorShape::invalid("invalid config").with_details(json!({"issues": wire(&issues)}))
+            ErrorShape::invalid("invalid config").with_details(json!({"issues": config_file::issues(&issues)}))
         }
         EditError::Io(error) => {
             ErrorShape::exception(format!("cannot write {}: {error}", cx.paths.config_file.display()))
@@ -158,8 +146,4 @@ fn restart_with(cx: &Ctx, call: &Call, replaced: Replaced, reason: &'static str,
     call.ticket(cx).finish(Ok(answer));
     cx.lifecycle.restart(restart);
     Reply::Later
-}
-
-fn wire(issues: &[Issue]) -> Vec<Value> {
-    issues.iter().map(|issue| json!({"path": issue.path, "message": issue.message})).collect()
 }
