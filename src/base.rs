@@ -13,6 +13,7 @@ pub mod journal;
 pub mod memory;
 pub mod order;
 pub mod pending;
+pub mod ports;
 pub mod process;
 pub mod requests;
 pub mod rng;

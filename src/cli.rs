@@ -18,6 +18,7 @@ mod environment;
 mod exit;
 mod gateway;
 mod gateway_probe;
+mod gateway_service;
 mod gateway_status;
 mod health;
 mod help;
@@ -33,7 +34,6 @@ mod output;
 #[cfg(feature = "onboarding")]
 mod prompt;
 mod rpc;
-#[cfg(feature = "node-host")]
 mod service;
 mod sessions;
 mod setup;
@@ -111,6 +111,7 @@ fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome
 /// Commands that only hold others, and what these are for.
 const GROUPS: &[(&[&str], &str)] = &[
     (&["gateway"], "run the gateway, or ask a running one"),
+    (&["daemon"], "older name of the gateway's service verbs"),
     (&["config"], "read and change the configuration file"),
     (&["approvals"], "which commands the assistant may run, here, on the gateway or on a node"),
     (&["approvals", "allowlist"], "allow programs, and take that back"),
@@ -166,6 +167,14 @@ const COMMANDS: &[Row] = &[
     row::<gateway::Run>(&["gateway"], GATEWAY_RUN_EXAMPLES),
     row::<gateway::Run>(&["gateway", "run"], GATEWAY_RUN_EXAMPLES),
     row::<gateway_status::Status>(&["gateway", "status"], &["gateway status", "gateway status --json --no-probe"]),
+    row::<gateway_service::Install>(
+        &["gateway", "install"],
+        &["gateway install", "gateway install --port 18789 --force"],
+    ),
+    row::<gateway_service::Uninstall>(&["gateway", "uninstall"], &["gateway uninstall"]),
+    row::<gateway_service::Start>(&["gateway", "start"], &["gateway start"]),
+    row::<gateway_service::Stop>(&["gateway", "stop"], &["gateway stop"]),
+    row::<gateway_service::Restart>(&["gateway", "restart"], &["gateway restart", "gateway restart --json"]),
     row::<gateway::Call>(
         &["gateway", "call"],
         &["gateway call health", "gateway call chat.history --params '{\"sessionKey\":\"main\"}'"],
@@ -176,6 +185,12 @@ const COMMANDS: &[Row] = &[
         &["gateway", "usage-cost"],
         &["gateway usage-cost", "gateway usage-cost --days 7 --json"],
     ),
+    row::<gateway_service::Install>(&["daemon", "install"], &["daemon install", "daemon install --port 18789 --force"]),
+    row::<gateway_service::Uninstall>(&["daemon", "uninstall"], &["daemon uninstall"]),
+    row::<gateway_service::Start>(&["daemon", "start"], &["daemon start"]),
+    row::<gateway_service::Stop>(&["daemon", "stop"], &["daemon stop"]),
+    row::<gateway_service::Restart>(&["daemon", "restart"], &["daemon restart", "daemon restart --json"]),
+    row::<gateway_status::Status>(&["daemon", "status"], &["daemon status"]),
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
     row::<channels::List>(&["channels", "list"], &["channels list", "channels list --json"]),
     row::<channels::Status>(&["channels", "status"], &["channels status", "channels status --probe"]),

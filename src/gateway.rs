@@ -77,6 +77,8 @@ pub struct RunOptions {
     pub verbose: bool,
     /// `--ws-log`.
     pub ws_log: WsLog,
+    /// Says in lines for people which service may be keeping a gateway running; asked when a start fails.
+    pub supervisor: fn(&Paths) -> Vec<String>,
 }
 
 /// Style of the WebSocket log with `--verbose`.

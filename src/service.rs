@@ -1,11 +1,17 @@
 //! Services of the system: a clawdbot process that the system starts at login and keeps running (cli.md §26).
 //!
 //! [`plan`] says what is to be installed; a [`Manager`] installs it, asks how it is, and takes it away: [`systemd`] on
-//! Linux, [`launchd`] on macOS. Runs on the caller's thread, each of the system's tools with a deadline. Not here: what
-//! people are told (`cli`).
+//! Linux, [`launchd`] on macOS, [`schtasks`] on Windows. [`audit`] compares what is installed with what would be
+//! installed today, [`scan`] finds services that may be in the way, [`linger`] keeps a user's services running after
+//! the logout. Runs on the caller's thread, each of the system's tools with a deadline. Not here: what people are told
+//! (`cli`).
 
+pub mod audit;
 pub mod launchd;
+pub mod linger;
 pub mod plan;
+pub mod scan;
+pub mod schtasks;
 pub mod systemd;
 
 use std::io;
@@ -65,6 +71,8 @@ pub trait Manager {
     fn runtime(&self) -> Runtime;
     /// Returns the command that starts the service by hand.
     fn start_hint(&self) -> String;
+    /// Returns the command that stops it by hand.
+    fn stop_hint(&self) -> String;
     /// Returns where the service's output is found.
     fn log_hints(&self) -> Vec<String>;
 }
@@ -106,6 +114,12 @@ pub struct Runtime {
     /// Why it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_exit_reason: Option<String>,
+    /// Result of the last run, of a scheduled task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run_result: Option<String>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run_time: Option<String>,
     /// What else there is to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -127,21 +141,78 @@ impl Runtime {
         details.extend(self.sub_state.as_ref().map(|state| format!("sub {state}")));
         details.extend(self.last_exit_status.map(|status| format!("last exit {status}")));
         details.extend(self.last_exit_reason.as_ref().map(|reason| format!("reason {reason}")));
+        details.extend(self.last_run_result.as_ref().map(|result| format!("last run {result}")));
+        details.extend(self.last_run_time.as_ref().map(|time| format!("last run time {time}")));
         details.extend(self.detail.clone());
         if details.is_empty() { self.status.to_owned() } else { format!("{} ({})", self.status, details.join(", ")) }
     }
 }
 
+/// Whose service it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// A user's own: it runs while the user is logged in, or lingers.
+    User,
+    /// The system's: it runs from the start of the machine, as this user.
+    System {
+        /// Who runs it.
+        user: String,
+        /// Home of that user.
+        home: PathBuf,
+    },
+}
+
 /// Returns the manager of this system for one service.
 ///
 /// # Errors
-/// On systems without a known one.
-pub fn manager(names: Names, paths: &Paths) -> Result<Box<dyn Manager>, String> {
+/// On systems without a known one, and for a system's service where only users have them.
+pub fn manager(names: Names, paths: &Paths, scope: Scope) -> Result<Box<dyn Manager>, String> {
     match std::env::consts::OS {
-        "linux" => Ok(Box::new(systemd::Systemd::new(names, paths))),
+        "linux" => Ok(Box::new(systemd::Systemd::new(names, paths, scope))),
+        other if scope != Scope::User => Err(format!("--system needs systemd, which {other} does not have")),
         "macos" => Ok(Box::new(launchd::Launchd::new(names, paths))),
+        "windows" => Ok(Box::new(schtasks::ScheduledTask::new(names, paths))),
         other => Err(format!("Gateway service install not supported on {other}")),
     }
+}
+
+/// Returns the directories of the system's units, the one for an administrator's own first. `CLAWDBOT_SYSTEMD_DIR` takes
+/// their place: for images that are being built.
+pub fn system_unit_dirs() -> Vec<PathBuf> {
+    match std::env::var_os("CLAWDBOT_SYSTEMD_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => vec![dir.into()],
+        None => ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"].map(PathBuf::from).into(),
+    }
+}
+
+/// An account of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its home.
+    pub home: PathBuf,
+}
+
+/// Returns the account of a name, as the system knows it.
+pub fn account(name: &str) -> Option<Account> {
+    // What is not in the file (a directory service) is known to getent.
+    let told = ask("getent", &["passwd", name]).ok().filter(|told| told.is_ok).map(|told| told.stdout);
+    let text = told.or_else(|| std::fs::read_to_string("/etc/passwd").ok())?;
+    let read = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [user, _, uid, _, _, home, ..] = fields.as_slice() else { return None };
+        let is_it = *user == name || *uid == name;
+        is_it.then(|| Account { name: (*user).to_owned(), home: PathBuf::from(home) })
+    };
+    text.lines().find_map(read)
+}
+
+/// Returns the account that this process runs under.
+pub fn account_of_process() -> Option<Account> {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    let uid = unsafe { libc::geteuid() };
+    account(&uid.to_string())
 }
 
 /// What a tool of the system said.

@@ -13,6 +13,7 @@ pub mod provider;
 pub mod replay;
 pub mod schema;
 pub mod speech;
+pub mod systemd;
 pub mod terminal;
 pub mod wire;
 pub mod wire_formats;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, Positive, client_command};
-use super::{Cli, Command, environment, health, output};
+use super::{Cli, Command, environment, gateway_service, health, output};
 use crate::base::text;
 use crate::gateway::{RunOptions, WsLog};
 
@@ -135,12 +135,13 @@ impl Run {
             force: self.force,
             verbose: self.verbose,
             ws_log,
+            supervisor: gateway_service::supervisor_lines,
         })
     }
 }
 
 /// compat: the leading digits count, as in the original's parser.
-fn parse_port(text: &str) -> Result<u16, Failure> {
+pub(super) fn parse_port(text: &str) -> Result<u16, Failure> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     text[..digits].parse().ok().filter(|&port| port > 0).ok_or_else(|| Failure::text("Invalid port"))

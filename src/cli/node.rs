@@ -15,7 +15,7 @@ use crate::gateway;
 use crate::nodes::host as node_host;
 use crate::nodes::host::config::{GatewayAddress, NodeConfig};
 use crate::service::plan::{Names, NodeOptions, Plan};
-use crate::service::{self, Manager};
+use crate::service::{self, Manager, Scope};
 
 /// Declares a command with the options that say which gateway: `--host --port --tls --tls-fingerprint --node-id
 /// --display-name`.
@@ -243,8 +243,8 @@ verb_command! {
 }
 
 fn with_verb(cli: &Cli, action: &'static str, is_json: bool, run: impl FnOnce(&Verb<'_>) -> Outcome) -> Outcome {
-    let manager = service::manager(Names::node(), &cli.paths).map_err(Failure::error)?;
-    run(&Verb { cli, noun: "Node", manager: manager.as_ref(), action, is_json })
+    let manager = service::manager(Names::node(), &cli.paths, Scope::User).map_err(Failure::error)?;
+    run(&Verb { cli, noun: "Node", manager: manager.as_ref(), action, is_json, is_system: false })
 }
 
 /// show the node host service and its gateway
@@ -257,7 +257,7 @@ pub(super) struct Status {
 
 impl Command for Status {
     fn run(self, cli: &Cli) -> Outcome {
-        let manager = service::manager(Names::node(), &cli.paths).map_err(Failure::error)?;
+        let manager = service::manager(Names::node(), &cli.paths, Scope::User).map_err(Failure::error)?;
         let config =
             node_host::config::open(&cli.paths).map_err(|error| Failure::error(format!("node.json: {error}")))?;
         // compat: a manager that cannot be asked has no such service; its runtime says why.
@@ -266,7 +266,8 @@ impl Command for Status {
             output::json(&status_json(cli, manager.as_ref(), is_loaded, &config.get()));
             return Ok(());
         }
-        let verb = Verb { cli, noun: "Node", manager: manager.as_ref(), action: "status", is_json: false };
+        let verb =
+            Verb { cli, noun: "Node", manager: manager.as_ref(), action: "status", is_json: false, is_system: false };
         print_status(&verb, is_loaded, &config.get());
         Ok(())
     }

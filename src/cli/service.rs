@@ -17,6 +17,8 @@ pub(super) struct Verb<'a> {
     pub(super) manager: &'a dyn Manager,
     pub(super) action: &'static str,
     pub(super) is_json: bool,
+    /// Whether it is the whole system's service.
+    pub(super) is_system: bool,
 }
 
 impl Verb<'_> {
@@ -35,8 +37,7 @@ impl Verb<'_> {
             self.emit("already-installed", is_loaded, &Extra { message: Some(&message), ..Extra::default() });
             if !self.is_json {
                 output::line(&message);
-                let again = self.cli.paths.hint(&format!("{} install --force", noun.to_lowercase()));
-                output::line(&format!("Reinstall with: {again}"));
+                output::line(&format!("Reinstall with: {}", self.hint("install --force")));
             }
             return Ok(());
         }
@@ -72,9 +73,15 @@ impl Verb<'_> {
 
     /// Returns the commands that would start it.
     pub(super) fn start_hints(&self) -> Vec<String> {
-        let noun = self.noun.to_lowercase();
-        let hint = |rest: &str| self.cli.paths.hint(&format!("{noun} {rest}"));
-        vec![hint("install"), hint("start"), self.manager.start_hint()]
+        // compat: a gateway runs in the foreground by its bare name; a node host has no such command.
+        let other = if self.noun == "Node" { "node start" } else { "gateway" };
+        vec![self.hint("install"), self.cli.paths.hint(other), self.manager.start_hint()]
+    }
+
+    /// Returns a verb of this service as it must be typed.
+    fn hint(&self, verb: &str) -> String {
+        let system = if self.is_system { " --system" } else { "" };
+        self.cli.paths.hint(&format!("{} {verb}{system}", self.noun.to_lowercase()))
     }
 
     fn refuse_nix(&self) -> Outcome {
@@ -121,8 +128,7 @@ impl Verb<'_> {
         if !systemd::is_unavailable(error) {
             return Vec::new();
         }
-        let run = if self.noun == "Node" { "node run" } else { "gateway" };
-        systemd::unavailable_hints(&self.cli.paths.hint(run))
+        unavailable_hints(self.cli, if self.noun == "Node" { "node run" } else { "gateway" })
     }
 
     /// Tells of a failure in the form asked for.
@@ -163,6 +169,11 @@ struct Extra<'a> {
     message: Option<&'a str>,
     hints: &'a [String],
     warnings: &'a [String],
+}
+
+/// Returns what to do where there is no systemd, for what `run` runs in the foreground.
+pub(super) fn unavailable_hints(cli: &Cli, run: &str) -> Vec<String> {
+    systemd::unavailable_hints(&cli.paths.hint(run))
 }
 
 /// Returns the `service` object of the answers.

@@ -18,6 +18,7 @@ use super::lifecycle::Ask;
 use super::reload::Applied;
 use super::{RunOptions, dev, force, lock};
 use crate::base::clock::SystemClock;
+use crate::base::ports;
 use crate::base::thread::{self, Joiner};
 use crate::config::env;
 use crate::config::load::{self, Snapshot};
@@ -41,16 +42,44 @@ enum Control {
     Asked(u64, Ask),
 }
 
+/// Beyond this size the file of failed starts begins anew.
+const FAILURES_BYTES_MAX: u64 = 64 * 1024;
+
 /// Runs a gateway until it is told to stop; returns the exit code.
 pub fn run(options: RunOptions) -> i32 {
+    let paths = options.paths.clone();
     match supervise(options) {
         Ok(()) => 0,
         Err(failure) => {
             // Said as it is, without the shape of a log line: scripts look for these texts.
             log::logger().flush();
             eprintln!("{failure}");
+            keep_failure(&paths, &failure);
             1
         }
+    }
+}
+
+/// Keeps why a service did not start where `gateway status` looks: launchd does so by itself, systemd has a journal that
+/// not everybody may read.
+fn keep_failure(paths: &Paths, failure: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if !cfg!(target_os = "linux") || std::env::var("CLAWDBOT_SERVICE_KIND").as_deref() != Ok("gateway") {
+        return;
+    }
+    let prefix = std::env::var("CLAWDBOT_LOG_PREFIX").unwrap_or_else(|_| "gateway".to_owned());
+    let file = paths.state_dir.join("logs").join(format!("{prefix}.err.log"));
+    let written = (|| {
+        crate::base::fs::create_dir_private(&paths.state_dir.join("logs"))?;
+        let is_full = std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() > FAILURES_BYTES_MAX);
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).mode(0o600);
+        let mut open = if is_full { options.write(true).truncate(true) } else { options.append(true) }.open(&file)?;
+        writeln!(open, "{failure}")
+    })();
+    if let Err(error) = written {
+        eprintln!("cannot write {}: {error}", file.display());
     }
 }
 
@@ -72,15 +101,16 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
     }
     mode_gate(&options, &snapshot)?;
     boot::resolve_auth(&options, &snapshot.typed).map_err(|error| with_hints(&error.to_string(), &snapshot))?;
-    let mut lock = take_lock(&paths)?;
+    let mut lock = take_lock(&options)?;
     let (sender, inbox) = bounded(INBOX_MAX);
-    let signals = SignalThread::start(sender.clone()).map_err(|error| start_error(&error.into(), &paths))?;
+    let signals = SignalThread::start(sender.clone()).map_err(|error| start_error(&error.into(), &options))?;
     let carried = Carried::new();
     let mut start = 0;
     loop {
         let asks = sender.clone();
         let ask = Arc::new(move |ask| asks.try_send(Control::Asked(start, ask)).is_ok());
-        let gateway = Gateway::start(&options, snapshot, &carried, ask).map_err(|error| start_error(&error, &paths))?;
+        let gateway =
+            Gateway::start(&options, snapshot, &carried, ask).map_err(|error| start_error(&error, &options))?;
         let next = drain(&gateway, &inbox, wait(&gateway, &inbox, start));
         signals.limit_stop(STOP_SECONDS_MAX);
         if matches!(next, Next::End) {
@@ -94,7 +124,7 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
             drop(lock);
             let error = exec(&program);
             log::error!(target: "gateway", "cannot run {}: {error}; going on as before", program.display());
-            lock = take_lock(&paths)?;
+            lock = take_lock(&options)?;
         }
         snapshot = load_valid(&paths)?;
         start_logging(&snapshot.typed, &paths, options.verbose);
@@ -250,18 +280,30 @@ fn with_hints(message: &str, snapshot: &Snapshot) -> String {
     text
 }
 
-fn take_lock(paths: &Paths) -> Result<Option<lock::Lock>, String> {
+fn take_lock(options: &RunOptions) -> Result<Option<lock::Lock>, String> {
     if std::env::var("CLAWDBOT_ALLOW_MULTI_GATEWAY").as_deref() == Ok("1") {
         return Ok(None);
     }
+    let paths = &options.paths;
     lock::acquire(&paths.lock_file(), &paths.config_file, &SystemClock).map(Some).map_err(|error| {
         let stop = paths.hint("gateway stop");
-        format!("Gateway failed to start: {error}\nIf the gateway is supervised, stop it with: {stop}")
+        let mut lines = vec![
+            format!("Gateway failed to start: {error}"),
+            format!("If the gateway is supervised, stop it with: {stop}"),
+        ];
+        lines.extend(supervisor(options));
+        lines.join("\n")
     })
 }
 
+/// Says who may be keeping a gateway running; nothing where it is known that nobody is.
+fn supervisor(options: &RunOptions) -> Vec<String> {
+    (options.supervisor)(&options.paths)
+}
+
 /// Words a failed start, with who holds the port if that is why.
-fn start_error(error: &anyhow::Error, paths: &Paths) -> String {
+fn start_error(error: &anyhow::Error, options: &RunOptions) -> String {
+    let paths = &options.paths;
     let Some(PortInUse(port)) = error.downcast_ref::<PortInUse>() else {
         return format!("Gateway failed to start: {error:#}");
     };
@@ -271,9 +313,10 @@ fn start_error(error: &anyhow::Error, paths: &Paths) -> String {
         format!("If the gateway is supervised, stop it with: {stop}"),
         format!("Port {port} is already in use."),
     ];
-    lines.extend(force::describe_holders(*port));
-    lines.push("Gateway service status unknown; if supervised, stop it first.".to_owned());
-    lines.push(format!("Tip: {stop}"));
+    let usage = ports::look(*port);
+    lines.extend(usage.lines());
+    lines.extend(usage.hints(&stop).iter().map(|hint| format!("- {hint}")));
+    lines.extend(supervisor(options));
     lines.push(format!("Or take the port over: {}", paths.hint(&format!("gateway --port {port} --force"))));
     lines.join("\n")
 }

@@ -20,7 +20,7 @@ const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 "#;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Launchd {
     names: Names,
     file: PathBuf,
@@ -52,6 +52,25 @@ impl Launchd {
     fn log_files(&self) -> [PathBuf; 2] {
         let prefix = &self.names.log_prefix;
         [self.logs.join(format!("{prefix}.log")), self.logs.join(format!("{prefix}.err.log"))]
+    }
+
+    /// Takes agents of the gateway's older names away, which would start a second one.
+    fn remove_legacy(&self) -> Result<(), String> {
+        if self.names == Names::node() {
+            return Ok(());
+        }
+        for label in super::scan::LEGACY_LABELS {
+            let file = self.file.with_file_name(format!("{label}.plist"));
+            Self { file: file.clone(), names: Names { label: label.to_owned(), ..self.names.clone() }, ..self.clone() }
+                .unload()?;
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(format!("remove {}: {error}", file.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Takes an older agent out of launchd; one that is not there is no error.
@@ -86,6 +105,7 @@ impl Manager for Launchd {
         let text = render(&self.names.label, plan, &stdout, &stderr);
         write_atomic(&self.file, text.as_bytes(), MODE_PRIVATE, Durability::Power)
             .map_err(|error| format!("write {}: {error}", self.file.display()))?;
+        self.remove_legacy()?;
         self.unload()?;
         // launchd remembers that a label was disabled, also when its file is gone.
         launchctl(&["enable", &self.target()])?;
@@ -153,6 +173,10 @@ impl Manager for Launchd {
 
     fn start_hint(&self) -> String {
         format!("launchctl bootstrap gui/$UID ~/Library/LaunchAgents/{}.plist", self.names.label)
+    }
+
+    fn stop_hint(&self) -> String {
+        format!("launchctl bootout gui/$UID/{}", self.names.label)
     }
 
     fn log_hints(&self) -> Vec<String> {
@@ -256,6 +280,7 @@ mod tests {
             description: "Clawdbot Node Host (v1)".to_owned(),
             program: ["/bin/clawdbot", "node", "run", "--display-name", "<A & \"B\">"].map(str::to_owned).into(),
             environment: vec![("HOME".to_owned(), "/u".to_owned()), ("PATH".to_owned(), "/a:/b".to_owned())],
+            memory: None,
         };
         let text = render("com.clawdbot.node", &plan, Path::new("/s/logs/node.log"), Path::new("/s/logs/node.err.log"));
         assert!(text.contains("<string>&lt;A &amp; &quot;B&quot;&gt;</string>"), "{text}");
@@ -276,6 +301,30 @@ mod tests {
         assert_eq!(installed.program_arguments, plan.program);
         assert_eq!(installed.environment["PATH"], "/a:/b");
         assert_eq!(parse("<plist/>"), None);
+    }
+
+    #[test]
+    fn an_agent_s_file_is_a_plist() {
+        let plan = Plan {
+            description: "a <b> & 'c'".to_owned(),
+            program: ["/bin/clawdbot", "gateway", "--port", "7"].map(str::to_owned).into(),
+            environment: vec![("HOME".to_owned(), "/u \"x\"".to_owned())],
+            memory: None,
+        };
+        let dir = crate::base::fs::testing::TempDir::new("plist");
+        let file = dir.path().join("a.plist");
+        std::fs::write(&file, render("com.clawdbot.gateway", &plan, Path::new("/o"), Path::new("/e"))).expect("write");
+        let script = "import plistlib, sys
+d = plistlib.load(open(sys.argv[1], 'rb'))
+assert d['RunAtLoad'] is True and d['KeepAlive'] is True and d['Label'] == 'com.clawdbot.gateway', d
+assert d['ProgramArguments'] == ['/bin/clawdbot', 'gateway', '--port', '7'], d
+assert d['EnvironmentVariables'] == {'HOME': '/u \"x\"'} and d['Comment'] == \"a <b> & 'c'\", d
+assert (d['StandardOutPath'], d['StandardErrorPath']) == ('/o', '/e'), d
+";
+        match std::process::Command::new("python3").args(["-c", script]).arg(&file).output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => eprintln!("SKIPPED: a plist read by plistlib: {error}"),
+        }
     }
 
     #[test]

@@ -30,6 +30,27 @@ impl Names {
             log_prefix: "node".to_owned(),
         }
     }
+
+    /// Returns those of a profile's gateway; variables that name a unit, a label, a task or a log win.
+    pub fn gateway(profile: Option<&str>, env: impl Fn(&str) -> Option<String>) -> Self {
+        let var = |name: &str| env(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let profile = profile.filter(|profile| !profile.eq_ignore_ascii_case("default"));
+        let (unit, label, task) = match profile {
+            None => ("clawdbot-gateway".to_owned(), "com.clawdbot.gateway".to_owned(), "Clawdbot Gateway".to_owned()),
+            Some(profile) => (
+                format!("clawdbot-gateway-{profile}"),
+                format!("com.clawdbot.{profile}"),
+                format!("Clawdbot Gateway ({profile})"),
+            ),
+        };
+        let given_unit = var("CLAWDBOT_SYSTEMD_UNIT").map(|unit| unit.trim_end_matches(".service").to_owned());
+        Self {
+            unit: given_unit.unwrap_or(unit),
+            label: var("CLAWDBOT_LAUNCHD_LABEL").unwrap_or(label),
+            task: var("CLAWDBOT_WINDOWS_TASK_NAME").unwrap_or(task),
+            log_prefix: var("CLAWDBOT_LOG_PREFIX").unwrap_or_else(|| "gateway".to_owned()),
+        }
+    }
 }
 
 /// See the module.
@@ -41,7 +62,22 @@ pub struct Plan {
     pub program: Vec<String>,
     /// Variables, in order; none is blank.
     pub environment: Vec<(String, String)>,
+    /// What it and its children may take of the machine's memory, where the manager can see to that.
+    pub memory: Option<Memory>,
 }
+
+/// Limits of memory, in systemd's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// `MemoryMax`: beyond it the kernel ends a process of the service, the largest first.
+    pub max: &'static str,
+    /// `OOMScoreAdjust`: above 100, what a login has, the kernel looks here first when the whole machine runs short.
+    pub oom_score_adjust: i32,
+}
+
+/// The gateway's: it needs a few dozen megabytes, but commands that the assistant starts count, too. A share of the
+/// machine fits the smallest host and the largest build; what is left keeps the host reachable.
+pub const GATEWAY_MEMORY: Memory = Memory { max: "75%", oom_score_adjust: 200 };
 
 /// Which gateway a node host service connects to, and as whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,21 +133,74 @@ impl Plan {
             ("CLAWDBOT_SERVICE_KIND", Some("node".to_owned())),
             ("CLAWDBOT_SERVICE_VERSION", Some(version.to_owned())),
         ];
-        let environment = variables
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let value = value?.trim().to_owned();
-                (!value.is_empty()).then(|| (name.to_owned(), value))
-            })
-            .collect();
-        Self { description: format!("Clawdbot Node Host (v{version})"), program: arguments, environment }
+        let environment = without_blanks(variables);
+        Self { description: format!("Clawdbot Node Host (v{version})"), program: arguments, environment, memory: None }
     }
+
+    /// Returns the gateway's; `program` is this program, `env` reads a variable.
+    pub fn gateway(
+        names: &Names,
+        options: &GatewayOptions,
+        program: String,
+        version: &str,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let port = options.port.to_string();
+        let arguments = [program.as_str(), "gateway", "--port", &port].map(str::to_owned).into();
+        let mut environment = options.variables.clone();
+        environment.extend(without_blanks([
+            ("HOME", env("HOME")),
+            ("PATH", Some(minimal_path(&env))),
+            ("CLAWDBOT_PROFILE", env("CLAWDBOT_PROFILE")),
+            ("CLAWDBOT_STATE_DIR", env("CLAWDBOT_STATE_DIR")),
+            ("CLAWDBOT_CONFIG_PATH", env("CLAWDBOT_CONFIG_PATH")),
+            ("CLAWDBOT_GATEWAY_PORT", Some(port)),
+            ("CLAWDBOT_GATEWAY_TOKEN", options.token.clone()),
+            ("CLAWDBOT_LAUNCHD_LABEL", cfg!(target_os = "macos").then(|| names.label.clone())),
+            ("CLAWDBOT_SYSTEMD_UNIT", Some(format!("{}.service", names.unit))),
+            ("CLAWDBOT_SERVICE_MARKER", Some(MARKER.to_owned())),
+            ("CLAWDBOT_SERVICE_KIND", Some("gateway".to_owned())),
+            ("CLAWDBOT_SERVICE_VERSION", Some(version.to_owned())),
+        ]));
+        let profile = options.profile.as_deref().filter(|profile| !profile.eq_ignore_ascii_case("default"));
+        let description = match profile {
+            Some(profile) => format!("Clawdbot Gateway (profile: {profile}, v{version})"),
+            None => format!("Clawdbot Gateway (v{version})"),
+        };
+        Self { description, program: arguments, environment, memory: Some(GATEWAY_MEMORY) }
+    }
+}
+
+/// What a gateway's service is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GatewayOptions {
+    /// Its port.
+    pub port: u16,
+    /// Its shared token, when it is known: a service does not see the variables of a shell.
+    pub token: Option<String>,
+    /// The profile.
+    pub profile: Option<String>,
+    /// Variables of the configuration file, which come first.
+    pub variables: Vec<(String, String)>,
+}
+
+fn without_blanks<const N: usize>(variables: [(&str, Option<String>); N]) -> Vec<(String, String)> {
+    let given = |(name, value): (&str, Option<String>)| {
+        let value = value?.trim().to_owned();
+        (!value.is_empty()).then(|| (name.to_owned(), value))
+    };
+    variables.into_iter().filter_map(given).collect()
 }
 
 /// Returns the `PATH` of services: where users keep programs, then the system's own directories.
 ///
 /// compat: the original's list, of which its audit reports what is missing.
 fn minimal_path(env: impl Fn(&str) -> Option<String>) -> String {
+    minimal_path_dirs(env).join(":")
+}
+
+/// Returns the directories of that `PATH`.
+pub fn minimal_path_dirs(env: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let var = |name: &str| env(name).filter(|text| !text.trim().is_empty());
     let mut parts: Vec<String> = Vec::new();
     if cfg!(target_os = "macos") {
@@ -153,12 +242,47 @@ fn minimal_path(env: impl Fn(&str) -> Option<String>) -> String {
             unique.push(part);
         }
     }
-    unique.join(":")
+    unique
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gateway_s_names_follow_its_profile_and_its_environment_is_marked() {
+        let none = |_: &str| None;
+        assert_eq!(Names::gateway(None, none).unit, "clawdbot-gateway");
+        let named = Names::gateway(Some("work"), none);
+        assert_eq!((named.unit.as_str(), named.label.as_str()), ("clawdbot-gateway-work", "com.clawdbot.work"));
+        assert_eq!(named.task, "Clawdbot Gateway (work)");
+        let own = |name: &str| (name == "CLAWDBOT_SYSTEMD_UNIT").then(|| "mine.service".to_owned());
+        assert_eq!(Names::gateway(Some("default"), own).unit, "mine");
+        let options = GatewayOptions {
+            port: 7,
+            token: Some("t".to_owned()),
+            profile: Some("work".to_owned()),
+            variables: vec![("A".to_owned(), "b".to_owned())],
+        };
+        let env = |name: &str| (name == "HOME").then(|| "/h".to_owned());
+        let plan = Plan::gateway(&named, &options, "/bin/clawdbot".to_owned(), "1.2", env);
+        assert_eq!(plan.program, ["/bin/clawdbot", "gateway", "--port", "7"]);
+        assert_eq!(plan.description, "Clawdbot Gateway (profile: work, v1.2)");
+        let names: Vec<&str> = plan.environment.iter().map(|(name, _)| name.as_str()).collect();
+        let shown = names.iter().copied().filter(|name| *name != "CLAWDBOT_LAUNCHD_LABEL").collect::<Vec<_>>();
+        let wanted = [
+            "A",
+            "HOME",
+            "PATH",
+            "CLAWDBOT_GATEWAY_PORT",
+            "CLAWDBOT_GATEWAY_TOKEN",
+            "CLAWDBOT_SYSTEMD_UNIT",
+            "CLAWDBOT_SERVICE_MARKER",
+            "CLAWDBOT_SERVICE_KIND",
+            "CLAWDBOT_SERVICE_VERSION",
+        ];
+        assert_eq!(shown, wanted);
+    }
 
     #[test]
     fn a_node_host_is_told_its_gateway_by_arguments() {

@@ -1,6 +1,7 @@
-//! systemd user units (cli.md §26.3).
+//! systemd units: a user's own, or the whole system's (cli.md §26.3, §26.9).
 //!
-//! Owns `~/.config/systemd/user/<unit>.service`: its text both ways, and the calls of `systemctl --user`.
+//! Owns `~/.config/systemd/user/<unit>.service`, or `/etc/systemd/system/<unit>.service`: its text both ways, and the
+//! calls of `systemctl`.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::plan::{Names, Plan};
-use super::{Installed, Manager, Runtime, Told, ask, key_values};
+use super::{Installed, Manager, Runtime, Scope, Told, ask, key_values, system_unit_dirs};
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
 use crate::config::paths::Paths;
 
@@ -21,13 +22,30 @@ const NOT_AVAILABLE: &str = "systemctl not available; systemd user services are 
 pub struct Systemd {
     names: Names,
     file: PathBuf,
+    scope: Scope,
 }
 
 impl Systemd {
     /// Returns the manager for one service; nothing is asked yet.
-    pub fn new(names: Names, paths: &Paths) -> Self {
-        let file = paths.home.join(format!(".config/systemd/user/{}.service", names.unit));
-        Self { names, file }
+    pub fn new(names: Names, paths: &Paths, scope: Scope) -> Self {
+        let name = format!("{}.service", names.unit);
+        let file = match &scope {
+            Scope::User => paths.home.join(".config/systemd/user").join(name),
+            Scope::System { .. } => system_unit_dirs().swap_remove(0).join(name),
+        };
+        Self { names, file, scope }
+    }
+
+    fn systemctl(&self, args: &[&str]) -> Result<Told, String> {
+        systemctl(&self.scope, args)
+    }
+
+    /// Returns `systemctl --user` or what it is for the whole system.
+    fn tool(&self) -> &'static str {
+        match self.scope {
+            Scope::User => "systemctl --user",
+            Scope::System { .. } => "sudo systemctl",
+        }
     }
 
     fn unit(&self) -> String {
@@ -38,7 +56,7 @@ impl Systemd {
     fn verb(&self, verb: &str) -> Result<(), String> {
         let unit = self.unit();
         let args: &[&str] = if verb == "daemon-reload" { &[verb] } else { &[verb, &unit] };
-        let told = systemctl(args)?;
+        let told = self.systemctl(args)?;
         if told.is_ok { Ok(()) } else { Err(format!("systemctl {verb} failed: {}", told.detail())) }
     }
 }
@@ -57,14 +75,14 @@ impl Manager for Systemd {
     }
 
     fn is_loaded(&self) -> Result<bool, String> {
-        check_available()?;
-        Ok(systemctl(&["is-enabled", &self.unit()])?.is_ok)
+        check_available(&self.scope)?;
+        Ok(self.systemctl(&["is-enabled", &self.unit()])?.is_ok)
     }
 
     fn install(&self, plan: &Plan) -> Result<Vec<String>, String> {
-        check_available()?;
+        check_available(&self.scope)?;
         // Private, because a unit may hold a token.
-        write_atomic(&self.file, render(plan).as_bytes(), MODE_PRIVATE, Durability::Power)
+        write_atomic(&self.file, render(plan, &self.scope).as_bytes(), MODE_PRIVATE, Durability::Power)
             .map_err(|error| format!("write {}: {error}", self.file.display()))?;
         self.verb("daemon-reload")?;
         self.verb("enable")?;
@@ -73,9 +91,9 @@ impl Manager for Systemd {
     }
 
     fn uninstall(&self) -> Result<Vec<String>, String> {
-        check_available()?;
+        check_available(&self.scope)?;
         // A unit that is not there cannot be disabled, which is what is wanted.
-        systemctl(&["disable", "--now", &self.unit()])?;
+        self.systemctl(&["disable", "--now", &self.unit()])?;
         let file = self.file.display();
         match std::fs::remove_file(&self.file) {
             Ok(()) => Ok(vec![format!("Removed systemd service: {file}")]),
@@ -87,13 +105,13 @@ impl Manager for Systemd {
     }
 
     fn stop(&self) -> Result<Vec<String>, String> {
-        check_available()?;
+        check_available(&self.scope)?;
         self.verb("stop")?;
         Ok(vec![format!("Stopped systemd service: {}", self.unit())])
     }
 
     fn restart(&self) -> Result<Vec<String>, String> {
-        check_available()?;
+        check_available(&self.scope)?;
         self.verb("restart")?;
         Ok(vec![format!("Restarted systemd service: {}", self.unit())])
     }
@@ -105,8 +123,8 @@ impl Manager for Systemd {
 
     fn runtime(&self) -> Runtime {
         let properties = "ActiveState,SubState,MainPID,ExecMainStatus,ExecMainCode";
-        let told =
-            check_available().and_then(|()| systemctl(&["show", &self.unit(), "--no-page", "--property", properties]));
+        let told = check_available(&self.scope)
+            .and_then(|()| self.systemctl(&["show", &self.unit(), "--no-page", "--property", properties]));
         match told {
             // compat: `Error:` because the original shows its exception.
             Err(error) => Runtime { status: "unknown", detail: Some(format!("Error: {error}")), ..Runtime::default() },
@@ -125,11 +143,16 @@ impl Manager for Systemd {
     }
 
     fn start_hint(&self) -> String {
-        format!("systemctl --user start {}", self.unit())
+        format!("{} start {}", self.tool(), self.unit())
+    }
+
+    fn stop_hint(&self) -> String {
+        format!("{} stop {}", self.tool(), self.unit())
     }
 
     fn log_hints(&self) -> Vec<String> {
-        vec![format!("Logs: journalctl --user -u {} -n 200 --no-pager", self.unit())]
+        let user = if matches!(self.scope, Scope::User) { " --user" } else { "" };
+        vec![format!("Logs: journalctl{user} -u {} -n 200 --no-pager", self.unit())]
     }
 }
 
@@ -138,6 +161,7 @@ pub fn is_unavailable(detail: &str) -> bool {
     let detail = detail.to_lowercase();
     let signs = [
         "systemctl --user unavailable",
+        "systemctl unavailable",
         "systemctl not available",
         "not been booted with systemd",
         "failed to connect to bus",
@@ -162,26 +186,37 @@ pub fn unavailable_hints(run: &str) -> Vec<String> {
     ]
 }
 
-fn systemctl(args: &[&str]) -> Result<Told, String> {
-    let args: Vec<&str> = [&["--user"], args].concat();
+fn systemctl(scope: &Scope, args: &[&str]) -> Result<Told, String> {
+    let args: Vec<&str> = match scope {
+        Scope::User => [&["--user"], args].concat(),
+        Scope::System { .. } => args.to_vec(),
+    };
     ask("systemctl", &args).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => NOT_AVAILABLE.to_owned(),
-        _ => format!("systemctl --user unavailable: {error}"),
+        _ => format!("{}: {error}", unavailable(scope)),
     })
 }
 
-fn check_available() -> Result<(), String> {
-    let told = systemctl(&["status"])?;
+/// Returns the start of the sentence that no systemd answers.
+fn unavailable(scope: &Scope) -> &'static str {
+    match scope {
+        Scope::User => "systemctl --user unavailable",
+        Scope::System { .. } => "systemctl unavailable",
+    }
+}
+
+fn check_available(scope: &Scope) -> Result<(), String> {
+    let told = systemctl(scope, &["status"])?;
     match told.detail() {
         _ if told.is_ok => Ok(()),
         detail if detail.to_lowercase().contains("not found") => Err(NOT_AVAILABLE.to_owned()),
-        "" => Err("systemctl --user unavailable: unknown error".to_owned()),
-        detail => Err(format!("systemctl --user unavailable: {detail}")),
+        "" => Err(format!("{}: unknown error", unavailable(scope))),
+        detail => Err(format!("{}: {detail}", unavailable(scope))),
     }
 }
 
 /// Returns the text of a unit.
-fn render(plan: &Plan) -> String {
+fn render(plan: &Plan, scope: &Scope) -> String {
     let program: Vec<String> = plan.program.iter().map(|word| quote(&word.replace('$', "$$"))).collect();
     let mut lines = vec![
         "[Unit]".to_owned(),
@@ -196,10 +231,21 @@ fn render(plan: &Plan) -> String {
         // Children, such as monitors of containers, must not hold up a stop.
         "KillMode=process".to_owned(),
     ];
+    if let Some(memory) = plan.memory {
+        lines.push(format!("MemoryMax={}", memory.max));
+        lines.push(format!("OOMScoreAdjust={}", memory.oom_score_adjust));
+        // A command that took too much is ended alone; the default would stop the gateway with it.
+        lines.push("OOMPolicy=continue".to_owned());
+    }
+    if let Scope::System { user, home } = scope {
+        lines.push(format!("User={}", quote(user)));
+        lines.push(format!("WorkingDirectory={}", home.display().to_string().replace('%', "%%")));
+    }
     lines.extend(
         plan.environment.iter().map(|(name, value)| format!("Environment={}", quote(&format!("{name}={value}")))),
     );
-    lines.extend(["", "[Install]", "WantedBy=default.target", ""].map(str::to_owned));
+    let wanted_by = if matches!(scope, Scope::User) { "default.target" } else { "multi-user.target" };
+    lines.extend(["", "[Install]", &format!("WantedBy={wanted_by}"), ""].map(str::to_owned));
     lines.join("\n")
 }
 
@@ -306,12 +352,13 @@ mod tests {
                 .map(str::to_owned)
                 .into(),
             environment: vec![("HOME".to_owned(), "/home/u".to_owned()), ("ODD".to_owned(), "a b%\n\"".to_owned())],
+            memory: None,
         }
     }
 
     #[test]
     fn a_unit_is_quoted_where_systemd_would_not_take_it_literally() {
-        let text = render(&plan());
+        let text = render(&plan(), &Scope::User);
         let expected = "[Unit]
 Description=Clawdbot Node Host (v1)
 After=network-online.target
@@ -332,8 +379,24 @@ WantedBy=default.target
     }
 
     #[test]
+    fn limits_and_the_system_s_unit() {
+        let limited = Plan { memory: Some(crate::service::plan::GATEWAY_MEMORY), ..plan() };
+        let text = render(&limited, &Scope::System { user: "me".to_owned(), home: "/home/me".into() });
+        for line in [
+            "MemoryMax=75%",
+            "OOMScoreAdjust=200",
+            "OOMPolicy=continue",
+            "User=me",
+            "WorkingDirectory=/home/me",
+            "WantedBy=multi-user.target",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
-        let installed = parse(&render(&plan())).expect("a unit");
+        let installed = parse(&render(&plan(), &Scope::User)).expect("a unit");
         assert_eq!(installed.program_arguments, plan().program);
         assert_eq!(installed.environment["ODD"], "a b%\n\"");
         assert_eq!(installed.working_directory, None);
