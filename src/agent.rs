@@ -19,6 +19,7 @@ pub mod run;
 pub mod run_journal;
 pub mod session;
 pub mod sessions;
+pub mod speaker;
 pub mod stream;
 pub mod tools;
 pub mod transcript;

@@ -17,6 +17,7 @@ pub mod ports;
 pub mod process;
 pub mod requests;
 pub mod rng;
+pub mod route;
 pub mod secret;
 pub mod stamp;
 pub mod store;

@@ -6,6 +6,7 @@
 
 pub mod channel;
 pub mod outbox;
+pub mod reply;
 mod telegram;
 mod whatsapp;
 

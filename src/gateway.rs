@@ -2,6 +2,7 @@
 //!
 //! `supervise` runs start → wait → stop; `boot` starts and stops one gateway; `work` is everything that can make it act.
 
+mod abort;
 mod accepted;
 pub mod attachments;
 pub mod auth;
@@ -13,22 +14,26 @@ mod connect;
 mod cron;
 mod ctx;
 mod dedupe;
+mod deliveries;
 mod dev;
 mod dispatch;
 mod events;
 mod exec_approvals;
 mod fanout;
+mod feedback;
 mod force;
 mod health;
 mod heartbeat;
 mod host;
 mod http;
+mod inbox;
 mod lifecycle;
 mod lock;
 mod methods;
 mod nodes;
 mod reload;
 mod remote_bins;
+mod replies;
 mod runs;
 mod sentinel;
 mod start_run;

@@ -21,6 +21,7 @@ use super::models::{self, Model};
 use super::prompt::{self, PromptInput};
 use super::providers::ToolSpec;
 use super::sessions::{Entry, Sessions};
+use super::speaker::Speaker;
 use super::tools::{self, Host, ToolContext, Toolbox};
 use super::transcript::Transcript;
 use super::workspace;
@@ -28,12 +29,15 @@ use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::Rng;
+use crate::base::route::Route;
 use crate::base::text::ellipsize;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::net::fetch::Fetch;
 
+/// The channel of runs that came by none.
+pub const CHANNEL_DEFAULT: &str = "webchat";
 /// Limit of a run when nobody names one (agent.md §8).
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// Most rounds of tool calls in one run: a model that goes in circles is stopped.
@@ -109,6 +113,34 @@ pub struct RunRequest {
     /// The global lane it waits in, instead of `main`.
     #[serde(default)]
     pub lane: Option<String>,
+    /// Who spoke, when it was a person in a chat.
+    #[serde(default)]
+    pub speaker: Option<Speaker>,
+    /// Where its replies go beside the clients that watch the session.
+    #[serde(default)]
+    pub route: Option<Route>,
+}
+
+impl RunRequest {
+    /// A message of nobody in particular, under the usual conditions.
+    pub fn new(run_id: RunId, agent_id: AgentId, session_key: SessionKey, message: impl Into<String>) -> Self {
+        Self {
+            run_id,
+            session_key,
+            agent_id,
+            session_id: None,
+            message: message.into(),
+            images: Vec::new(),
+            prefix_lines: Vec::new(),
+            thinking: None,
+            extra_system_prompt: None,
+            channel: CHANNEL_DEFAULT.to_owned(),
+            timeout: None,
+            lane: None,
+            speaker: None,
+            route: None,
+        }
+    }
 }
 
 /// A run that came to its end.

@@ -37,6 +37,8 @@ pub enum Origin {
     Agent,
     /// A node.
     Node,
+    /// A message of a chat network.
+    Channel,
     /// A cron job.
     Cron {
         /// Its id.
@@ -357,22 +359,8 @@ mod tests {
     use crate::base::ids::{AgentId, SessionKey};
     use std::path::Path;
 
-    /// A request that a test may change.
     fn request(run: &str, message: &str) -> RunRequest {
-        RunRequest {
-            run_id: RunId::new(run),
-            session_key: SessionKey::new("agent:main:main"),
-            agent_id: AgentId::new("main"),
-            session_id: None,
-            message: message.to_owned(),
-            images: Vec::new(),
-            prefix_lines: Vec::new(),
-            thinking: None,
-            extra_system_prompt: None,
-            channel: "webchat".to_owned(),
-            timeout: None,
-            lane: None,
-        }
+        RunRequest::new(RunId::new(run), AgentId::new("main"), SessionKey::new("agent:main:main"), message)
     }
 
     fn accepted(run: &str) -> Accepted {

@@ -220,6 +220,7 @@ pub fn dedupe_key(origin: &Origin, run: &RunId) -> Option<String> {
     match origin {
         Origin::Chat => Some(format!("chat:{run}")),
         Origin::Agent => Some(format!("agent:{run}")),
+        Origin::Channel => Some(format!("channel:{run}")),
         Origin::Node | Origin::Cron { .. } | Origin::Subagent | Origin::Announcement { .. } => None,
     }
 }
@@ -257,11 +258,17 @@ fn settled(accepted: &Accepted) -> Settled {
                 let answer = agent_answer(&ended(&accepted, &outcome, cx.clock.now_ms()));
                 cx.dedupe.arrive(&format!("agent:{run}"), answer, cx.clock.now_ms());
             }
+            Origin::Channel => note_answered(cx, run),
             Origin::Subagent => subagents::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
             Origin::Announcement { of } => subagents::announced(cx, &of, outcome.err().map(|error| error.message)),
             Origin::Node | Origin::Cron { .. } => {}
         }
     })
+}
+
+/// Remembers that a message of a chat network was dealt with.
+fn note_answered(cx: &Ctx, run: &RunId) {
+    cx.dedupe.put(&format!("channel:{run}"), Outcome::Ok(Value::Null), cx.clock.now_ms());
 }
 
 /// Returns the final answer of `agent`.
@@ -286,7 +293,9 @@ pub fn restore(cx: &Ctx) {
             cx.dedupe.put(&key, agent_answer(&ended), ended.at);
         } else {
             cx.dedupe.put(&key, Outcome::Ok(Value::Null), ended.at);
-            settle_chat(cx, &ended.run, ended.error.clone().map_or(Ok(()), Err));
+            if ended.origin != Origin::Channel {
+                settle_chat(cx, &ended.run, ended.error.clone().map_or(Ok(()), Err));
+            }
         }
         let finished = Finished { error: ended.error, started_at: ended.started_at, ended_at: ended.at };
         drop(cx.runs.finish(&ended.run, finished));
@@ -332,7 +341,7 @@ fn resume_one(cx: &Arc<Ctx>, accepted: Accepted) {
     let start = Start {
         request,
         echo: accepted.echo.clone(),
-        is_chat: matches!(accepted.origin, Origin::Chat | Origin::Node),
+        is_chat: matches!(accepted.origin, Origin::Chat | Origin::Node | Origin::Channel),
         takes_system_events: accepted.takes_system_events && accepted.begun_at.is_none(),
     };
     let Some(mut ready) = Ready::register(cx, start, settled(&accepted)) else { return };

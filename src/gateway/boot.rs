@@ -20,6 +20,7 @@ use super::config_file::ConfigFile;
 use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
+use super::deliveries;
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::{Ask, AskMain, Lifecycle};
@@ -248,6 +249,7 @@ impl Gateway {
         work::arm(&cx);
         sentinel::announce(&cx);
         cron::start(&cx);
+        deliveries::resume(&cx);
         let left = cx.accepted.journal.unfinished();
         subagents::start(&cx, &left);
         accepted::resume(&cx, left);

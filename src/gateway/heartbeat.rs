@@ -295,20 +295,8 @@ fn refusal(
 fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, reason: String, done: Vec<Done>) {
     let before = cx.sessions.entry(key).map(|entry| entry.updated_at);
     let started_ms = cx.clock.now_ms();
-    let request = RunRequest {
-        run_id: RunId::new(format!("heartbeat-{}", uuid(&*cx.rng))),
-        session_key: key.clone(),
-        agent_id: agent.clone(),
-        session_id: None,
-        message: settings.prompt.clone(),
-        images: Vec::new(),
-        prefix_lines: Vec::new(),
-        thinking: None,
-        extra_system_prompt: None,
-        channel: "webchat".to_owned(),
-        timeout: None,
-        lane: None,
-    };
+    let run = RunId::new(format!("heartbeat-{}", uuid(&*cx.rng)));
+    let request = RunRequest::new(run, agent.clone(), key.clone(), settings.prompt.as_str());
     let start = Start { request, echo: Some(key.as_str().to_owned()), is_chat: false, takes_system_events: true };
     let key = key.clone();
     let finish = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {

@@ -322,19 +322,12 @@ fn exec_line(node_id: &str, event: &str, payload: &Value) -> String {
 fn run(cx: &Arc<Ctx>, kind: &str, echo: &str, message: &str, thinking: Option<&str>, timeout: Option<Duration>) {
     let config = cx.config.get();
     let key = session::canonical_key(&config, echo, None);
+    let run = RunId::new(format!("{kind}-{}", uuid(&*cx.rng)));
     let request = RunRequest {
-        run_id: RunId::new(format!("{kind}-{}", uuid(&*cx.rng))),
-        agent_id: session::agent_of_key(&config, &key),
-        session_key: key,
-        session_id: None,
-        message: message.to_owned(),
-        images: Vec::new(),
-        prefix_lines: Vec::new(),
         thinking: thinking.map(str::to_owned),
-        extra_system_prompt: None,
         channel: "node".to_owned(),
         timeout,
-        lane: None,
+        ..RunRequest::new(run, session::agent_of_key(&config, &key), key, message)
     };
     let start = Start { request, echo: Some(echo.to_owned()), is_chat: true, takes_system_events: false };
     accepted::accept(cx, start, Origin::Node, Box::new(|| ()));

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::accepted::{self, End};
 use super::ctx::Ctx;
 use super::fanout::Fanout;
+use super::replies::Overheard;
 use super::runs::{Active, Finished};
-use super::{tool_host, work};
+use super::{replies, tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, Around, Promise, RunError, RunOutcome, RunRequest};
 use crate::agent::run_journal::Accepted;
@@ -129,7 +130,8 @@ impl Ready {
             request.prefix_lines = waiting_lines(&cx, &request.session_key);
         }
         let shows_tools = run::is_verbose(&cx.agent, &request);
-        let sink = Fanout::new(cx.clone(), run, echo, shows_tools);
+        let fanout = Fanout::new(cx.clone(), run, echo, shows_tools);
+        let sink = Overheard::new(&cx, &request, &fanout);
         let host = tool_host::of(&cx);
         let outcome = match &guard.accepted {
             None => run::run(&cx.agent, &request, &Around { host: &host, sink: &sink, cancel: &cancel }, None),
@@ -141,6 +143,8 @@ impl Ready {
         };
         let is_put_down = outcome.is_err() && cancel.reason() == Some(CancelReason::Shutdown);
         if !(guard.accepted.is_some() && is_put_down) {
+            // First: a run that has ended is not looked at again, and somebody waits for its replies.
+            replies::settle(&cx, &request, &outcome);
             guard.settle(outcome);
         }
     }
@@ -175,7 +179,7 @@ fn promise<'a>(cx: &Ctx, accepted: &'a Accepted) -> Promise<'a> {
 
 /// The sink of a run that is carried on after a stop: that stop is not its end.
 struct Surviving<'a> {
-    sink: &'a Fanout,
+    sink: &'a dyn RunSink,
     cancel: &'a CancelToken,
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::ctx::Ctx;
 use super::start_run::Start;
 use super::{accepted, dispatch, tool_host};
-use crate::agent::run::RunRequest;
+use crate::agent::run::{CHANNEL_DEFAULT, RunRequest};
 use crate::agent::run_journal::{Accepted, Ended, Origin};
 use crate::agent::session;
 use crate::agent::tools::Subagent;
@@ -163,18 +163,12 @@ pub fn spawn(cx: &Arc<Ctx>, subagent: Subagent) -> Result<String, String> {
     let requester = subagent.requester.to_string();
     cx.sessions.update(&subagent.session, |entry| entry.spawned_by = Some(requester)).map_err(failed)?;
     let request = RunRequest {
-        run_id: RunId::new(run.clone()),
-        agent_id: subagent.agent,
-        session_key: subagent.session.clone(),
-        session_id: None,
-        message: subagent.task,
-        images: Vec::new(),
-        prefix_lines: Vec::new(),
         thinking: subagent.thinking,
         extra_system_prompt: Some(subagent.system_prompt),
         channel: subagent.requester_channel,
         timeout: subagent.timeout,
         lane: Some("subagent".to_owned()),
+        ..RunRequest::new(RunId::new(run.clone()), subagent.agent, subagent.session.clone(), subagent.task)
     };
     let echo = Some(subagent.session.to_string());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
@@ -303,19 +297,12 @@ fn announce(cx: &Arc<Ctx>, record: &Record, result: Option<&str>) {
     let requester = session::canonical_key(&config, &record.requester_session_key, None);
     let origin = record.requester_origin.as_ref().and_then(|origin| origin["channel"].as_str());
     let result = result.map(str::trim).filter(|result| !result.is_empty()).unwrap_or("(no output)");
+    let owner = session::agent_of_key(&config, &requester);
+    let prompt = message(cx, record, result);
+    let run = RunId::new(announcement_of(&record.run_id));
     let request = RunRequest {
-        run_id: RunId::new(announcement_of(&record.run_id)),
-        agent_id: session::agent_of_key(&config, &requester),
-        session_key: requester.clone(),
-        session_id: None,
-        message: message(cx, record, result),
-        images: Vec::new(),
-        prefix_lines: Vec::new(),
-        thinking: None,
-        extra_system_prompt: None,
-        channel: origin.unwrap_or("webchat").to_owned(),
-        timeout: None,
-        lane: None,
+        channel: origin.unwrap_or(CHANNEL_DEFAULT).to_owned(),
+        ..RunRequest::new(run, owner, requester.clone(), prompt)
     };
     let start = Start { request, echo: Some(requester.to_string()), is_chat: false, takes_system_events: false };
     let of = RunId::new(record.run_id.clone());

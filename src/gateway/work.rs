@@ -11,7 +11,9 @@ use serde_json::json;
 use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
-use super::{connect, cron, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents};
+use super::{
+    connect, cron, deliveries, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents,
+};
 use crate::agent::sessions;
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
@@ -94,6 +96,11 @@ pub enum Due {
     /// A node has had its time for a command.
     NodeInvoke {
         /// The request.
+        id: String,
+    },
+    /// A reply that could not be sent is tried again.
+    Delivery {
+        /// Which.
         id: String,
     },
     /// Nobody decided about a command in time.
@@ -238,6 +245,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::Delivery { id } => deliveries::due(cx, &id),
         Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

@@ -299,19 +299,13 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> Option<R
     let time = when::time_line(cx.clock.now_ms(), &zone, is_24_hours);
     // A session of its own for every run: a job remembers nothing of its last one. The run is named after it.
     let session_id = uuid(&*cx.rng);
+    let prompt = format!("{}\n{time}", base.trim());
     let request = RunRequest {
-        run_id: RunId::new(session_id.clone()),
-        session_key: session_key.clone(),
-        agent_id: agent_id.clone(),
-        session_id: Some(session_id),
-        message: format!("{}\n{time}", base.trim()),
-        images: Vec::new(),
-        prefix_lines: Vec::new(),
+        session_id: Some(session_id.clone()),
         thinking: turn.thinking.as_deref().and_then(levels::thinking).map(str::to_owned),
-        extra_system_prompt: None,
         channel: named.or_else(|| last.channel.clone()).unwrap_or_else(|| CHANNEL_NONE.to_owned()),
         timeout: turn.timeout_seconds.map(|seconds| Duration::from_secs(seconds.max(1))),
-        lane: None,
+        ..RunRequest::new(RunId::new(session_id), agent_id.clone(), session_key.clone(), prompt)
     };
     let echo = Some(session_key.as_str().to_owned());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };

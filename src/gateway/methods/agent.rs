@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Method, methods};
-use crate::agent::run::RunRequest;
+use crate::agent::run::{CHANNEL_DEFAULT, RunRequest};
 use crate::agent::run_journal::Origin;
 use crate::agent::{models, session, workspace};
 use crate::base::ids::{AgentId, RunId, SessionKey};
@@ -69,18 +69,14 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
         return refuse(&format!("cannot change the session: {error}"));
     }
     let request = RunRequest {
-        run_id: RunId::new(run.clone()),
-        session_key,
-        agent_id,
         session_id,
-        message: params.message.0,
         images,
-        prefix_lines: Vec::new(),
         thinking: params.thinking,
         extra_system_prompt: params.extra_system_prompt,
-        channel: params.channel.unwrap_or_else(|| "webchat".to_owned()),
+        channel: params.channel.unwrap_or_else(|| CHANNEL_DEFAULT.to_owned()),
         timeout: params.timeout.filter(|&seconds| seconds > 0).map(Duration::from_secs),
         lane: params.lane.filter(|lane| matches!(lane.as_str(), "subagent" | "nested")),
+        ..RunRequest::new(RunId::new(run), agent_id, session_key, params.message.0)
     };
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
     // Told before the job exists, so that no event of the run can precede it.

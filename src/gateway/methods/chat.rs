@@ -3,22 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Method, methods};
 use crate::agent::commands;
-use crate::agent::run::RunRequest;
-use crate::agent::run_journal::Origin;
+use crate::agent::speaker::Speaker;
 use crate::agent::{session, transcript};
-use crate::base::ids::{RunId, SessionKey};
-use crate::gateway::chat_commands::{self, Executed};
+use crate::base::ids::RunId;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
-use crate::gateway::events::{self, CHAT};
-use crate::gateway::fanout::{chat_event, settle_chat};
-use crate::gateway::start_run::Start;
+use crate::gateway::events;
+use crate::gateway::fanout::chat_event;
+use crate::gateway::inbox::{self, Turn};
 use crate::gateway::ticket::Outcome;
-use crate::gateway::{accepted, attachments, subagents};
+use crate::gateway::{abort, accepted, attachments, subagents};
 use crate::protocol::chat::{ChatAbortParams, ChatHistoryParams, ChatInjectParams, ChatSendParams};
 use crate::protocol::error::ErrorShape;
 
@@ -33,8 +31,6 @@ pub(super) const METHODS: &[Method] = methods! {
 const HISTORY_LEN_DEFAULT: u64 = 200;
 /// Largest history, in bytes of JSON.
 const HISTORY_BYTES_MAX: usize = 6 * 1024 * 1024;
-/// Answer to a message that is nothing but blanks.
-const BLANK_REPLY: &str = "I didn't receive any text in your message. Please resend or add a caption.";
 
 fn history(cx: &Arc<Ctx>, _call: &Call, params: ChatHistoryParams) -> Result<Reply, ErrorShape> {
     let config = cx.config.get();
@@ -63,7 +59,7 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     }
     if commands::is_stop(&params.message) {
         let runs = cx.runs.chats_of(&key);
-        let answer = abort_runs(cx, &runs, "stop");
+        let answer = abort::runs(cx, &runs, "stop");
         subagents::stop_of(cx, &key);
         return Ok(Reply::Now(answer));
     }
@@ -83,61 +79,23 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, Err
     }
     let ticket = call.ticket(cx);
     let started = json!({"runId": run.as_str(), "status": "started"});
-    let echo = params.session_key.0;
-    let message = params.message;
-    if message.trim().is_empty() && images.is_empty() {
-        ticket.finish(Ok(started));
-        chat_commands::answer(cx, &run, &key, &echo, BLANK_REPLY);
-        settle_chat(cx, &run, Ok(()));
-        return Ok(Reply::Later);
-    }
-    let message = match commands::parse(&message).filter(|_| config.commands.text != Some(false)) {
-        None => message,
-        Some(command) => match chat_commands::execute(cx, &key, command) {
-            Ok(Executed::Prompt(prompt)) => prompt,
-            executed => {
-                ticket.finish(Ok(started));
-                answer_command(cx, &run, &key, &echo, executed);
-                return Ok(Reply::Later);
-            }
-        },
-    };
-    let request = RunRequest {
-        run_id: run.clone(),
-        agent_id: session::agent_of_key(&config, &key),
-        session_key: key,
-        session_id: None,
-        message,
+    let turn = Turn {
+        id: run,
+        agent: session::agent_of_key(&config, &key),
+        session: key,
+        echo: Some(params.session_key.0),
+        raw: params.message.clone(),
+        text: params.message,
         images,
-        prefix_lines: Vec::new(),
+        speaker: Speaker::webchat(),
+        route: None,
         thinking: params.thinking,
         extra_system_prompt: None,
-        channel: "webchat".to_owned(),
         timeout: params.timeout_ms.filter(|&ms| ms > 0).map(Duration::from_millis),
-        lane: None,
     };
-    let start = Start { request, echo: Some(echo), is_chat: true, takes_system_events: true };
     // Answered before the job exists, so that no event of the run can precede it.
-    accepted::accept(cx, start, Origin::Chat, Box::new(move || ticket.finish(Ok(started))));
+    inbox::take(cx, turn, Box::new(move || ticket.finish(Ok(started))));
     Ok(Reply::Later)
-}
-
-/// Shows what came of a command that no model answers; it is not carried out again, also after a restart.
-fn answer_command(cx: &Arc<Ctx>, run: &RunId, key: &SessionKey, echo: &str, executed: anyhow::Result<Executed>) {
-    let error = match executed {
-        Ok(Executed::Answer(text) | Executed::Prompt(text)) => {
-            chat_commands::answer(cx, run, key, echo, &text);
-            None
-        }
-        Err(error) => {
-            let message = format!("Error: {error:#}");
-            log::error!(target: "gateway", "command in {key} failed: {error:#}");
-            chat_event(cx, CHAT, run, echo, 1, "error", |payload| payload["errorMessage"] = message.as_str().into());
-            Some(message)
-        }
-    };
-    settle_chat(cx, run, error.clone().map_or(Ok(()), Err));
-    accepted::note_done(cx, Origin::Chat, run, error);
 }
 
 fn abort(cx: &Arc<Ctx>, _call: &Call, params: ChatAbortParams) -> Result<Reply, ErrorShape> {
@@ -156,22 +114,7 @@ fn abort(cx: &Arc<Ctx>, _call: &Call, params: ChatAbortParams) -> Result<Reply, 
             }
         }
     };
-    Ok(Reply::Now(abort_runs(cx, &runs, "rpc")))
-}
-
-/// Stops runs; each client hears of it before the answer.
-pub(super) fn abort_runs(cx: &Ctx, runs: &[RunId], stop_reason: &str) -> Value {
-    let mut stopped = Vec::new();
-    for run in runs {
-        let seq = cx.runs.next_seq(run);
-        let Some(active) = cx.runs.abort(run) else { continue };
-        cx.accepted.journal.abort(run, false);
-        let echo = active.echo.as_deref().unwrap_or(active.session.as_str());
-        chat_event(cx, CHAT, run, echo, seq, "aborted", |payload| payload["stopReason"] = stop_reason.into());
-        settle_chat(cx, run, Ok(()));
-        stopped.push(run.as_str().to_owned());
-    }
-    json!({"ok": true, "aborted": !stopped.is_empty(), "runIds": stopped})
+    Ok(Reply::Now(abort::runs(cx, &runs, "rpc")))
 }
 
 fn inject(cx: &Arc<Ctx>, _call: &Call, params: ChatInjectParams) -> Result<Reply, ErrorShape> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Method, chat, methods};
+use super::{Method, methods};
 use crate::agent::sessions::{Query, find};
 use crate::agent::transcript::{self, Compacted};
 use crate::agent::{listing, preview, session};
 use crate::base::ids::SessionKey;
+use crate::gateway::abort;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::start_run::lane_of;
@@ -155,7 +156,7 @@ fn stop_runs(cx: &Ctx, key: &SessionKey) {
         }
         cx.accepted.journal.abort(&run, active.session == *key);
         if active.is_chat {
-            chat::abort_runs(cx, &[run], "rpc");
+            abort::runs(cx, &[run], "rpc");
         } else {
             cx.runs.abort(&run);
         }
