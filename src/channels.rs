@@ -1,12 +1,18 @@
 //! Channels: the chat networks a gateway can speak to.
 //!
-//! [`channel::Channel`] is what the gateway knows of each; the rest of the gateway never names a network. This build
-//! knows what the configuration and the credentials on disk say of Telegram and WhatsApp; connecting them is to come,
-//! and until then every attempt to send says so. Not here: methods of the protocol (`gateway`).
+//! [`channel::Channel`] is what the gateway knows of each; the rest of the gateway never names a network. What comes in
+//! goes through [`received`], what goes out through [`outbox`]; [`supervisor`] keeps the accounts receiving. Not here:
+//! methods of the protocol, and what becomes of a message (`gateway`).
 
+pub mod batch;
 pub mod channel;
+pub mod inbound;
+pub mod message;
 pub mod outbox;
+pub mod received;
 pub mod reply;
+pub mod state;
+pub mod supervisor;
 mod telegram;
 mod whatsapp;
 

@@ -8,6 +8,7 @@ pub mod attachments;
 pub mod auth;
 mod boot;
 mod chat_commands;
+mod chats;
 mod client;
 mod config_file;
 mod connect;

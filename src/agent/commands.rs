@@ -152,6 +152,11 @@ pub fn parse(message: &str) -> Option<Command> {
     (fits && !is_stop(message)).then(|| (spec.make)(rest.to_owned()))
 }
 
+/// Returns every command with what it does, for the menus of chat networks.
+pub fn menu() -> Vec<(String, String)> {
+    TABLE.iter().map(|spec| (spec.names[0].to_owned(), spec.summary.to_owned())).collect()
+}
+
 /// Returns whether a message asks for the running answer to stop.
 pub fn is_stop(message: &str) -> bool {
     let text = message.trim();

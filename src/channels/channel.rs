@@ -1,10 +1,20 @@
 //! What the gateway knows of a channel: how it is called, which accounts it has, how they are, and what it can do.
 //!
-//! Methods that touch disks or networks run on jobs. Not here: any one network.
+//! Methods that touch disks or networks run on jobs, but for [`Channel::receive`], which has the account's own thread. Not
+//! here: any one network, and what all of them share (access, order, attempts).
+
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::base::clock::UnixMs;
+use super::inbound::{MediaRef, Sink};
+use super::message::{Address, Part, Poll, Reaction, SendError, Sent};
+use super::reply::Reply;
+use super::state::{State, StateHandle};
+use crate::base::cancel::CancelToken;
+use crate::base::clock::{Clock, UnixMs};
+use crate::base::rng::Rng;
+use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
@@ -78,48 +88,6 @@ impl Account {
     }
 }
 
-/// A message to be sent.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Outbound {
-    /// Which account sends.
-    pub account: String,
-    /// To whom, as [`Channel::target`] spelled it.
-    pub to: String,
-    /// What to say.
-    pub text: String,
-    /// Pictures and files, by URL or path.
-    pub media: Vec<String>,
-    /// Whether a video plays as an animation.
-    pub is_gif: bool,
-}
-
-/// A question to be sent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Poll {
-    /// Which account sends.
-    pub account: String,
-    /// To whom.
-    pub to: String,
-    /// The question.
-    pub question: String,
-    /// What can be chosen.
-    pub options: Vec<String>,
-    /// How many of them.
-    pub selections_max: usize,
-}
-
-/// What was sent: the network's ids, as the protocol names them (`messageId`, `chatId`, `toJid` …).
-pub type Sent = Map<String, Value>;
-
-/// Why nothing was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendError {
-    /// The account has no credentials: somebody must link it.
-    NotLinked(String),
-    /// Anything else; trying again later may help.
-    Failed(String),
-}
-
 /// What a logout did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoggedOut {
@@ -129,10 +97,106 @@ pub struct LoggedOut {
     pub more: Map<String, Value>,
 }
 
+/// What a channel can do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Kinds of conversation (`direct`, `group`, `channel`, `thread`).
+    pub chat_types: &'static [&'static str],
+    /// Message actions that it carries out, as the tool `message` calls them, before configuration gates them.
+    pub actions: &'static [&'static str],
+    /// How many options a poll may have; `None` when there are no polls.
+    pub poll_options_max: Option<usize>,
+    /// Whether reactions can be set.
+    pub has_reactions: bool,
+    /// Whether conversations have threads.
+    pub has_threads: bool,
+    /// Whether pictures and files can be sent.
+    pub has_media: bool,
+    /// Whether it offers commands of its own to people.
+    pub has_native_commands: bool,
+    /// Whether answers may be sent in blocks while they are written.
+    pub has_block_streaming: bool,
+    /// Whether an account is linked by scanning a code.
+    pub has_web_login: bool,
+    /// What stands before ids in lists of who may speak (`telegram:`, `tg:`).
+    pub id_prefixes: &'static [&'static str],
+    /// What the note to a stranger calls the sender's id (`Your Telegram user id`).
+    pub id_label: &'static str,
+    /// Megabytes of a received file, unless configured.
+    pub inbound_media_mb: u64,
+}
+
+/// What the thread of an account gets.
+pub struct Reception<'a> {
+    /// The account, as configured when it was started; a change of its settings starts it anew.
+    pub account: &'a Account,
+    /// The configuration in force.
+    pub live: &'a Live,
+    /// Where files are.
+    pub paths: &'a Paths,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub rng: &'a dyn Rng,
+    /// Cancelled when the account is to stop; hooks shut sockets down.
+    pub cancel: &'a CancelToken,
+    /// How the account is: the thread says whether its network answers.
+    pub state: &'a StateHandle,
+    /// Takes what comes in.
+    pub sink: &'a dyn Sink,
+    /// Commands that people may give, with what they do: for the network's own menu.
+    pub commands: Vec<(String, String)>,
+}
+
+/// Why an account stopped receiving by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiveError {
+    /// Trying again soon may help: it is, with growing pauses of at most half a minute.
+    Failed(String),
+    /// Somebody must do something first (a new token, a new link); it is tried again now and then all the same.
+    Refused(String),
+}
+
+/// A file that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Type, as the network has it.
+    pub mime: Option<String>,
+    /// File name.
+    pub name: Option<String>,
+}
+
+/// Why a file was not fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DownloadError {
+    /// It is larger than the cap.
+    TooLarge,
+    /// The network does not give it away now; trying again may help.
+    Failed(String),
+    /// It is gone.
+    Gone(String),
+}
+
+/// A request to the gateway's port that a network may have made.
+#[derive(Clone, Copy)]
+pub struct Webhook<'a> {
+    /// Path, without the query.
+    pub path: &'a str,
+    /// Headers, names in lower case.
+    pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// Body.
+    pub body: &'a [u8],
+}
+
 /// A chat network.
 pub trait Channel: Send + Sync {
     /// Returns its names.
     fn info(&self) -> &'static Info;
+
+    /// Returns what it can do.
+    fn capabilities(&self) -> &'static Capabilities;
 
     /// Returns whether it has what it needs to connect, wherever it is kept.
     fn has_credentials(&self, at: &Setting<'_>) -> bool;
@@ -153,13 +217,53 @@ pub trait Channel: Send + Sync {
     fn is_configured(&self, at: &Setting<'_>, account: &Account) -> bool;
 
     /// Returns an account's row of `channels.status`.
-    fn snapshot(&self, at: &Setting<'_>, account: &Account) -> Value;
+    fn snapshot(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value;
 
     /// Returns `channels.<id>` of `channels.status`.
-    fn summary(&self, at: &Setting<'_>, account: &Account) -> Value;
+    fn summary(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value;
 
     /// Returns an account's summary in `health`.
-    fn health(&self, at: &Setting<'_>, account: &Account) -> Value;
+    fn health(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value;
+
+    /// Tries an account's credentials; may block for `within`. Returns `probe` and `audit` of its row; `None` when there is
+    /// nothing to try.
+    fn probe(&self, at: &Setting<'_>, account: &Account, within: Duration) -> Option<(Value, Option<Value>)> {
+        let _ = (at, account, within);
+        None
+    }
+
+    /// Receives for an account until it is cancelled, on a thread of its own; the framework starts it anew when it fails.
+    ///
+    /// # Errors
+    /// See [`ReceiveError`]; `Ok` when it was cancelled.
+    fn receive(&self, reception: &Reception<'_>) -> Result<(), ReceiveError>;
+
+    /// Answers a request to the gateway's port with an HTTP status, if it is one of this network's; may block.
+    fn webhook(
+        &self,
+        at: &Setting<'_>,
+        request: &Webhook<'_>,
+        sink: &dyn Fn(&Account) -> Box<dyn Sink>,
+    ) -> Option<u16> {
+        let _ = (at, request, sink);
+        None
+    }
+
+    /// Fetches a file of a message; may block.
+    ///
+    /// # Errors
+    /// See [`DownloadError`].
+    fn download(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        media: &MediaRef,
+        bytes_max: u64,
+        cancel: &CancelToken,
+    ) -> Result<Download, DownloadError> {
+        let _ = (at, account, media, bytes_max, cancel);
+        Err(DownloadError::Gone(format!("{} has no files", self.info().label)))
+    }
 
     /// Spells a target as the network does.
     ///
@@ -167,24 +271,109 @@ pub trait Channel: Send + Sync {
     /// What a target looks like, for people.
     fn target(&self, at: &Setting<'_>, account: &Account, given: &str) -> Result<String, String>;
 
-    /// Sends a message; may block.
+    /// Splits a target that [`Channel::target`] spelled into chat and thread.
+    fn address(&self, target: &str) -> Address {
+        Address { to: target.to_owned(), thread: None }
+    }
+
+    /// Splits a reply into the messages that the network needs for it, at least one; touches no network.
+    ///
+    /// # Errors
+    /// Why it cannot be sent at all, for people.
+    fn prepare(&self, at: &Setting<'_>, account: &Account, to: &Address, reply: &Reply) -> Result<Vec<Part>, String>;
+
+    /// Sends one message; may block.
     ///
     /// # Errors
     /// See [`SendError`].
-    fn send(&self, at: &Setting<'_>, message: &Outbound) -> Result<Sent, SendError>;
-
-    /// Returns how many options a poll may have; `None` when there are no polls.
-    fn poll_options_max(&self) -> Option<usize> {
-        None
-    }
+    fn send(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        part: &Part,
+        cancel: &CancelToken,
+    ) -> Result<Sent, SendError>;
 
     /// Sends a poll; may block.
     ///
     /// # Errors
     /// See [`SendError`].
-    fn poll(&self, at: &Setting<'_>, poll: &Poll) -> Result<Sent, SendError> {
-        let _ = (at, poll);
+    fn poll(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        poll: &Poll,
+        cancel: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        let _ = (at, account, to, poll, cancel);
         Err(SendError::Failed(format!("{} has no polls", self.info().label)))
+    }
+
+    /// Sets or removes a reaction; may block.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    fn react(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        reaction: &Reaction,
+        cancel: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        let _ = (at, account, to, reaction, cancel);
+        Err(SendError::Failed(format!("Message action react not supported for channel {}.", self.info().id)))
+    }
+
+    /// Carries out any other action of the tool `message`, with its parameters; may block.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    fn act(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        action: &str,
+        params: &Map<String, Value>,
+        cancel: &CancelToken,
+    ) -> Result<Value, SendError> {
+        let _ = (at, account, params, cancel);
+        Err(SendError::Failed(format!("Message action {action} not supported for channel {}.", self.info().id)))
+    }
+
+    /// Shows that an answer is being written, for some seconds; may block, and failing is no loss.
+    fn typing(&self, at: &Setting<'_>, account: &Account, to: &Address, cancel: &CancelToken) {
+        let _ = (at, account, to, cancel);
+    }
+
+    /// Shows an answer that is being written as far as it is, where the network has that; `false` when it has not, and
+    /// nobody asks again. May block.
+    fn draft(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        message_id: &str,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> bool {
+        let _ = (at, account, to, message_id, text, cancel);
+        false
+    }
+
+    /// Begins to link an account by a code; may block. Returns `{message, qrDataUrl?}`.
+    fn log_in(&self, at: &Setting<'_>, account: &Account, is_forced: bool, within: Duration) -> Value {
+        let _ = (at, account, is_forced, within);
+        serde_json::json!({"message": format!("{label} is not linked by scanning a code", label = self.info().label)})
+    }
+
+    /// Waits until the code was scanned; may block. Returns `{connected, message}`.
+    fn wait_for_login(&self, at: &Setting<'_>, account: &Account, within: Duration) -> Value {
+        let _ = (at, account, within);
+        let message = format!("No active {} login in progress.", self.info().label);
+        serde_json::json!({"connected": false, "message": message})
     }
 
     /// Forgets an account's credentials; may block.
@@ -192,11 +381,6 @@ pub trait Channel: Send + Sync {
     /// # Errors
     /// What failed.
     fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String>;
-
-    /// Returns whether an account is linked by scanning a code.
-    fn has_web_login(&self) -> bool {
-        false
-    }
 }
 
 /// Returns the accounts of a section: those named in it, each overlaid on the channel's own settings, else one.
@@ -217,13 +401,14 @@ fn accounts_of(section: &Value) -> Vec<Account> {
     accounts
 }
 
-/// Returns what an account says of itself while nothing runs it: nothing when it is not to run, else why it does not.
-pub fn idle_error(at: &Setting<'_>, account: &Account, is_configured: bool) -> Value {
+/// Returns what is wrong with an account: what its thread says, else why none is started.
+pub fn error_of(at: &Setting<'_>, account: &Account, is_configured: bool, state: &State) -> Value {
     match () {
+        () if state.last_error.is_some() => json!(state.last_error),
         () if at.is_skipped => Value::Null,
         () if !account.is_enabled() => json!("disabled"),
         () if !is_configured => json!("not configured"),
-        () => json!(NOT_BUILT_IN),
+        () => Value::Null,
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A network is not asked twice for the same delivery unless it is known that the first time did nothing, or the channel
 //! can tell a repeat by its id. So each attempt is noted before it begins, and one whose end nobody saw is *interrupted*:
-//! the channel decides, or whoever asked is told. Owns one journal. Any thread, one leaf lock, which [`Outbox::put`] holds
-//! across the disk. Not here: when an attempt is made, and by whom.
+//! whoever asked, or the chat, is told. A delivery may take several messages (*parts*); each is noted by itself. Within a
+//! chat the order is kept; chats take turns. Owns one journal. Any thread, one leaf lock, which [`Outbox::put`] holds across
+//! the disk. Not here: who makes the attempts (`gateway::deliveries`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,10 @@ pub struct Delivery {
     pub account: String,
     /// To whom.
     pub to: String,
-    /// What, as the channel understands it.
+    /// Thread or topic there.
+    #[serde(default)]
+    pub thread: Option<String>,
+    /// What, before the channel has its say: a reply or a poll.
     pub content: Value,
     /// Whether it goes out after a restart by itself. Else whoever asked was told nothing and asks again.
     pub is_promised: bool,
@@ -53,6 +57,48 @@ pub struct Delivery {
     /// Whether an attempt began whose end is unknown.
     #[serde(default)]
     pub is_interrupted: bool,
+    /// The messages it takes, as the channel wrote them; empty before the first attempt.
+    #[serde(default)]
+    pub parts: Vec<Value>,
+    /// How many of them are out.
+    #[serde(default)]
+    pub parts_done: usize,
+}
+
+impl Delivery {
+    /// Returns a new one, which nobody has tried yet.
+    pub fn new(id: String, channel: &str, account: &str, to: &str, content: Value, asked_at: UnixMs) -> Self {
+        Self {
+            id,
+            channel: channel.to_owned(),
+            account: account.to_owned(),
+            to: to.to_owned(),
+            thread: None,
+            content,
+            is_promised: false,
+            asked_at,
+            failures: 0,
+            due_at: 0,
+            is_interrupted: false,
+            parts: Vec::new(),
+            parts_done: 0,
+        }
+    }
+
+    fn is_of(&self, channel: &str, account: &str) -> bool {
+        self.channel == channel && self.account == account
+    }
+}
+
+/// What is to be sent now.
+#[derive(Debug)]
+pub enum Next {
+    /// This one; nobody else gets one of the same chat before [`Outbox::fail`] or [`Outbox::finish`].
+    Send(Box<Delivery>),
+    /// Nothing before then.
+    Wait(UnixMs),
+    /// Nothing.
+    Idle,
 }
 
 /// How a delivery ended.
@@ -101,14 +147,27 @@ struct State {
     waiting: HashMap<String, (u64, Delivery)>,
     done: VecDeque<Done>,
     next_order: u64,
+    /// Chats in which something is being sent, as channel, account, chat.
+    busy: HashSet<Place>,
+    /// When each chat with something waiting had its last turn.
+    turns: HashMap<Place, u64>,
+    next_turn: u64,
     is_closed: bool,
+}
+
+type Place = (String, String, String);
+
+fn place_of(delivery: &Delivery) -> Place {
+    (delivery.channel.clone(), delivery.account.clone(), delivery.to.clone())
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Line {
     Put(Box<Delivery>),
+    Parts { id: String, parts: Vec<Value>, done: usize },
     Begun { id: String },
+    PartDone { id: String },
     Failed { id: String, due_at: UnixMs },
     Done(Done),
 }
@@ -121,8 +180,16 @@ impl Outbox {
     pub fn open(path: PathBuf, now_ms: UnixMs) -> io::Result<Self> {
         let mut lines = Vec::new();
         let journal = Journal::open(path, &mut |line| lines.push(line))?;
-        let mut state =
-            State { journal, waiting: HashMap::new(), done: VecDeque::new(), next_order: 0, is_closed: false };
+        let mut state = State {
+            journal,
+            waiting: HashMap::new(),
+            done: VecDeque::new(),
+            next_order: 0,
+            busy: HashSet::new(),
+            turns: HashMap::new(),
+            next_turn: 0,
+            is_closed: false,
+        };
         let is_empty = lines.is_empty();
         for line in lines {
             match serde_json::from_value(line) {
@@ -163,6 +230,72 @@ impl Outbox {
         state.journal.append(&[text], Durability::Power).map_err(PutError::Disk)?;
         state.take(line);
         Ok(())
+    }
+
+    /// Returns what an account is to send next: the oldest of the chat that has waited longest for its turn.
+    pub fn next(&self, channel: &str, account: &str, now_ms: UnixMs) -> Next {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let mut fronts: HashMap<&str, (u64, &Delivery)> = HashMap::new();
+        for (order, delivery) in state.waiting.values().filter(|(_, delivery)| delivery.is_of(channel, account)) {
+            let front = fronts.entry(&delivery.to).or_insert((*order, delivery));
+            if *order < front.0 {
+                *front = (*order, delivery);
+            }
+        }
+        let mut soonest: Option<UnixMs> = None;
+        let mut chosen: Option<((u64, u64), &Delivery)> = None;
+        for (order, delivery) in fronts.into_values() {
+            let place = place_of(delivery);
+            if state.busy.contains(&place) {
+                continue;
+            }
+            if delivery.due_at > now_ms {
+                soonest = Some(soonest.map_or(delivery.due_at, |soonest| soonest.min(delivery.due_at)));
+                continue;
+            }
+            let rank = (state.turns.get(&place).copied().unwrap_or(0), order);
+            if chosen.is_none_or(|(best, _)| rank < best) {
+                chosen = Some((rank, delivery));
+            }
+        }
+        let Some((_, delivery)) = chosen else { return soonest.map_or(Next::Idle, Next::Wait) };
+        let (delivery, place) = (delivery.clone(), place_of(delivery));
+        state.next_turn += 1;
+        state.turns.insert(place.clone(), state.next_turn);
+        state.busy.insert(place);
+        Next::Send(Box::new(delivery))
+    }
+
+    /// Returns the accounts for which something waits, as channel and account.
+    pub fn accounts(&self) -> Vec<(String, String)> {
+        let state = self.lock();
+        let mut accounts: Vec<(String, String)> =
+            state.in_order().map(|delivery| (delivery.channel.clone(), delivery.account.clone())).collect();
+        accounts.sort();
+        accounts.dedup();
+        accounts
+    }
+
+    /// Notes which messages a delivery takes, and how many of them count as out. Returns whether that was written.
+    pub fn set_parts(&self, id: &str, parts: Vec<Value>, done: usize) -> bool {
+        let mut state = self.lock();
+        state.waiting.contains_key(id) && state.note(Line::Parts { id: id.to_owned(), parts, done })
+    }
+
+    /// Notes that one more message of a delivery is out.
+    pub fn part_done(&self, id: &str) {
+        self.lock().note(Line::PartDone { id: id.to_owned() });
+    }
+
+    /// Lets the chat of a delivery have its next turn without any change.
+    pub fn let_go(&self, delivery: &Delivery) {
+        self.lock().busy.remove(&place_of(delivery));
+    }
+
+    /// Returns how many deliveries of an account wait or are under way.
+    pub fn depth(&self, channel: &str, account: &str) -> usize {
+        self.lock().waiting.values().filter(|(_, delivery)| delivery.is_of(channel, account)).count()
     }
 
     /// Notes that an attempt begins; `false`, and it must not, when the delivery is unknown, ended, or that cannot be
@@ -242,10 +375,30 @@ impl State {
                     delivery.is_interrupted = false;
                     delivery.failures += 1;
                     delivery.due_at = due_at;
+                    self.busy.remove(&place_of(delivery));
+                }
+            }
+            Line::Parts { id, parts, done } => {
+                if let Some((_, delivery)) = self.waiting.get_mut(&id) {
+                    (delivery.parts, delivery.parts_done) = (parts, done);
+                    delivery.is_interrupted = false;
+                }
+            }
+            Line::PartDone { id } => {
+                if let Some((_, delivery)) = self.waiting.get_mut(&id) {
+                    delivery.is_interrupted = false;
+                    delivery.parts_done += 1;
+                    delivery.failures = 0;
                 }
             }
             Line::Done(done) => {
-                self.waiting.remove(&done.id);
+                if let Some((_, delivery)) = self.waiting.remove(&done.id) {
+                    let place = place_of(&delivery);
+                    self.busy.remove(&place);
+                    if !self.waiting.values().any(|(_, it)| place_of(it) == place) {
+                        self.turns.remove(&place);
+                    }
+                }
                 self.done.push_back(done);
             }
         }
@@ -280,18 +433,8 @@ mod tests {
     use std::path::Path;
 
     fn delivery(id: &str, is_promised: bool) -> Delivery {
-        Delivery {
-            id: id.into(),
-            channel: "telegram".into(),
-            account: "default".into(),
-            to: "1".into(),
-            content: json!({"text": "hello"}),
-            is_promised,
-            asked_at: 5,
-            failures: 0,
-            due_at: 0,
-            is_interrupted: false,
-        }
+        let new = Delivery::new(id.into(), "telegram", "default", "1", json!({"text": "hello"}), 5);
+        Delivery { is_promised, ..new }
     }
 
     fn open(path: &Path) -> Outbox {
@@ -352,6 +495,47 @@ mod tests {
                 && whole[..count].iter().filter(|b| **b == b'\n').count() >= 2;
             assert!(!(may_go && has_begun), "{count}");
         }
+    }
+
+    #[test]
+    fn chats_take_turns_and_keep_their_order() {
+        let dir = TempDir::new("outbox-turns");
+        let outbox = open(&dir.path().join("outbox.jsonl"));
+        for (id, to) in [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")] {
+            outbox.put(Delivery { to: to.into(), ..delivery(id, true) }).expect("put");
+        }
+        let next = |now_ms| match outbox.next("telegram", "default", now_ms) {
+            Next::Send(delivery) => delivery.id.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!((next(0), next(0), next(0)), ("a1".into(), "b1".into(), "Idle".into()));
+        outbox.fail("a1", 50);
+        assert_eq!(next(0), "Wait(50)", "the others of its chat wait behind it");
+        assert_eq!(next(50), "a1");
+        outbox.finish("a1", Ok(json!({})), 60);
+        outbox.finish("b1", Ok(json!({})), 60);
+        outbox.put(Delivery { to: "b".into(), ..delivery("b2", true) }).expect("put");
+        assert_eq!((next(60), next(60)), ("b2".into(), "a2".into()), "b has not had a turn for longest");
+        assert_eq!(outbox.accounts(), [("telegram".to_owned(), "default".to_owned())]);
+        assert!(matches!(outbox.next("telegram", "other", 60), Next::Idle));
+    }
+
+    #[test]
+    fn parts_that_are_out_stay_out() {
+        let dir = TempDir::new("outbox-parts");
+        let path = dir.path().join("outbox.jsonl");
+        let outbox = open(&path);
+        outbox.put(delivery("a", true)).expect("put");
+        assert!(outbox.set_parts("a", vec![json!(1), json!(2), json!(3)], 0) && outbox.begin("a"));
+        outbox.part_done("a");
+        let state = |outbox: &Outbox| {
+            let it = outbox.waiting().remove(0);
+            (it.parts.len(), it.parts_done, it.is_interrupted)
+        };
+        assert_eq!(state(&open(&path)), (3, 1, false));
+        let outbox = open(&path);
+        outbox.begin("a");
+        assert_eq!(state(&open(&path)), (3, 1, true));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One message of a reply on its way into a chat: what the outbox keeps of it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a message is to the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +39,11 @@ pub struct Reply {
     pub thread: Option<String>,
     /// Whether sound goes out as a voice note.
     pub is_voice: bool,
+    /// Whether a video plays as an animation.
+    pub is_gif: bool,
+    /// Rows of buttons, as whoever speaks wrote them (`[[{text, callback_data}]]`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buttons: Option<Value>,
     /// What it is.
     pub kind: ReplyKind,
     /// The session it belongs to.

@@ -3,8 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::channel::{
-    Account, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, Outbound, SendError, Sent, Setting, idle_error,
+    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, ReceiveError, Reception, Setting,
+    error_of,
 };
+use super::message::{Address, Part, SendError, Sent};
+use super::reply::Reply;
+use super::state::State;
+use crate::base::cancel::CancelToken;
 use crate::base::fs::read_text_capped;
 use crate::config::write;
 
@@ -58,6 +63,23 @@ impl Channel for Telegram {
         &Info { id: "telegram", label: "Telegram", detail_label: "Telegram Bot", system_image: "paperplane" }
     }
 
+    fn capabilities(&self) -> &'static Capabilities {
+        &Capabilities {
+            chat_types: &["direct", "group", "channel", "thread"],
+            actions: &["send", "react", "delete"],
+            poll_options_max: None,
+            has_reactions: true,
+            has_threads: true,
+            has_media: true,
+            has_native_commands: true,
+            has_block_streaming: true,
+            has_web_login: false,
+            id_prefixes: &["telegram:", "tg:"],
+            id_label: "Your Telegram user id",
+            inbound_media_mb: 5,
+        }
+    }
+
     fn has_credentials(&self, at: &Setting<'_>) -> bool {
         (at.env)(TOKEN_VARIABLE).is_some_and(|token| !token.trim().is_empty())
     }
@@ -66,7 +88,7 @@ impl Channel for Telegram {
         token_source(at, account) != TokenSource::None
     }
 
-    fn snapshot(&self, at: &Setting<'_>, account: &Account) -> Value {
+    fn snapshot(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
         let source = token_source(at, account);
         let groups = account.settings.get("groups").and_then(Value::as_object);
         let allows_unmentioned =
@@ -79,44 +101,50 @@ impl Channel for Telegram {
             "enabled": account.is_enabled(),
             "configured": source != TokenSource::None,
             "tokenSource": source.as_str(),
-            "running": false,
-            "lastStartAt": null,
-            "lastStopAt": null,
-            "lastError": idle_error(at, account, source != TokenSource::None),
+            "running": state.is_running,
+            "lastStartAt": state.last_start_at,
+            "lastStopAt": state.last_stop_at,
+            "lastError": error_of(at, account, source != TokenSource::None, state),
             "mode": mode(account),
             "allowUnmentionedGroups": allows_unmentioned,
-            "lastInboundAt": null,
-            "lastOutboundAt": null,
+            "lastInboundAt": state.last_inbound_at,
+            "lastOutboundAt": state.last_outbound_at,
         });
         extend(&mut row, more);
+        if state.last_start_at.is_some() {
+            // Linked is one thing, receiving another.
+            row["connected"] = state.is_connected.into();
+            row["reconnectAttempts"] = state.reconnect_attempts.into();
+            row["lastEventAt"] = json!(state.last_event_at);
+        }
         row
     }
 
-    fn summary(&self, at: &Setting<'_>, account: &Account) -> Value {
+    fn summary(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
         let source = token_source(at, account);
         json!({
             "configured": source != TokenSource::None,
             "tokenSource": source.as_str(),
-            "running": false,
+            "running": state.is_running,
             "mode": mode(account),
-            "lastStartAt": null,
-            "lastStopAt": null,
-            "lastError": idle_error(at, account, source != TokenSource::None),
-            "lastProbeAt": null,
+            "lastStartAt": state.last_start_at,
+            "lastStopAt": state.last_stop_at,
+            "lastError": error_of(at, account, source != TokenSource::None, state),
+            "lastProbeAt": state.probe.as_ref().map(|(at, _)| at),
         })
     }
 
-    fn health(&self, at: &Setting<'_>, account: &Account) -> Value {
+    fn health(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
         let is_configured = self.is_configured(at, account);
-        // compat: health shows no runtime state, so neither source nor mode.
+        // compat: health shows neither source nor mode.
         json!({
             "configured": is_configured,
             "tokenSource": "none",
-            "running": false,
+            "running": state.is_running,
             "mode": null,
-            "lastStartAt": null,
-            "lastStopAt": null,
-            "lastError": idle_error(at, account, is_configured),
+            "lastStartAt": state.last_start_at,
+            "lastStopAt": state.last_stop_at,
+            "lastError": error_of(at, account, is_configured, state),
             "lastProbeAt": null,
             "accountId": account.id,
         })
@@ -132,11 +160,24 @@ impl Channel for Telegram {
         Ok(bare.to_owned())
     }
 
-    fn send(&self, at: &Setting<'_>, message: &Outbound) -> Result<Sent, SendError> {
-        let accounts = self.accounts(at);
-        let account = accounts.iter().find(|account| account.id == message.account);
-        if account.is_none_or(|account| !self.is_configured(at, account)) {
-            let id = &message.account;
+    fn receive(&self, _reception: &Reception<'_>) -> Result<(), ReceiveError> {
+        Err(ReceiveError::Refused(NOT_BUILT_IN.to_owned()))
+    }
+
+    fn prepare(&self, _: &Setting<'_>, _: &Account, _: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
+        Ok(vec![json!({"text": reply.text, "media": reply.media})])
+    }
+
+    fn send(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        _: &Address,
+        _: &Part,
+        _: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        if !self.is_configured(at, account) {
+            let id = &account.id;
             return Err(SendError::NotLinked(format!(
                 "Telegram bot token missing for account \"{id}\" (set channels.telegram.accounts.{id}.botToken/tokenFile \
                  or {TOKEN_VARIABLE} for default)."

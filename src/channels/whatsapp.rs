@@ -1,14 +1,18 @@
 //! WhatsApp, as far as configuration and the credentials on disk tell (channels.md §13). Not here yet: the network.
 
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use super::channel::{
-    Account, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, Outbound, Poll, SendError, Sent, Setting,
-    idle_error,
+    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, ReceiveError, Reception, Setting,
+    error_of,
 };
+use super::message::{Address, Part, Poll, SendError, Sent};
+use super::reply::Reply;
+use super::state::State;
+use crate::base::cancel::CancelToken;
 use crate::base::fs::read_text_capped;
 
 /// Largest credentials file that is read, in bytes.
@@ -75,6 +79,23 @@ impl Channel for WhatsApp {
         &Info { id: "whatsapp", label: "WhatsApp", detail_label: "WhatsApp Web", system_image: "message" }
     }
 
+    fn capabilities(&self) -> &'static Capabilities {
+        &Capabilities {
+            chat_types: &["direct", "group"],
+            actions: &["send", "poll", "react"],
+            poll_options_max: Some(POLL_OPTIONS_MAX),
+            has_reactions: true,
+            has_threads: false,
+            has_media: true,
+            has_native_commands: false,
+            has_block_streaming: false,
+            has_web_login: true,
+            id_prefixes: &["whatsapp:"],
+            id_label: "Your WhatsApp phone number",
+            inbound_media_mb: 50,
+        }
+    }
+
     fn has_credentials(&self, at: &Setting<'_>) -> bool {
         self.accounts(at).iter().any(|account| auth_dir(at, account).join("creds.json").exists())
     }
@@ -83,7 +104,7 @@ impl Channel for WhatsApp {
         Link::read(at, account).is_linked
     }
 
-    fn snapshot(&self, at: &Setting<'_>, account: &Account) -> Value {
+    fn snapshot(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
         let link = Link::read(at, account);
         let mut row = json!({"accountId": account.id});
         if let Some(name) = account.text("name") {
@@ -93,18 +114,18 @@ impl Channel for WhatsApp {
             "enabled": account.is_enabled(),
             "configured": true,
             "linked": link.is_linked,
-            "running": false,
-            "connected": false,
-            "reconnectAttempts": 0,
-            "lastConnectedAt": null,
-            "lastDisconnect": null,
-            "lastMessageAt": null,
-            "lastEventAt": null,
-            "lastError": error(at, account, &link),
+            "running": state.is_running,
+            "connected": state.is_connected,
+            "reconnectAttempts": state.reconnect_attempts,
+            "lastConnectedAt": state.last_connected_at,
+            "lastDisconnect": disconnect(state),
+            "lastMessageAt": state.last_inbound_at,
+            "lastEventAt": state.last_event_at,
+            "lastError": error(at, account, &link, state),
             "dmPolicy": account.text("dmPolicy").unwrap_or("pairing"),
             "allowFrom": account.list("allowFrom"),
-            "lastInboundAt": null,
-            "lastOutboundAt": null,
+            "lastInboundAt": state.last_inbound_at,
+            "lastOutboundAt": state.last_outbound_at,
         });
         if let (Value::Object(row), Value::Object(more)) = (&mut row, more) {
             row.extend(more);
@@ -112,27 +133,27 @@ impl Channel for WhatsApp {
         row
     }
 
-    fn summary(&self, at: &Setting<'_>, account: &Account) -> Value {
+    fn summary(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
         let link = Link::read(at, account);
         json!({
             "configured": link.is_linked,
             "linked": link.is_linked,
             "authAgeMs": link.auth_age_ms,
             "self": link.own(),
-            "running": false,
-            "connected": false,
-            "lastConnectedAt": null,
-            "lastDisconnect": null,
-            "reconnectAttempts": 0,
-            "lastMessageAt": null,
-            "lastEventAt": null,
-            "lastError": error(at, account, &link),
+            "running": state.is_running,
+            "connected": state.is_connected,
+            "lastConnectedAt": state.last_connected_at,
+            "lastDisconnect": disconnect(state),
+            "reconnectAttempts": state.reconnect_attempts,
+            "lastMessageAt": state.last_inbound_at,
+            "lastEventAt": state.last_event_at,
+            "lastError": error(at, account, &link, state),
         })
     }
 
-    fn health(&self, at: &Setting<'_>, account: &Account) -> Value {
-        // compat: health shows no runtime state, so no attempts.
-        let mut health = self.summary(at, account);
+    fn health(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
+        // compat: health shows no attempts.
+        let mut health = self.summary(at, account, state);
         if let Value::Object(health) = &mut health {
             health.shift_remove("reconnectAttempts");
             health.insert("accountId".to_owned(), account.id.as_str().into());
@@ -160,16 +181,38 @@ impl Channel for WhatsApp {
         })
     }
 
-    fn send(&self, at: &Setting<'_>, message: &Outbound) -> Result<Sent, SendError> {
-        Err(self.refusal(at, &message.account))
+    fn receive(&self, _reception: &Reception<'_>) -> Result<(), ReceiveError> {
+        Err(ReceiveError::Refused(NOT_BUILT_IN.to_owned()))
     }
 
-    fn poll_options_max(&self) -> Option<usize> {
-        Some(POLL_OPTIONS_MAX)
+    fn prepare(&self, _: &Setting<'_>, _: &Account, _: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
+        Ok(vec![json!({"text": reply.text, "media": reply.media})])
     }
 
-    fn poll(&self, at: &Setting<'_>, poll: &Poll) -> Result<Sent, SendError> {
-        Err(self.refusal(at, &poll.account))
+    fn send(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        _: &Address,
+        _: &Part,
+        _: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        Err(self.refusal(at, account))
+    }
+
+    fn poll(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        _: &Address,
+        _: &Poll,
+        _: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        Err(self.refusal(at, account))
+    }
+
+    fn log_in(&self, _: &Setting<'_>, _: &Account, _: bool, _: Duration) -> Value {
+        json!({"message": format!("Failed to start WhatsApp login: WhatsApp is {NOT_BUILT_IN}")})
     }
 
     fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String> {
@@ -192,17 +235,12 @@ impl Channel for WhatsApp {
         let more = Map::from_iter([("loggedOut".to_owned(), Value::Bool(true))]);
         Ok(LoggedOut { cleared: true, more })
     }
-
-    fn has_web_login(&self) -> bool {
-        true
-    }
 }
 
 impl WhatsApp {
-    fn refusal(&self, at: &Setting<'_>, id: &str) -> SendError {
-        let accounts = self.accounts(at);
-        let is_linked = accounts.iter().any(|account| account.id == id && self.is_configured(at, account));
-        if is_linked {
+    fn refusal(&self, at: &Setting<'_>, account: &Account) -> SendError {
+        let id = &account.id;
+        if self.is_configured(at, account) {
             return SendError::Failed(format!("WhatsApp is {NOT_BUILT_IN}"));
         }
         let login = at.paths.hint(&format!("channels login --channel whatsapp --account {id}"));
@@ -212,8 +250,12 @@ impl WhatsApp {
     }
 }
 
-fn error(at: &Setting<'_>, account: &Account, link: &Link) -> Value {
-    match idle_error(at, account, link.is_linked) {
+fn disconnect(state: &State) -> Value {
+    state.last_disconnect.as_ref().map_or(Value::Null, |(at, error)| json!({"at": at, "error": error}))
+}
+
+fn error(at: &Setting<'_>, account: &Account, link: &Link, state: &State) -> Value {
+    match error_of(at, account, link.is_linked, state) {
         error if error == "not configured" => json!("not linked"),
         error => error,
     }
@@ -250,15 +292,15 @@ mod tests {
         ] {
             assert_eq!(WhatsApp.target(&at, &account, given).ok().as_deref(), expected, "{given}");
         }
-        assert_eq!(WhatsApp.summary(&at, &account)["lastError"], "not linked");
-        assert!(matches!(WhatsApp.refusal(&at, "default"), SendError::NotLinked(_)));
+        assert_eq!(WhatsApp.summary(&at, &account, &State::default())["lastError"], "not linked");
+        assert!(matches!(WhatsApp.refusal(&at, &account), SendError::NotLinked(_)));
 
         let own = paths.state_dir.join("credentials/whatsapp/default");
         std::fs::create_dir_all(&own).expect("dir");
         std::fs::write(own.join("creds.json"), r#"{"me":{"id":"4917012345:2@s.whatsapp.net"}}"#).expect("write");
-        let summary = WhatsApp.summary(&at, &account);
+        let summary = WhatsApp.summary(&at, &account, &State::default());
         assert_eq!((&summary["linked"], &summary["self"]["e164"]), (&json!(true), &json!("+4917012345")));
-        assert!(matches!(WhatsApp.refusal(&at, "default"), SendError::Failed(_)));
+        assert!(matches!(WhatsApp.refusal(&at, &account), SendError::Failed(_)));
         assert!(WhatsApp.log_out(&at, &account).expect("logout").cleared);
         assert!(!own.exists() && !WhatsApp.log_out(&at, &account).expect("logout").cleared);
     }

@@ -13,6 +13,7 @@ use crate::agent::{auth_profiles, session};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::age;
 use crate::channels::channel::{Channel, NOT_BUILT_IN, Setting};
+use crate::channels::state::State;
 use crate::channels::{self, DEFAULT, normalize};
 
 /// list the chat channels that are configured, and who vouches for models
@@ -50,7 +51,7 @@ impl Command for List {
         output::line(&output::bold("Chat channels:"));
         for channel in active {
             for account in channel.accounts(&at) {
-                let row = channel.snapshot(&at, &account);
+                let row = channel.snapshot(&at, &account, &State::default());
                 output::line(&format!("- {}: {}", title(channel, &row), list_words(channel, &row).join(", ")));
             }
         }
@@ -70,7 +71,9 @@ fn list_words(channel: &dyn Channel, row: &Value) -> Vec<String> {
     let mut words = Vec::new();
     words.extend(word(row, "linked", "linked", "not linked"));
     // Whether a network that is linked is configured says nothing.
-    words.extend(word(row, "configured", "configured", "not configured").filter(|_| !channel.has_web_login()));
+    words.extend(
+        word(row, "configured", "configured", "not configured").filter(|_| !channel.capabilities().has_web_login),
+    );
     words.extend(row["tokenSource"].as_str().map(|source| format!("token={source}")));
     words.extend(word(row, "enabled", "enabled", "disabled"));
     words
@@ -180,7 +183,7 @@ fn config_lines(cli: &Cli) -> Vec<String> {
     ];
     for channel in channels::active(&at) {
         for account in channel.accounts(&at) {
-            let row = channel.snapshot(&at, &account);
+            let row = channel.snapshot(&at, &account, &State::default());
             let mut words = Vec::new();
             words.extend(word(&row, "enabled", "enabled", "disabled"));
             words.extend(word(&row, "configured", "configured", "not configured"));
@@ -214,7 +217,7 @@ impl Command for Logout {
         let channel = found.ok_or_else(|| failed(&format!("Unsupported channel: {id}")))?;
         let account = channels::account(channel, &at, self.account.as_deref()).map_err(|text| failed(&text))?;
         let done = channel.log_out(&at, &account).map_err(|text| failed(&text))?;
-        output::line(match (channel.has_web_login(), done.cleared) {
+        output::line(match (channel.capabilities().has_web_login, done.cleared) {
             (true, true) => "Cleared WhatsApp Web credentials.",
             (true, false) => "No WhatsApp Web session found; nothing to delete.",
             (false, true) => "Removed the bot token from the configuration.",

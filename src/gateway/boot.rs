@@ -20,7 +20,7 @@ use super::config_file::ConfigFile;
 use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
-use super::deliveries;
+use super::deliveries::{self, Deliveries};
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::{Ask, AskMain, Lifecycle};
@@ -34,7 +34,7 @@ use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
-use super::{RunOptions, events, host, methods, sentinel, version};
+use super::{RunOptions, chats, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
@@ -48,6 +48,8 @@ use crate::base::secret::Secret;
 use crate::base::thread::{self, Joiner};
 use crate::base::timer::Timer;
 use crate::channels::outbox::Outbox;
+use crate::channels::received::Received;
+use crate::channels::supervisor::{Supervisor, Tools};
 use crate::config::live::Live;
 use crate::config::load::Snapshot;
 use crate::config::paths::gateway_port;
@@ -69,6 +71,8 @@ use crate::work::pool::{Pool, work_queue, worker_count};
 const CONNECTION_SHARE_PERCENT: u64 = 90;
 /// How long running jobs get to end after their tokens were cancelled.
 const JOBS_GRACE: Duration = Duration::from_secs(3);
+/// How much of that what is being sent gets before it is cut off.
+const SEND_GRACE: Duration = Duration::from_secs(1);
 /// How long sockets get to take what is queued for them.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
@@ -167,6 +171,15 @@ impl Gateway {
         let accepted = Acceptance::new(runs, clock.now_ms());
         let outbox = Outbox::open(paths.journal_dir().join("outbox.jsonl"), clock.now_ms())
             .context("open the journal of deliveries")?;
+        let received = Received::open(paths.journal_dir().join("received.jsonl"), clock.clone())
+            .context("open the journal of received messages")?;
+        let channels = Supervisor::new(Tools {
+            live: live.clone(),
+            paths: paths.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            commands: super::chats::menu,
+        });
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let subagents = Subagents::open(&paths.state_dir).context("open the list of sub-agents")?;
         let exec_policy = Arc::new(PolicyStore::new(paths.exec_approvals_file()));
@@ -212,6 +225,9 @@ impl Gateway {
             subagents,
             dedupe: Dedupe::default(),
             outbox,
+            deliveries: Deliveries::default(),
+            channels,
+            received: Arc::new(received),
             system_events: carried.system_events.clone(),
             heartbeats: carried.heartbeats.clone(),
             lifecycle: Lifecycle::new(timer.handle(), ask.clone()),
@@ -241,7 +257,7 @@ impl Gateway {
         drop(work_receiver);
 
         accepted::restore(&cx);
-        methods::channels::restore(&cx);
+        deliveries::restore(&cx);
 
         // Accept clients.
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
@@ -253,6 +269,7 @@ impl Gateway {
         let left = cx.accepted.journal.unfinished();
         subagents::start(&cx, &left);
         accepted::resume(&cx, left);
+        chats::start(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 
@@ -296,6 +313,10 @@ impl Gateway {
         // First: what ends now asks whether the gateway is stopping. Accepted runs go on after the next start.
         self.cx.lifecycle.stop();
         self.cx.accepted.journal.pause(self.cx.clock.now_ms());
+        // Nothing comes in any more; what came in waits in its journal.
+        self.cx.channels.close();
+        self.cx.received.close();
+        self.cx.deliveries.close();
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.cron.cancel();
@@ -305,7 +326,12 @@ impl Gateway {
         // Dropped requests answer that the gateway is stopping.
         self.cx.exec_requests.close();
         self.cx.agent.toolbox.processes.close();
-        if !self.cx.jobs.join(JOBS_GRACE) {
+        // What is being sent gets a moment to arrive: cut off, nobody would know whether it did.
+        let have_ended = self.cx.jobs.join(SEND_GRACE) || {
+            self.cx.deliveries.cancel();
+            self.cx.jobs.join(JOBS_GRACE.saturating_sub(SEND_GRACE))
+        };
+        if !have_ended {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         self.cx.accepted.journal.close();

@@ -397,7 +397,8 @@ fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Val
     server["host"] = cx.host.name.as_str().into();
     server["connId"] = conn_id.into();
     let config = cx.config.get();
-    let has_web_login = channels::active(&cx.channels_at(&config)).iter().any(|channel| channel.has_web_login());
+    let has_web_login =
+        channels::active(&cx.channels_at(&config)).iter().any(|channel| channel.capabilities().has_web_login);
     let methods = methods::advertised(has_web_login);
     let mut hello = json!({
         "type": "hello-ok",

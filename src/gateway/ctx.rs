@@ -12,6 +12,7 @@ use super::client::Client;
 use super::config_file::ConfigFile;
 use super::cron::Cron;
 use super::dedupe::Dedupe;
+use super::deliveries::Deliveries;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
@@ -33,6 +34,8 @@ use crate::base::rng::Rng;
 use crate::base::timer::TimerHandle;
 use crate::channels::channel::Setting;
 use crate::channels::outbox::Outbox;
+use crate::channels::received::Received;
+use crate::channels::supervisor::Supervisor;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
@@ -96,6 +99,12 @@ pub struct Ctx {
     pub dedupe: Dedupe,
     /// Deliveries on their way out.
     pub outbox: Outbox,
+    /// Those under way.
+    pub deliveries: Deliveries,
+    /// The accounts of the chat networks.
+    pub channels: Supervisor,
+    /// What came in and is not handled yet.
+    pub received: Arc<Received>,
     /// Lines waiting for prompts.
     pub system_events: Arc<SystemEvents>,
     /// Heartbeats that are wished for, and the last one.

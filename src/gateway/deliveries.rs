@@ -1,41 +1,103 @@
-//! Replies on their way out: into the outbox, then to their network, those of one chat in order.
+//! Deliveries on their way out: written down, then sent by a few workers per account, those of one chat in order.
 //!
-//! What is promised here goes out also after a restart. Each chat has a lane of its own, so that a slow one keeps nobody
-//! else waiting. Not here: the journal (`channels::outbox`), what a network can do (`channels::channel`).
+//! What is promised goes out also after a restart, and as long as the network is away it is tried again for a day. A chat
+//! that must wait keeps no other waiting. What was cut off while it was being sent is not sent twice: the chat is told that
+//! it may be missing. Workers are jobs of lane [`LANE`], so an account that sends nothing costs nothing. Not here: the
+//! journal and the order (`channels::outbox`), what a network needs (`channels::channel`).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::ctx::Ctx;
+use super::ticket::Outcome;
 use super::work::Due;
+use crate::agent::session;
 use crate::base::backoff::Backoff;
+use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::clock::UnixMs;
+use crate::base::ids::SessionKey;
 use crate::base::route::Route;
+use crate::base::text::{collapse_whitespace, ellipsize};
 use crate::channels;
-use crate::channels::channel::{Outbound, SendError, Sent};
-use crate::channels::outbox::{Delivery, PutError};
-use crate::channels::reply::Reply;
+use crate::channels::channel::{Account, Channel, Setting};
+use crate::channels::message::{Address, Part, Poll, SendError, Sent};
+use crate::channels::outbox::{Delivery, Done, Next, PutError};
+use crate::channels::reply::{Reply, ReplyKind};
+use crate::protocol::error::ErrorShape;
 
-/// Attempts of one delivery.
-const ATTEMPTS_MAX: u32 = 5;
-/// Waits between them.
-const WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// Lane of the workers.
+pub const LANE: &str = "deliver";
+/// Workers per account: so many chats are served at the same time.
+const WORKERS_MAX: usize = 4;
+/// How long a promised delivery is tried.
+const PATIENCE_MS: UnixMs = 24 * 60 * 60_000;
+/// Pauses between attempts at what was promised.
+const PAUSE_MIN: Duration = Duration::from_millis(400);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Attempts at what somebody waits for, and the longest pause between them, unless the channel's `retry` says otherwise.
+const ATTEMPTS: u64 = 3;
+const RETRY_MAX_MS: u64 = 30_000;
+/// Characters of a text in the notice that it may be missing.
+const QUOTE_CHARS_MAX: usize = 80;
 
-/// Returns what the outbox keeps of a reply. Equal ids are one delivery.
-pub fn of(cx: &Ctx, id: String, route: &Route, reply: &Reply) -> Delivery {
-    Delivery {
-        id,
-        channel: route.channel.clone(),
-        account: route.account.clone(),
-        to: route.to.clone(),
-        content: serde_json::to_value(reply).unwrap_or(Value::Null),
-        is_promised: true,
-        asked_at: cx.clock.now_ms(),
-        failures: 0,
-        due_at: 0,
-        is_interrupted: false,
+/// Called once a delivery has ended.
+pub type Waiter = Box<dyn FnOnce(&Arc<Ctx>, Result<Sent, SendError>) + Send>;
+
+/// What is under way; one per start.
+#[derive(Default)]
+pub struct Deliveries {
+    state: Mutex<State>,
+    /// Ends what is being sent.
+    cancel: CancelToken,
+}
+
+#[derive(Default)]
+struct State {
+    workers: HashMap<(String, String), Workers>,
+    waiters: HashMap<String, Waiter>,
+    /// When the timer wakes an account.
+    armed: HashMap<(String, String), UnixMs>,
+    is_closed: bool,
+}
+
+#[derive(Default)]
+struct Workers {
+    active: usize,
+    /// Something came while all were at work.
+    is_wanted: bool,
+}
+
+impl Deliveries {
+    /// Begins nothing any more.
+    pub fn close(&self) {
+        let waiters = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.waiters)
+        };
+        // Outside the lock: whoever waits is answered.
+        drop(waiters);
     }
+
+    /// Cuts off what is being sent.
+    pub fn cancel(&self) {
+        self.cancel.cancel(CancelReason::Shutdown);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns what the outbox keeps of a reply, promised. Equal ids are one delivery.
+pub fn of(cx: &Ctx, id: String, route: &Route, reply: &Reply) -> Delivery {
+    let content = serde_json::to_value(reply).unwrap_or(Value::Null);
+    let new = Delivery::new(id, &route.channel, &route.account, &route.to, content, cx.clock.now_ms());
+    let thread = reply.thread.clone().or_else(|| route.thread.clone());
+    Delivery { thread, is_promised: true, ..new }
 }
 
 /// Writes deliveries down, in order, and sends them; they are on the disk when this returns. One that is known already is
@@ -45,9 +107,9 @@ pub fn of(cx: &Ctx, id: String, route: &Route, reply: &Reply) -> Delivery {
 /// What could not be written down.
 pub fn promise(cx: &Arc<Ctx>, deliveries: Vec<Delivery>) -> Result<(), String> {
     for delivery in deliveries {
-        let id = delivery.id.clone();
-        match cx.outbox.put(delivery.clone()) {
-            Ok(()) => send_soon(cx, delivery),
+        let (id, account) = (delivery.id.clone(), (delivery.channel.clone(), delivery.account.clone()));
+        match cx.outbox.put(delivery) {
+            Ok(()) => pump(cx, &account.0, &account.1),
             Err(PutError::Known | PutError::Done(_)) => {}
             Err(error) => return Err(format!("reply {id}: {error}")),
         }
@@ -55,68 +117,344 @@ pub fn promise(cx: &Arc<Ctx>, deliveries: Vec<Delivery>) -> Result<(), String> {
     Ok(())
 }
 
-/// Sends what was promised before this start, and says of what was cut off that nobody knows whether it arrived.
+/// Writes a delivery down and sends it; `waiter` hears of its end, or is dropped when the gateway stops first.
+///
+/// # Errors
+/// Why it is not taken; `waiter` is dropped.
+pub fn send(cx: &Arc<Ctx>, delivery: Delivery, waiter: Waiter) -> Result<(), PutError> {
+    let (channel, account) = (delivery.channel.clone(), delivery.account.clone());
+    let id = delivery.id.clone();
+    {
+        let mut state = cx.deliveries.lock();
+        if state.is_closed {
+            return Err(PutError::Disk(std::io::Error::other("the gateway is stopping")));
+        }
+        if state.waiters.contains_key(&id) {
+            return Err(PutError::Known);
+        }
+        state.waiters.insert(id.clone(), waiter);
+    }
+    if let Err(error) = cx.outbox.put(delivery) {
+        drop(cx.deliveries.lock().waiters.remove(&id));
+        return Err(error);
+    }
+    pump(cx, &channel, &account);
+    Ok(())
+}
+
+/// Makes known again what was sent before this start, and what was cut off: nobody knows whether that arrived, so it is
+/// not sent again under the same key. Before anybody can ask.
+pub fn restore(cx: &Ctx) {
+    for delivery in cx.outbox.waiting().into_iter().filter(|it| !it.is_promised) {
+        log::warn!(target: "gateway/channels", "a message by {} was cut off by a stop of the gateway", delivery.channel);
+        let text = "the gateway stopped while this was being sent; it may have arrived. Look before you send it again";
+        cx.outbox.finish(&delivery.id, Err(text.to_owned()), cx.clock.now_ms());
+    }
+    for done in cx.outbox.recent() {
+        let at = done.at;
+        cx.dedupe.put(&done.id.clone(), answer_of(done), at);
+    }
+}
+
+/// Returns the answer to whoever asked for a delivery that has ended.
+pub fn answer_of(done: Done) -> Outcome {
+    done.result.map_err(ErrorShape::exception).into()
+}
+
+/// Sends what was promised before this start, and says of what was cut off that it may be missing.
 pub fn resume(cx: &Arc<Ctx>) {
-    for delivery in cx.outbox.waiting().into_iter().filter(|it| it.is_promised) {
+    for delivery in cx.outbox.waiting() {
         if delivery.is_interrupted {
-            log::warn!(target: "gateway/channels", "a reply by {} was cut off by a stop of the gateway", delivery.channel);
-            let text = "the gateway stopped while this was being sent; it may have arrived".to_owned();
-            cx.outbox.finish(&delivery.id, Err(text), cx.clock.now_ms());
-        } else {
-            send_soon(cx, delivery);
+            say_unclear(cx, &delivery, "the gateway was restarted while it sent it");
+        }
+    }
+    for (channel, account) in cx.outbox.accounts() {
+        pump(cx, &channel, &account);
+    }
+}
+
+/// The time has come at which an account can go on.
+pub fn due(cx: &Arc<Ctx>, account: &(String, String), until: UnixMs) {
+    {
+        let mut state = cx.deliveries.lock();
+        if state.armed.get(account) == Some(&until) {
+            state.armed.remove(account);
+        }
+    }
+    pump(cx, &account.0, &account.1);
+}
+
+/// Has a worker look after an account, unless enough do.
+pub fn pump(cx: &Arc<Ctx>, channel: &str, account: &str) {
+    {
+        let mut state = cx.deliveries.lock();
+        if state.is_closed {
+            return;
+        }
+        let workers = state.workers.entry((channel.to_owned(), account.to_owned())).or_default();
+        if workers.active >= WORKERS_MAX {
+            workers.is_wanted = true;
+            return;
+        }
+        workers.active += 1;
+    }
+    let worker = Worker { cx: cx.clone(), account: (channel.to_owned(), account.to_owned()) };
+    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || worker.work()) {
+        log::warn!(target: "gateway/channels", "what is to be sent by {channel} waits: {error}");
+    }
+}
+
+/// One worker of an account; dropped without having worked, it gives its place back.
+struct Worker {
+    cx: Arc<Ctx>,
+    account: (String, String),
+}
+
+impl Worker {
+    fn work(self) {
+        let (cx, (channel, account)) = (&self.cx, &self.account);
+        while !cx.deliveries.lock().is_closed {
+            match cx.outbox.next(channel, account, cx.clock.now_ms()) {
+                Next::Send(delivery) => {
+                    if cx.outbox.depth(channel, account) > 1 {
+                        pump(cx, channel, account);
+                    }
+                    let guard = LetGo { cx, delivery: &delivery };
+                    attempt(cx, &delivery);
+                    drop(guard);
+                }
+                Next::Wait(until) => {
+                    self.arm(until);
+                    if self.may_end() {
+                        return;
+                    }
+                }
+                Next::Idle => {
+                    if self.may_end() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the account looked after then, unless that happens sooner anyway.
+    fn arm(&self, until: UnixMs) {
+        let armed = self.cx.deliveries.lock().armed.get(&self.account).copied();
+        if armed.is_some_and(|armed| armed <= until) {
+            return;
+        }
+        self.cx.deliveries.lock().armed.insert(self.account.clone(), until);
+        let wait = Duration::from_millis(until.saturating_sub(self.cx.clock.now_ms()).max(1));
+        self.cx.timer.arm(wait, Due::Deliver { account: self.account.clone(), until });
+    }
+
+    /// Returns whether nothing came meanwhile.
+    fn may_end(&self) -> bool {
+        let mut state = self.cx.deliveries.lock();
+        state.workers.get_mut(&self.account).is_none_or(|workers| !std::mem::take(&mut workers.is_wanted))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut state = self.cx.deliveries.lock();
+        if let Some(workers) = state.workers.get_mut(&self.account) {
+            workers.active -= 1;
+            if workers.active == 0 {
+                state.workers.remove(&self.account);
+            }
         }
     }
 }
 
-/// A delivery is due again.
-pub fn due(cx: &Arc<Ctx>, id: &str) {
-    if let Some(delivery) = cx.outbox.waiting().into_iter().find(|it| it.id == id) {
-        send_soon(cx, delivery);
-    }
+/// Lets the next of the chat have its turn, also when the attempt panics.
+struct LetGo<'a> {
+    cx: &'a Ctx,
+    delivery: &'a Delivery,
 }
 
-fn send_soon(cx: &Arc<Ctx>, delivery: Delivery) {
-    let lane = format!("deliver:{}:{}:{}", delivery.channel, delivery.account, delivery.to);
-    let job_cx = cx.clone();
-    if let Err(error) = cx.jobs.submit(vec![lane], move || attempt(&job_cx, &delivery)) {
-        log::warn!(target: "gateway/channels", "a reply waits for the next start: {error}");
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        self.cx.outbox.let_go(self.delivery);
     }
 }
 
 fn attempt(cx: &Arc<Ctx>, delivery: &Delivery) {
-    if !cx.outbox.begin(&delivery.id) {
+    let config = cx.config.get();
+    let at = cx.channels_at(&config);
+    let error = match place(&at, delivery).and_then(|place| act(cx, &at, &place, delivery)) {
+        Ok(sent) => return end(cx, delivery, Ok(sent)),
+        Err(error) => error,
+    };
+    if cx.deliveries.cancel.is_cancelled() {
+        // Cut off by a stop: it stays in the journal as it is.
         return;
     }
-    match send(cx, delivery) {
-        Ok(sent) => cx.outbox.finish(&delivery.id, Ok(Value::Object(sent)), cx.clock.now_ms()),
-        Err(SendError::Failed(text)) if delivery.failures + 1 < ATTEMPTS_MAX => {
-            let mut backoff = Backoff::new(WAIT.0, WAIT.1, 2.0, 0.1);
-            let wait = (0..=delivery.failures).map(|_| backoff.next_delay(&*cx.rng)).last().unwrap_or(WAIT.0);
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            log::warn!(target: "gateway/channels", "reply by {} failed ({text}); trying again in {wait:?}", delivery.channel);
-            cx.outbox.fail(&delivery.id, cx.clock.now_ms().saturating_add(wait_ms));
-            cx.timer.arm(wait, Due::Delivery { id: delivery.id.clone() });
+    match error {
+        SendError::Later { text, after } => match pause(cx, &at, delivery, after) {
+            Some(pause) => {
+                log::warn!(target: "gateway/channels", "{} did not take a message ({text}); again in {pause:.1?}", delivery.channel);
+                cx.channels.handle(&delivery.channel, &delivery.account).update(|state| {
+                    state.last_send_error = Some((cx.clock.now_ms(), text));
+                });
+                let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                cx.outbox.fail(&delivery.id, cx.clock.now_ms().saturating_add(pause_ms));
+            }
+            None => end(cx, delivery, Err(SendError::Later { text, after })),
+        },
+        SendError::Unclear(text) if delivery.is_promised => {
+            // The journal knows how far it came by now.
+            let current = cx.outbox.waiting().into_iter().find(|it| it.id == delivery.id);
+            say_unclear(cx, &current.unwrap_or_else(|| delivery.clone()), &text);
         }
-        Err(SendError::NotLinked(text) | SendError::Failed(text)) => {
-            log::error!(target: "gateway/channels", "reply by {} was given up: {text}", delivery.channel);
-            cx.outbox.finish(&delivery.id, Err(text), cx.clock.now_ms());
-        }
+        error => end(cx, delivery, Err(error)),
     }
 }
 
-fn send(cx: &Ctx, delivery: &Delivery) -> Result<Sent, SendError> {
+/// Returns the pause before the next attempt; `None` when there is none.
+fn pause(cx: &Ctx, at: &Setting<'_>, delivery: &Delivery, after: Option<Duration>) -> Option<Duration> {
+    if delivery.is_promised {
+        let is_over = cx.clock.now_ms().saturating_sub(delivery.asked_at) > PATIENCE_MS;
+        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, 2.0, 0.1);
+        let next = (0..=delivery.failures.min(10)).map(|_| backoff.next_delay(&*cx.rng)).last().unwrap_or(PAUSE_MAX);
+        return (!is_over).then(|| after.map_or(next, |after| after.max(PAUSE_MIN)));
+    }
+    let account = place(at, delivery).ok()?.account;
+    let retry = account.settings.get("retry").cloned().unwrap_or_default();
+    let number = |key: &str, default: u64| retry[key].as_u64().unwrap_or(default);
+    if u64::from(delivery.failures) + 1 >= number("attempts", ATTEMPTS) {
+        return None;
+    }
+    let min = Duration::from_millis(number("minDelayMs", 400));
+    let max = Duration::from_millis(number("maxDelayMs", RETRY_MAX_MS));
+    let jitter = retry["jitter"].as_f64().unwrap_or(0.1).clamp(0.0, 1.0);
+    let mut backoff = Backoff::new(min, max, 2.0, jitter);
+    let next = (0..=delivery.failures.min(30)).map(|_| backoff.next_delay(&*cx.rng)).last()?;
+    Some(after.map_or(next, |after| after.min(max.max(Duration::from_secs(1)))))
+}
+
+/// By whom and where to a delivery goes.
+struct Place {
+    channel: &'static dyn Channel,
+    account: Account,
+    to: Address,
+}
+
+fn place(at: &Setting<'_>, delivery: &Delivery) -> Result<Place, SendError> {
+    let channel = channels::find(at, &delivery.channel)
+        .ok_or_else(|| SendError::Failed(format!("channel {} is switched off", delivery.channel)))?;
+    let account = channels::account(channel, at, Some(&delivery.account)).map_err(SendError::Failed)?;
+    Ok(Place { channel, account, to: Address { to: delivery.to.clone(), thread: delivery.thread.clone() } })
+}
+
+/// Sends what is left of a delivery.
+fn act(cx: &Ctx, at: &Setting<'_>, place: &Place, delivery: &Delivery) -> Result<Sent, SendError> {
+    let disk = || SendError::Later {
+        text: "the journal of deliveries cannot be written; see the log".to_owned(),
+        after: None,
+    };
+    let cancel = &cx.deliveries.cancel;
+    let state = cx.channels.handle(&delivery.channel, &delivery.account);
+    let went_out = || {
+        state.update(|state| {
+            state.last_outbound_at = Some(cx.clock.now_ms());
+            state.last_send_error = None;
+        });
+    };
+    if let Some(poll) = delivery.content.get("poll") {
+        let poll: Poll = serde_json::from_value(poll.clone()).map_err(|error| SendError::Failed(error.to_string()))?;
+        if !cx.outbox.begin(&delivery.id) {
+            return Err(disk());
+        }
+        return place.channel.poll(at, &place.account, &place.to, &poll, cancel).inspect(|_| went_out());
+    }
+    let mut parts = delivery.parts.clone();
+    if parts.is_empty() {
+        parts = prepare(at, place, &delivery.content)?;
+        if !cx.outbox.set_parts(&delivery.id, parts.clone(), 0) {
+            return Err(disk());
+        }
+    }
+    let mut last = Sent::new();
+    for part in parts.iter().skip(delivery.parts_done) {
+        if cancel.is_cancelled() || !cx.outbox.begin(&delivery.id) {
+            return Err(disk());
+        }
+        last = place.channel.send(at, &place.account, &place.to, part, cancel)?;
+        cx.outbox.part_done(&delivery.id);
+        went_out();
+    }
+    Ok(last)
+}
+
+fn prepare(at: &Setting<'_>, place: &Place, content: &Value) -> Result<Vec<Part>, SendError> {
+    let reply: Reply = serde_json::from_value(content.clone())
+        .map_err(|error| SendError::Failed(format!("the reply cannot be read: {error}")))?;
+    if reply.text.trim().is_empty() && reply.media.is_empty() {
+        return Err(SendError::Failed("No delivery result".to_owned()));
+    }
+    place.channel.prepare(at, &place.account, &place.to, &reply).map_err(SendError::Failed)
+}
+
+/// Notes how a delivery ended, and tells whoever waits, or the session that counts on it.
+fn end(cx: &Arc<Ctx>, delivery: &Delivery, result: Result<Sent, SendError>) {
+    let kept = result.clone().map(Value::Object).map_err(|error| error.text().to_owned());
+    cx.outbox.finish(&delivery.id, kept, cx.clock.now_ms());
+    if let Err(error) = &result {
+        cx.channels.handle(&delivery.channel, &delivery.account).update(|state| {
+            state.last_send_error = Some((cx.clock.now_ms(), error.text().to_owned()));
+        });
+        if delivery.is_promised {
+            log::error!(target: "gateway/channels", "a message by {} to {} was given up: {}", delivery.channel, delivery.to, error.text());
+            if let Some(session) = session_of(cx, delivery) {
+                let text = format!(
+                    "A message to {} {} could not be delivered: {}",
+                    delivery.channel,
+                    delivery.to,
+                    error.text()
+                );
+                cx.system_events.push(&session, &text, cx.clock.now_ms());
+            }
+        }
+    }
+    let waiter = cx.deliveries.lock().waiters.remove(&delivery.id);
+    if let Some(waiter) = waiter {
+        waiter(cx, result);
+    }
+}
+
+fn session_of(cx: &Ctx, delivery: &Delivery) -> Option<SessionKey> {
+    let key = delivery.content["session"].as_str()?;
+    Some(session::canonical_key(&cx.config.get(), key, None))
+}
+
+/// Nobody knows whether the message that was being sent arrived: the chat is told, and the rest goes out.
+fn say_unclear(cx: &Arc<Ctx>, delivery: &Delivery, why: &str) {
+    log::warn!(target: "gateway/channels", "a message by {} to {} may be missing: {why}", delivery.channel, delivery.to);
     let config = cx.config.get();
     let at = cx.channels_at(&config);
-    let reply: Reply = serde_json::from_value(delivery.content.clone())
-        .map_err(|error| SendError::NotLinked(format!("the reply cannot be read: {error}")))?;
-    let channel = channels::find(&at, &delivery.channel)
-        .ok_or_else(|| SendError::NotLinked(format!("channel {} is switched off", delivery.channel)))?;
-    let message = Outbound {
-        account: delivery.account.clone(),
-        to: delivery.to.clone(),
-        text: reply.text,
-        media: reply.media,
-        is_gif: false,
-    };
-    channel.send(&at, &message)
+    let quote = ellipsize(&collapse_whitespace(delivery.content["text"].as_str().unwrap_or_default()), QUOTE_CHARS_MAX);
+    let text =
+        format!("⚠️ This message may not have arrived, because {why}: “{quote}”. Ask again if you did not get it.");
+    let notice = Reply { text, kind: ReplyKind::Notice, thread: delivery.thread.clone(), ..Reply::default() };
+    let noted = place(&at, delivery).and_then(|place| prepare(&at, &place, &json!(notice)));
+    let is_noted = noted.is_ok_and(|notice| {
+        let done = (delivery.parts_done + 1).min(delivery.parts.len());
+        let (out, rest) = delivery.parts.split_at(done);
+        let parts = [out, &notice, rest].concat();
+        cx.outbox.set_parts(&delivery.id, parts, done)
+    });
+    if !is_noted {
+        end(cx, delivery, Err(SendError::Unclear(format!("it may not have arrived: {why}"))));
+    }
+}
+
+/// Returns the answer to whoever asked for a delivery.
+pub fn payload(run: &str, channel: &str, sent: Sent) -> Value {
+    let mut payload = Map::from_iter([("runId".to_owned(), run.into())]);
+    payload.insert("messageId".to_owned(), sent.get("messageId").cloned().unwrap_or(Value::Null));
+    payload.insert("channel".to_owned(), channel.into());
+    payload.extend(sent);
+    Value::Object(payload)
 }

@@ -16,7 +16,7 @@ use super::{events, nodes};
 use crate::agent::{listing, session};
 use crate::base::clock::UnixMs;
 use crate::channels;
-use crate::channels::channel::Channel;
+use crate::channels::channel::{Account, Channel, Setting};
 use crate::config::types::Config;
 
 /// A cached snapshot older than this is not answered.
@@ -186,10 +186,14 @@ fn channel_health(cx: &Ctx, config: &Config, channel: &dyn Channel) -> Value {
     let at = cx.channels_at(config);
     let accounts = channel.accounts(&at);
     let by_id: Map<String, Value> =
-        accounts.iter().map(|account| (account.id.clone(), channel.health(&at, account))).collect();
-    let mut health = channel.health(&at, &channel.default_account(&at));
+        accounts.iter().map(|account| (account.id.clone(), health_of(cx, &at, channel, account))).collect();
+    let mut health = health_of(cx, &at, channel, &channel.default_account(&at));
     health["accounts"] = by_id.into();
     health
+}
+
+fn health_of(cx: &Ctx, at: &Setting<'_>, channel: &dyn Channel, account: &Account) -> Value {
+    channel.health(at, account, &cx.channels.state(channel.info().id, &account.id))
 }
 
 /// Makes a snapshot.

@@ -37,6 +37,7 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
         ("cron".to_owned(), width(config.cron.max_concurrent_runs, 1)),
         ("disk".to_owned(), 2),
         ("side".to_owned(), 8),
+        (super::deliveries::LANE.to_owned(), 32),
     ]
 }
 
@@ -73,6 +74,7 @@ pub fn apply(cx: &Arc<Ctx>, change: Change) -> Applied {
             if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
                 cron::reload(cx);
             }
+            super::chats::reload(cx, &plan.changed);
             log::info!(target: "gateway/reload", "config change applied (dynamic reads: {})", list(&plan.changed));
         }
     }

@@ -15,6 +15,7 @@ use super::{
     connect, cron, deliveries, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents,
 };
 use crate::agent::sessions;
+use crate::base::clock::UnixMs;
 use crate::base::ids::{AgentId, ConnId, RunId};
 use crate::base::memory;
 use crate::base::pending::PendingId;
@@ -98,10 +99,12 @@ pub enum Due {
         /// The request.
         id: String,
     },
-    /// A reply that could not be sent is tried again.
-    Delivery {
-        /// Which.
-        id: String,
+    /// What could not be sent may be tried again.
+    Deliver {
+        /// Channel and account.
+        account: (String, String),
+        /// Which arming of the timer this is.
+        until: UnixMs,
     },
     /// Nobody decided about a command in time.
     ExecApproval(PendingId<String>),
@@ -245,7 +248,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
-        Due::Delivery { id } => deliveries::due(cx, &id),
+        Due::Deliver { account, until } => deliveries::due(cx, &account, until),
         Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

@@ -1,19 +1,23 @@
 //! channels.status, channels.logout, send, poll, web.login.*.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::{Method, methods};
 use crate::agent::session;
-use crate::channels::channel::{Account, Channel, Outbound, Poll, SendError, Sent, Setting};
-use crate::channels::outbox::{Delivery, Done, PutError};
+use crate::channels::channel::{Account, Channel, Setting};
+use crate::channels::message::{Address, Poll, SendError, Sent};
+use crate::channels::outbox::{Delivery, PutError};
+use crate::channels::state::State;
 use crate::channels::{self, normalize};
 use crate::config::load;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dedupe::Flight;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::ticket::Outcome;
+use crate::gateway::{chats, deliveries};
 use crate::protocol::channels::{
     ChannelsLogoutParams, ChannelsStatusParams, PollParams, SendParams, WebLoginStartParams, WebLoginWaitParams,
 };
@@ -40,7 +44,11 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: ChannelsStatusParams) -> Result<
         json!({"id": info.id, "label": info.label, "detailLabel": info.detail_label, "systemImage": info.system_image})
     };
     let accounts = |channel: &dyn Channel| -> Value {
-        channel.accounts(&at).iter().map(|account| channel.snapshot(&at, account)).collect()
+        channel
+            .accounts(&at)
+            .iter()
+            .map(|account| channel.snapshot(&at, account, &state(cx, channel, account)))
+            .collect()
     };
     Ok(Reply::Now(json!({
         "ts": at.now_ms,
@@ -49,10 +57,17 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: ChannelsStatusParams) -> Result<
         "channelDetailLabels": by_id(&|channel| channel.info().detail_label.into()),
         "channelSystemImages": by_id(&|channel| channel.info().system_image.into()),
         "channelMeta": active.iter().map(|channel| meta(*channel)).collect::<Vec<_>>(),
-        "channels": by_id(&|channel| channel.summary(&at, &channel.default_account(&at))),
+        "channels": by_id(&|channel| {
+            let account = channel.default_account(&at);
+            channel.summary(&at, &account, &state(cx, channel, &account))
+        }),
         "channelAccounts": by_id(&accounts),
         "channelDefaultAccountId": by_id(&|channel| channel.default_account(&at).id.into()),
     })))
+}
+
+fn state(cx: &Ctx, channel: &dyn Channel, account: &Account) -> State {
+    cx.channels.state(channel.info().id, &account.id)
 }
 
 fn log_out(cx: &Arc<Ctx>, _call: &Call, params: ChannelsLogoutParams) -> Result<Reply, ErrorShape> {
@@ -64,7 +79,14 @@ fn log_out(cx: &Arc<Ctx>, _call: &Call, params: ChannelsLogoutParams) -> Result<
         return Err(ErrorShape::invalid("config invalid; fix it before logging out"));
     }
     let account = named_account(channel, &at, params.account_id.as_deref())?;
+    // First: what still receives must not go on with credentials that are gone.
+    cx.channels.stop(channel.info().id, Some(&account.id));
     let done = channel.log_out(&at, &account).map_err(ErrorShape::exception)?;
+    cx.channels.handle(channel.info().id, &account.id).update(|state| {
+        if state.last_start_at.is_some() {
+            state.last_error = Some("logged out".to_owned());
+        }
+    });
     log::info!(target: "gateway/channels", "logged out {} account={}", channel.info().id, account.id);
     let mut answer = json!({"channel": channel.info().id, "accountId": account.id, "cleared": done.cleared});
     if let Value::Object(answer) = &mut answer {
@@ -81,7 +103,7 @@ fn named_account(channel: &dyn Channel, at: &Setting<'_>, named: Option<&str>) -
 struct Route {
     channel: &'static dyn Channel,
     account: Account,
-    to: String,
+    to: Address,
 }
 
 impl Route {
@@ -100,7 +122,15 @@ impl Route {
         let channel = channel.ok_or_else(|| ErrorShape::invalid(format!("unsupported {kind}: {id}")))?;
         let account = named_account(channel, at, account_id)?;
         let to = channel.target(at, &account, to).map_err(|text| ErrorShape::invalid(format!("Error: {text}")))?;
+        let to = channel.address(&to);
         Ok(Self { channel, account, to })
+    }
+
+    /// Returns what the outbox keeps of a delivery that a client asked for; it waits for the end, so nothing is promised.
+    fn delivery(&self, cx: &Ctx, key: &str, content: Value) -> Delivery {
+        let id = self.channel.info().id;
+        let new = Delivery::new(key.to_owned(), id, &self.account.id, &self.to.to, content, cx.clock.now_ms());
+        Delivery { thread: self.to.thread.clone(), ..new }
     }
 }
 
@@ -117,26 +147,19 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: SendParams) -> Result<Reply, ErrorSh
             true
         })?;
     let media = params.media_url.into_iter().chain(params.media_urls.into_iter().flatten());
-    let message = Outbound {
-        account: route.account.id,
-        to: route.to,
+    let reply = channels::reply::Reply {
         text: params.message.trim().to_owned(),
         media: media.filter(|url| !url.trim().is_empty()).collect(),
         is_gif: params.gif_playback == Some(true),
+        ..Default::default()
     };
-    let run = params.idempotency_key.0;
     let session = params.session_key.map(|key| key.trim().to_lowercase()).filter(|key| !key.is_empty());
-    let content = json!({"text": message.text, "media": message.media});
-    let delivery = delivery(cx, &key, route.channel, &message.account, &message.to, content);
-    deliver(cx, call, delivery, run, route.channel, move |cx, at| {
-        if message.text.is_empty() && message.media.is_empty() {
-            return Err(SendError::Failed("No delivery result".to_owned()));
-        }
-        let sent = route.channel.send(at, &message)?;
+    let text = reply.text.clone();
+    let delivery = route.delivery(cx, &key, json!(reply));
+    deliver(cx, call, delivery, params.idempotency_key.0, move |cx| {
         if let Some(session) = session {
-            mirror(cx, &session, &message.text);
+            mirror(cx, &session, &text);
         }
-        Ok(sent)
     })
 }
 
@@ -157,88 +180,71 @@ fn poll(cx: &Arc<Ctx>, call: &Call, params: PollParams) -> Result<Reply, ErrorSh
     let config = cx.config.get();
     let at = cx.channels_at(&config);
     let channel = params.channel.as_deref();
-    let can_poll = |channel: &dyn Channel| channel.poll_options_max().is_some();
+    let can_poll = |channel: &dyn Channel| channel.capabilities().poll_options_max.is_some();
     let route = Route::find(&at, "poll channel", channel, params.account_id.as_deref(), params.to.trim(), can_poll)?;
     let trimmed = params.options.iter().map(|option| option.trim().to_owned()).filter(|option| !option.is_empty());
     let poll = Poll {
-        account: route.account.id,
-        to: route.to,
         question: params.question.trim().to_owned(),
         options: trimmed.collect(),
         selections_max: params.max_selections.map_or(1, |max| usize::try_from(max).unwrap_or(usize::MAX)),
+        duration_hours: params.duration_hours,
     };
-    let options_max = route.channel.poll_options_max().unwrap_or(0);
-    let content = json!({"question": poll.question, "options": poll.options});
-    let delivery = delivery(cx, &key, route.channel, &poll.account, &poll.to, content);
-    deliver(cx, call, delivery, params.idempotency_key.0, route.channel, move |_, at| {
-        judge_poll(&poll, options_max)?;
-        route.channel.poll(at, &poll)
-    })
+    let options_max = route.channel.capabilities().poll_options_max.unwrap_or(0);
+    if let Err(fault) = judge_poll(&poll, options_max) {
+        let outcome: Outcome = Err(ErrorShape::exception(fault)).into();
+        cx.dedupe.put(&key, outcome.clone(), cx.clock.now_ms());
+        call.ticket(cx).finish(outcome);
+        return Ok(Reply::Later);
+    }
+    let delivery = route.delivery(cx, &key, json!({"poll": poll}));
+    deliver(cx, call, delivery, params.idempotency_key.0, |_| ())
 }
 
-fn judge_poll(poll: &Poll, options_max: usize) -> Result<(), SendError> {
-    let fault = match poll.options.len() {
-        _ if poll.question.is_empty() => "Poll question is required".to_owned(),
-        0 | 1 => "Poll requires at least 2 options".to_owned(),
-        count if count > options_max => format!("Poll supports at most {options_max} options"),
-        count if poll.selections_max > count => "maxSelections cannot exceed option count".to_owned(),
-        _ => return Ok(()),
-    };
-    Err(SendError::Failed(fault))
-}
-
-/// Returns what the outbox keeps of a delivery that a client asked for; it waits for the end, so nothing is promised.
-fn delivery(cx: &Ctx, key: &str, channel: &dyn Channel, account: &str, to: &str, content: Value) -> Delivery {
-    Delivery {
-        id: key.to_owned(),
-        channel: channel.info().id.to_owned(),
-        account: account.to_owned(),
-        to: to.to_owned(),
-        content,
-        is_promised: false,
-        asked_at: cx.clock.now_ms(),
-        failures: 0,
-        due_at: 0,
-        is_interrupted: false,
+fn judge_poll(poll: &Poll, options_max: usize) -> Result<(), String> {
+    match poll.options.len() {
+        _ if poll.question.is_empty() => Err("Poll question is required".to_owned()),
+        0 | 1 => Err("Poll requires at least 2 options".to_owned()),
+        count if count > options_max => Err(format!("Poll supports at most {options_max} options")),
+        count if poll.selections_max > count => Err("maxSelections cannot exceed option count".to_owned()),
+        _ => Ok(()),
     }
 }
 
-/// Runs `act` once for a delivery, as a job; whoever asks with the same key meanwhile gets the same answer, and also after
-/// a restart.
+/// Has a delivery made; whoever asks with the same key meanwhile gets the same answer, and also after a restart.
 fn deliver(
     cx: &Arc<Ctx>,
     call: &Call,
     delivery: Delivery,
     run: String,
-    channel: &'static dyn Channel,
-    act: impl FnOnce(&Ctx, &Setting<'_>) -> Result<Sent, SendError> + Send + 'static,
+    sent: impl FnOnce(&Ctx) + Send + 'static,
 ) -> Result<Reply, ErrorShape> {
     let Some(flight) = Flight::board(cx, delivery.id.clone(), call.ticket(cx)) else { return Ok(Reply::Later) };
     let job_cx = cx.clone();
     // A job that is refused drops the flight, which answers everybody.
     let submitted = cx.jobs.submit(vec!["side".to_owned()], move || {
-        let config = job_cx.config.get();
-        let id = delivery.id.clone();
-        let result = match job_cx.outbox.put(delivery) {
-            Ok(()) if job_cx.outbox.begin(&id) => act(&job_cx, &job_cx.channels_at(&config)),
-            Ok(()) => Err(SendError::Failed("the delivery could not be written down; see the log".to_owned())),
-            Err(PutError::Done(done)) => return flight.land(answer_of(done)),
-            Err(error) => return flight.land(Err(ErrorShape::exception(error.to_string())).into()),
+        let flight = Arc::new(Mutex::new(Some(flight)));
+        let (waiting, channel) = (flight.clone(), delivery.channel.clone());
+        let land = move |outcome: Outcome| {
+            if let Some(flight) = waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                flight.land(outcome);
+            }
         };
-        let result = result.map(|sent| {
-            let mut payload = Map::from_iter([("runId".to_owned(), run.into())]);
-            payload.insert("messageId".to_owned(), sent.get("messageId").cloned().unwrap_or(Value::Null));
-            payload.insert("channel".to_owned(), channel.info().id.into());
-            payload.extend(sent);
-            Value::Object(payload)
+        let waiter = Box::new(move |cx: &Arc<Ctx>, result: Result<Sent, SendError>| {
+            if result.is_ok() {
+                sent(cx);
+            }
+            land(match result {
+                Ok(it) => Outcome::Ok(deliveries::payload(&run, &channel, it)),
+                Err(error) => Err(shape(&error)).into(),
+            });
         });
-        let kept = result.clone().map_err(|(SendError::NotLinked(text) | SendError::Failed(text))| text);
-        job_cx.outbox.finish(&id, kept, job_cx.clock.now_ms());
-        flight.land(match result {
-            Ok(payload) => Outcome::Ok(payload),
-            Err(SendError::NotLinked(text)) => Err(ErrorShape::not_linked(format!("Error: {text}"))).into(),
-            Err(SendError::Failed(text)) => Err(ErrorShape::exception(text)).into(),
-        });
+        let refused = deliveries::send(&job_cx, delivery, waiter).err();
+        let flight = refused.as_ref().and_then(|_| flight.lock().unwrap_or_else(PoisonError::into_inner).take());
+        match (refused, flight) {
+            (Some(PutError::Done(done)), Some(flight)) => flight.land(deliveries::answer_of(done)),
+            (Some(error), Some(flight)) => flight.land(Err(ErrorShape::busy(format!("Error: {error}"))).into()),
+            _ => {}
+        }
     });
     if let Err(error) = submitted {
         log::warn!(target: "gateway/channels", "send not started: {error}");
@@ -246,41 +252,67 @@ fn deliver(
     Ok(Reply::Later)
 }
 
-fn answer_of(done: Done) -> Outcome {
-    done.result.map_err(ErrorShape::exception).into()
-}
-
-/// Makes known again what was sent before this start, and what was cut off: nobody knows whether that arrived, so it is
-/// not sent again under the same key.
-pub fn restore(cx: &Ctx) {
-    for delivery in cx.outbox.waiting().into_iter().filter(|it| !it.is_promised) {
-        log::warn!(target: "gateway/channels", "a message by {} was cut off by a stop of the gateway", delivery.channel);
-        let text = "the gateway stopped while this was being sent; it may have arrived. Look before you send it again";
-        cx.outbox.finish(&delivery.id, Err(text.to_owned()), cx.clock.now_ms());
-    }
-    for done in cx.outbox.recent() {
-        let (id, at) = (done.id.clone(), done.at);
-        cx.dedupe.put(&id, answer_of(done), at);
+/// Returns the error of a delivery that was not made: whether trying again may help is said truly.
+fn shape(error: &SendError) -> ErrorShape {
+    match error {
+        SendError::NotLinked(text) => ErrorShape::not_linked(format!("Error: {text}")),
+        SendError::Failed(text) | SendError::Unclear(text) => ErrorShape::exception(text),
+        SendError::Later { text, after } => {
+            let retry_after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
+            ErrorShape { retryable: Some(true), retry_after_ms, ..ErrorShape::exception(text) }
+        }
     }
 }
 
 /// Returns the channel that is linked by scanning a code.
 fn login_channel(at: &Setting<'_>) -> Result<&'static dyn Channel, ErrorShape> {
-    let channel = channels::active(at).into_iter().find(|channel| channel.has_web_login());
+    let channel = channels::active(at).into_iter().find(|channel| channel.capabilities().has_web_login);
     channel.ok_or_else(|| ErrorShape::invalid("web login provider is not available"))
 }
 
-fn login_start(cx: &Arc<Ctx>, _call: &Call, _params: WebLoginStartParams) -> Result<Reply, ErrorShape> {
+fn login_start(cx: &Arc<Ctx>, call: &Call, params: WebLoginStartParams) -> Result<Reply, ErrorShape> {
     let config = cx.config.get();
-    let label = login_channel(&cx.channels_at(&config))?.info().label;
-    let reason = channels::channel::NOT_BUILT_IN;
-    Ok(Reply::Now(json!({"message": format!("Failed to start {label} login: {label} is {reason}")})))
+    let at = cx.channels_at(&config);
+    let channel = login_channel(&at)?;
+    let account = named_account(channel, &at, params.account_id.as_deref())?;
+    let within = Duration::from_millis(params.timeout_ms.unwrap_or(30_000).max(5000));
+    let is_forced = params.force == Some(true);
+    log_in_by(cx, call, move |cx, at| {
+        cx.channels.stop(channel.info().id, Some(&account.id));
+        channel.log_in(at, &account, is_forced, within)
+    })
 }
 
-fn login_wait(cx: &Arc<Ctx>, _call: &Call, _params: WebLoginWaitParams) -> Result<Reply, ErrorShape> {
+fn login_wait(cx: &Arc<Ctx>, call: &Call, params: WebLoginWaitParams) -> Result<Reply, ErrorShape> {
     let config = cx.config.get();
-    let label = login_channel(&cx.channels_at(&config))?.info().label;
-    Ok(Reply::Now(json!({"connected": false, "message": format!("No active {label} login in progress.")})))
+    let at = cx.channels_at(&config);
+    let channel = login_channel(&at)?;
+    let account = named_account(channel, &at, params.account_id.as_deref())?;
+    let within = Duration::from_millis(params.timeout_ms.unwrap_or(120_000).max(1000));
+    log_in_by(cx, call, move |cx, at| {
+        let answer = channel.wait_for_login(at, &account, within);
+        if answer["connected"] == true {
+            chats::restart(cx, channel.info().id, Some(account.id.clone()));
+        }
+        answer
+    })
+}
+
+fn log_in_by(
+    cx: &Arc<Ctx>,
+    call: &Call,
+    act: impl FnOnce(&Arc<Ctx>, &Setting<'_>) -> Value + Send + 'static,
+) -> Result<Reply, ErrorShape> {
+    let (job_cx, ticket) = (cx.clone(), call.ticket(cx));
+    let submitted = cx.jobs.submit(vec!["login".to_owned()], move || {
+        let config = job_cx.config.get();
+        let answer = act(&job_cx, &job_cx.channels_at(&config));
+        ticket.finish(Ok(answer));
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/channels", "login not started: {error}");
+    }
+    Ok(Reply::Later)
 }
 
 #[cfg(test)]
@@ -290,11 +322,10 @@ mod tests {
     #[test]
     fn polls_are_judged() {
         let poll = |question: &str, options: usize, selections_max| Poll {
-            account: String::new(),
-            to: String::new(),
             question: question.to_owned(),
             options: (0..options).map(|index| index.to_string()).collect(),
             selections_max,
+            duration_hours: None,
         };
         for (poll, fault) in [
             (poll("q", 2, 1), None),
@@ -303,7 +334,7 @@ mod tests {
             (poll("q", 5, 1), Some("Poll supports at most 4 options")),
             (poll("q", 3, 4), Some("maxSelections cannot exceed option count")),
         ] {
-            let expected = fault.map_or(Ok(()), |text| Err(SendError::Failed(text.to_owned())));
+            let expected = fault.map_or(Ok(()), |text| Err(text.to_owned()));
             assert_eq!(judge_poll(&poll, 4), expected);
         }
     }

@@ -9,6 +9,7 @@ use crate::agent::{listing, session};
 use crate::base::text::age;
 use crate::channels;
 use crate::channels::channel::{Account, Channel, Setting};
+use crate::channels::state::State;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::{health, heartbeat, work};
@@ -54,7 +55,9 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape
     let channels = channels::active(&at);
     let mut status = Map::new();
     let linkable = channels.iter().find_map(|channel| {
-        let summary = channel.summary(&at, &channel.default_account(&at));
+        let account = channel.default_account(&at);
+        let state = cx.channels.state(channel.info().id, &account.id);
+        let summary = channel.summary(&at, &account, &state);
         let linked = summary["linked"].as_bool()?;
         let info = channel.info();
         Some(json!({"id": info.id, "label": info.label, "linked": linked, "authAgeMs": summary["authAgeMs"]}))
@@ -76,7 +79,7 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape
 /// Returns what people are told of a channel: a line of its own, and one for each account that could connect.
 fn channel_lines(at: &Setting<'_>, channel: &dyn Channel) -> Vec<String> {
     let accounts = channel.accounts(at);
-    let summary = channel.summary(at, &channel.default_account(at));
+    let summary = channel.summary(at, &channel.default_account(at), &State::default());
     let word = match (summary["linked"].as_bool(), summary["configured"] == true) {
         _ if !accounts.iter().any(Account::is_enabled) => "disabled",
         (Some(true), _) => "linked",
@@ -93,7 +96,7 @@ fn channel_lines(at: &Setting<'_>, channel: &dyn Channel) -> Vec<String> {
     }
     let mut lines = vec![line];
     for account in accounts.iter().filter(|account| channel.is_configured(at, account)) {
-        let row = channel.snapshot(at, account);
+        let row = channel.snapshot(at, account, &State::default());
         let text = |key: &str| row[key].as_str().filter(|text| *text != "none");
         let details = [
             (!account.is_enabled()).then(|| "disabled".to_owned()),

@@ -1,0 +1,85 @@
+//! The chats: the accounts of the networks are started, stopped and started anew here, and what comes in is handled.
+//!
+//! Stopping an account may take two seconds, so all of it happens in lane [`LANE`]. Not here: how an account receives
+//! (`channels::supervisor`), what is said back (`deliveries`).
+
+use std::sync::Arc;
+
+use super::ctx::Ctx;
+use crate::agent::commands;
+use crate::channels;
+use crate::channels::received::AccountSink;
+use crate::channels::supervisor::MakeSink;
+use crate::config::types::Config;
+
+/// Lane of starts and stops.
+pub const LANE: &str = "channels";
+
+/// Starts every account that is switched on and configured.
+pub fn start(cx: &Arc<Ctx>) {
+    let config = cx.config.get();
+    for channel in channels::active(&cx.channels_at(&config)) {
+        cx.channels.start(channel, &sinks(cx));
+    }
+}
+
+/// Starts a channel's accounts anew, or one of them, as configured now.
+pub fn restart(cx: &Arc<Ctx>, id: &'static str, account: Option<String>) {
+    in_turn(cx, move |cx| {
+        cx.channels.stop(id, account.as_deref());
+        let config = cx.config.get();
+        if let Some(channel) = channels::find(&cx.channels_at(&config), id) {
+            cx.channels.start(channel, &sinks(cx));
+        }
+    });
+}
+
+/// Starts those channels anew whose settings are among the changed paths and are not read at each use.
+pub fn reload(cx: &Arc<Ctx>, changed: &[String]) {
+    for channel in channels::all() {
+        let id = channel.info().id;
+        let own = [format!("channels.{id}"), format!("plugins.entries.{id}"), "bindings".to_owned()];
+        let is_own = |path: &String| own.iter().any(|own| path == own || path.starts_with(&format!("{own}.")));
+        let is_web = channel.capabilities().has_web_login;
+        let concerns = match is_web {
+            // compat: who may speak is read for each message; only `web` is about the connection.
+            true => changed.iter().any(|path| path == "web" || path.starts_with("web.")),
+            false => changed.iter().any(is_own),
+        };
+        if concerns {
+            log::info!(target: "gateway/reload", "channel {id} starts anew");
+            restart(cx, id, None);
+        }
+    }
+}
+
+/// Returns the commands that networks offer in their menus.
+pub fn menu(_config: &Config) -> Vec<(String, String)> {
+    commands::menu()
+}
+
+fn in_turn(cx: &Arc<Ctx>, act: impl FnOnce(&Arc<Ctx>) + Send + 'static) {
+    let job_cx = cx.clone();
+    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || act(&job_cx)) {
+        log::warn!(target: "gateway/channels", "channels stay as they are: {error}");
+    }
+}
+
+/// Returns what makes the accounts' sinks.
+fn sinks(cx: &Arc<Ctx>) -> MakeSink {
+    let weak = Arc::downgrade(cx);
+    let received = cx.received.clone();
+    Arc::new(move |channel, account, cancel| {
+        let weak = weak.clone();
+        let wake = Arc::new(move || {
+            if let Some(cx) = weak.upgrade() {
+                wake(&cx);
+            }
+        });
+        let (channel, account) = (channel.to_owned(), account.to_owned());
+        Box::new(AccountSink { received: received.clone(), channel, account, cancel: cancel.clone(), wake })
+    })
+}
+
+/// Has what came in handled.
+fn wake(_cx: &Arc<Ctx>) {}
