@@ -392,6 +392,143 @@ fn credentials_are_stored_and_put_in_order_from_the_command_line() {
     assert!(status.stdout.contains("test:work") && !status.stdout.contains("sk-one"), "{status:?}");
 }
 
+/// A gateway whose `anthropic` is `provider`, which also issues its tokens.
+fn signed_in(provider: &Provider, profiles: Value) -> Gateway {
+    let config = json!({
+        "models": {"providers": {"anthropic": entry(&provider.origin(), "anthropic-messages")}},
+        "agents": {"defaults": {"model": {"primary": "anthropic/m"}}},
+    });
+    let home = Home::with_config(&config);
+    write_profiles(&home, profiles);
+    Gateway::start_in(home, &[], &[("CLAWDBOT_OAUTH_BASE_URL", &provider.origin())])
+}
+
+fn expired(access: &str, refresh: &str) -> Value {
+    json!({"type": "oauth", "provider": "anthropic", "access": access, "refresh": refresh, "expires": 5, "email": "a@b"})
+}
+
+#[test]
+fn a_token_that_has_run_out_is_renewed_once_and_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let provider = Provider::judging(|asked| match asked.path.as_str() {
+        "/v1/oauth/token" => Answer::Json(json!({
+            "access_token": "sk-ant-oat01-secret-new", "refresh_token": "secret-refresh-2", "expires_in": 28800,
+        })),
+        _ => Answer::Parts(vec![Part::Text("hello")]),
+    });
+    let gateway =
+        signed_in(&provider, json!({"anthropic:a@b": expired("sk-ant-oat01-secret-old", "secret-refresh-1")}));
+    let mut client = gateway.client();
+    for (session, run) in [("agent:main:one", "r1"), ("agent:main:two", "r2"), ("agent:main:three", "r3")] {
+        send(&mut client, session, run, "hello");
+    }
+    for run in ["r1", "r2", "r3"] {
+        let end = client.request("agent.wait", json!({"runId": run, "timeoutMs": 20_000})).expect("an end");
+        assert_eq!(end["status"], "ok", "{end}");
+    }
+    let (renewals, turns): (Vec<Asked>, Vec<Asked>) =
+        provider.asked().into_iter().partition(|asked| asked.path == "/v1/oauth/token");
+    assert_eq!(renewals.len(), 1, "a refresh token is good for one use");
+    let wanted = json!({
+        "grant_type": "refresh_token", "client_id": "9d1c250a-e61b-44d9-88ed-5944d1962f5e",
+        "refresh_token": "secret-refresh-1",
+    });
+    assert_eq!(renewals[0].body, wanted);
+    for turn in &turns {
+        assert_eq!(turn.header("authorization"), Some("Bearer sk-ant-oat01-secret-new"));
+    }
+    let profile = &read_profiles(&gateway.home)["profiles"]["anthropic:a@b"];
+    assert_eq!(
+        (&profile["access"], &profile["refresh"]),
+        (&json!("sk-ant-oat01-secret-new"), &json!("secret-refresh-2"))
+    );
+    assert_eq!(profile["email"], "a@b");
+    let expires = profile["expires"].as_u64().expect("a time");
+    assert!(expires.abs_diff(now_ms() + 28_800_000 - 300_000) < 60_000, "{expires}");
+    let mode = std::fs::metadata(auth_file(&gateway.home)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let log = std::fs::read_to_string(gateway.home.log_file()).unwrap_or_default();
+    assert!(log.contains("was renewed") && !log.contains("secret-"), "{log}");
+}
+
+#[test]
+fn a_refused_renewal_is_told_and_another_key_answers() {
+    let provider = Provider::judging(|asked| match asked.path.as_str() {
+        "/v1/oauth/token" => Answer::Status(400, "refresh token secret-refresh-1 is spent"),
+        _ => Answer::Parts(vec![Part::Text("from the key")]),
+    });
+    let gateway = signed_in(&provider, json!({"anthropic:default": expired("sk-old", "secret-refresh-1")}));
+    let mut client = gateway.client();
+    let error = outcome(&mut client, MAIN, "r1", "hello").expect_err("refused");
+    assert_eq!(
+        error,
+        "OAuth token refresh failed for anthropic: status 400 test refresh token *** is spent. Please try again or \
+         re-authenticate (clawdbot models auth login --provider anthropic)."
+    );
+    assert!(read_profiles(&gateway.home)["usageStats"]["anthropic:default"]["cooldownUntil"].is_u64());
+    let both = json!({
+        "anthropic:default": expired("sk-old", "secret-refresh-1"),
+        "anthropic:key": {"type": "api_key", "provider": "anthropic", "key": "sk-ant-api-1"},
+    });
+    let gateway = signed_in(&provider, both);
+    assert_eq!(outcome(&mut gateway.client(), MAIN, "r2", "hello").as_deref(), Ok("from the key"));
+}
+
+#[test]
+fn people_sign_in_from_a_terminal() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let provider = Provider::judging(|asked| {
+        let body = asked.body.to_string();
+        match asked.path.as_str() {
+            "/v1/oauth/token" if body.contains("\"code\":\"the-code\"") => Answer::Json(json!({
+                "access_token": "sk-ant-oat01-secret", "refresh_token": "secret-refresh", "expires_in": 28800,
+            })),
+            "/api/v1/oauth2/device/code" => Answer::Json(json!({
+                "device_code": "secret-device", "user_code": "AB-12", "verification_uri": "https://qwen.example/approve",
+                "interval": 1, "expires_in": 60,
+            })),
+            "/api/v1/oauth2/token" if asked.index < 3 => {
+                Answer::Refused(400, json!({"error": "authorization_pending"}))
+            }
+            "/api/v1/oauth2/token" => {
+                Answer::Json(json!({"access_token": "secret-qwen", "refresh_token": "secret-r", "expires_in": 3600}))
+            }
+            _ => Answer::Status(400, "no"),
+        }
+    });
+    let home = Home::with_config(&json!({}));
+    let login = |provider_id: &str, typed: &str| {
+        let mut command = home.command(&["models", "auth", "login", "--provider", provider_id]);
+        command.env("CLAWDBOT_OAUTH_BASE_URL", provider.origin());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("started");
+        // Whoever is not asked reads nothing.
+        drop(child.stdin.take().unwrap().write_all(typed.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout) + &text(output.stderr))
+    };
+    let (is_ok, said) = login("anthropic", "the-code\n");
+    assert!(is_ok && said.contains("https://claude.ai/oauth/authorize?response_type=code&client_id="), "{said}");
+    assert!(said.contains("Auth profile: anthropic:default (anthropic/oauth)") && !said.contains("secret"), "{said}");
+    let asked = &provider.asked()[0].body;
+    assert!(
+        asked["code_verifier"].as_str().is_some_and(|it| it.len() == 43) && asked["grant_type"] == "authorization_code"
+    );
+    let profile = &read_profiles(&home)["profiles"]["anthropic:default"];
+    assert_eq!((&profile["type"], &profile["access"]), (&json!("oauth"), &json!("sk-ant-oat01-secret")));
+
+    let (is_ok, said) = login("qwen", "");
+    assert!(is_ok && said.contains("approve the code AB-12") && !said.contains("secret"), "{said}");
+    assert_eq!(read_profiles(&home)["profiles"]["qwen-portal:default"]["refresh"], "secret-r");
+
+    let (is_ok, said) = login("anthropic", "other-code\n");
+    assert!(!is_ok && said.contains("Sign-in failed: status 400"), "{said}");
+    let (is_ok, said) = login("openai", "");
+    assert!(!is_ok && said.contains("clawdbot models auth add --provider openai"), "{said}");
+}
+
 /// A proxy that leads wherever it is asked to go to one port of this machine; returns its port and what it was asked.
 fn proxy_to(port: u16) -> (u16, std::sync::mpsc::Receiver<String>) {
     use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,10 +1,11 @@
-//! The credentials of agents: the file they are kept in, the order of their use, how long one rests that failed
-//! (agent.md §14).
+//! The credentials of agents: the file they are kept in, the order of their use, how long one rests that failed, how
+//! tokens are renewed (agent.md §14).
 //!
 //! Here: which there are, never what they are; secrets leave `store` for whoever sends them, and for nobody else. Any
 //! thread that may touch the disk. Not here: choosing one for a turn (`agent::credentials`).
 
 pub mod cooldown;
+pub mod oauth;
 pub mod order;
 pub mod store;
 
@@ -55,6 +56,8 @@ pub struct Profile {
     pub kind: Kind,
     /// When it expires, in milliseconds since 1970.
     pub expires_at_ms: Option<u64>,
+    /// Whether it can be renewed then.
+    pub is_renewable: bool,
 }
 
 /// Returns the directory of an agent's credentials and models.
@@ -100,7 +103,8 @@ pub fn read_store(agent_dir: &Path) -> Store {
     })
 }
 
-fn of(id: &str, profile: &Map<String, Value>) -> Option<Profile> {
+/// Returns what a credential is; `None` when it has no secret.
+pub(super) fn of(id: &str, profile: &Map<String, Value>) -> Option<Profile> {
     let text = |key: &str| profile.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let (kind, secret) = match text("type")? {
         "api_key" => (Kind::ApiKey, text("key")),
@@ -110,7 +114,14 @@ fn of(id: &str, profile: &Map<String, Value>) -> Option<Profile> {
     };
     secret?;
     let expires_at_ms = profile.get("expires").and_then(Value::as_f64).filter(|at| *at > 0.0).map(|at| at as u64);
-    Some(Profile { id: id.to_owned(), provider: normalize_provider(text("provider")?), kind, expires_at_ms })
+    let is_renewable = oauth::is_renewable(profile);
+    Some(Profile {
+        id: id.to_owned(),
+        provider: normalize_provider(text("provider")?),
+        kind,
+        expires_at_ms,
+        is_renewable,
+    })
 }
 
 #[cfg(test)]

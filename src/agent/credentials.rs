@@ -8,16 +8,19 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::auth_profiles::oauth::{self, RenewError};
 use super::auth_profiles::order::{Candidate, order, stick};
-use super::auth_profiles::{Store, cooldown, dirs, read_store, store};
-use super::failover::Reason;
+use super::auth_profiles::{Store, cooldown, dirs, of, read_store, store};
+use super::failover::{self, Reason};
 use super::models;
+use super::providers::ProviderError;
 use super::sessions::Entry;
-use crate::base::clock::UnixMs;
+use crate::base::clock::{Clock, UnixMs};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
 use crate::config::paths::Paths;
 use crate::config::types::{AuthCooldowns, Config};
+use crate::net::fetch::Fetch;
 
 /// Fields of a session's entry, as the original spells them.
 const OVERRIDE: &str = "authProfileOverride";
@@ -40,6 +43,8 @@ pub struct ProfileAt {
     pub id: String,
     provider: String,
     dir: PathBuf,
+    /// Whether its token has to be renewed before it is used: see [`fresh`].
+    has_expired: bool,
 }
 
 /// Which credential is wished for.
@@ -149,9 +154,45 @@ impl<'a> Wallet<'a> {
 
     fn credential(&self, id: &str, provider: &str) -> Option<Credential> {
         let (dir, profile) = self.stores.iter().find_map(|(dir, store)| Some((dir, store.profile(id)?)))?;
-        let profile_at = ProfileAt { id: id.to_owned(), provider: provider.to_owned(), dir: dir.clone() };
-        Some(Credential { key: Some(store::secret(profile, self.now_ms)?), profile: Some(profile_at) })
+        let key = store::secret(profile, self.now_ms);
+        let has_expired = key.is_none();
+        if has_expired && !of(id, profile)?.is_renewable {
+            return None;
+        }
+        let profile = ProfileAt { id: id.to_owned(), provider: provider.to_owned(), dir: dir.clone(), has_expired };
+        Some(Credential { key, profile: Some(profile) })
     }
+}
+
+/// Returns a credential that can be used now: its token is renewed if it has run out.
+///
+/// # Errors
+/// When it cannot be renewed; another credential may do.
+pub fn fresh(credential: &Credential, fetch: &Fetch, clock: &dyn Clock) -> Result<Credential, ProviderError> {
+    let Some(profile) = credential.profile.as_ref().filter(|profile| profile.has_expired) else {
+        return Ok(credential.clone());
+    };
+    match oauth::renew(&profile.dir, &profile.id, fetch, clock) {
+        Ok(key) => Ok(Credential { key: Some(key), profile: credential.profile.clone() }),
+        Err(RenewError::Cancelled) => Err(ProviderError::Cancelled),
+        Err(RenewError::Failed(message)) => Err(ProviderError::Failed { status: None, message, retry_after: None }),
+    }
+}
+
+/// Takes a failure: the credential rests if it is to blame. Returns why another credential or model may do better.
+pub fn judge(
+    credential: &Credential,
+    status: Option<u16>,
+    message: &str,
+    hours: &AuthCooldowns,
+    now_ms: UnixMs,
+) -> Option<Reason> {
+    let reason = failover::reason(status, message);
+    if let (Some(profile), Some(reason)) = (&credential.profile, reason.filter(|reason| reason.is_of_key())) {
+        failed(profile, reason, hours, now_ms);
+        log::warn!(target: "agent", "credential {} rests after a failure ({})", profile.id, reason.as_str());
+    }
+    reason
 }
 
 /// Notes in a session's entry which credential it sticks to.
@@ -184,7 +225,7 @@ pub fn worked(profile: &ProfileAt, now_ms: UnixMs) {
 }
 
 /// Notes on the disk that a credential failed, and lets it rest.
-pub fn failed(profile: &ProfileAt, reason: Reason, hours: &AuthCooldowns, now_ms: UnixMs) {
+fn failed(profile: &ProfileAt, reason: Reason, hours: &AuthCooldowns, now_ms: UnixMs) {
     note(profile, |store| {
         let mut stats = store.stats(&profile.id);
         cooldown::failed(&mut stats, reason, hours, &profile.provider, now_ms);

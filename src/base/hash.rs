@@ -1,4 +1,4 @@
-//! Digests as hexadecimal text: names of things by their content.
+//! Digests, mostly as hexadecimal text: names of things by their content.
 //!
 //! Plain functions, any thread. Signatures are in `devices::identity`; random names come from `rng`.
 
@@ -9,6 +9,11 @@ use super::rng::hex;
 /// Returns the SHA-256 of `bytes`, 64 lower-case digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex_of(&SHA256, bytes)
+}
+
+/// Returns the SHA-256 of `bytes`, 32 bytes.
+pub fn sha256(bytes: &[u8]) -> impl AsRef<[u8]> {
+    digest(&SHA256, bytes)
 }
 
 /// Returns the SHA-1 of `bytes`, 40 lower-case digits: for names that the original makes so, never for safety.

@@ -1,4 +1,6 @@
-//! Text: cutting, shortening, durations and sizes as people read them.
+//! Text: cutting, shortening, durations and sizes as people read them, queries as servers do.
+
+use std::fmt::Write as _;
 
 /// Returns the longest prefix of at most `bytes_max` bytes that ends at a character boundary.
 pub fn cut_bytes(text: &str, bytes_max: usize) -> &str {
@@ -81,6 +83,39 @@ pub fn unless_blank(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
+/// Returns the text as it stands in a query or a form: all but unreserved characters as `%XX`.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Returns the text that stands so in a query or a form; what is no `%XX` stays.
+pub fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        let code = more.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
+        match code.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Collapses runs of white space to one blank and trims.
 pub fn collapse_whitespace(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -96,6 +131,13 @@ mod tests {
         assert_eq!(ellipsize("héllo", 2), "hé...");
         assert_eq!(ellipsize("hé", 2), "hé");
         assert_eq!(tail_chars("héllo", 3), "llo");
+    }
+
+    #[test]
+    fn queries_go_there_and_back() {
+        assert_eq!(percent_encoded("a b&c=é~"), "a%20b%26c%3D%C3%A9~");
+        assert_eq!(percent_decoded("a+b%26c%3D%C3%A9%7E 5%"), "a b&c=é~ 5%");
+        assert_eq!((unless_blank(" x "), unless_blank(" \n")), (Some("x"), None));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `models`: which models the configuration names, and changing that; no gateway needed.
 //!
-//! Here: what its commands share. Not here: signing in to providers through a browser and scanning for models, which this
-//! version has not.
+//! Here: what its commands share.
 
 mod auth;
 mod change;
 mod list;
+mod login;
 mod status;
 
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ pub(super) use self::change::{
     ImageFallbacksAdd, ImageFallbacksClear, ImageFallbacksList, ImageFallbacksRemove, Set, SetImage,
 };
 pub(super) use self::list::List;
+pub(super) use self::login::Login;
 pub(super) use self::status::{Models, Status};
 use super::Cli;
 use super::exit::{Failure, Outcome};

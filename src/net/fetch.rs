@@ -69,7 +69,7 @@ impl Fetch {
         self.post(url, headers, body, None)
     }
 
-    /// Posts JSON to a server that may be silent for `silence_max` at most, before its answer and within it.
+    /// Posts JSON, or what the header `content-type` says, to a server that may be silent for `silence_max` at most, before its answer and within it.
     ///
     /// # Errors
     /// As [`Fetch::post_json`].
@@ -97,7 +97,9 @@ impl Fetch {
         }
         let mut request = config.timeout_per_read(silence_max).build();
         self.silence_max.set(silence_max.unwrap_or_default());
-        request = request.header("content-type", "application/json");
+        if !headers.iter().any(|(name, _)| name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
         for (name, value) in headers {
             request = request.header(name, value);
         }

@@ -42,7 +42,9 @@ pub enum Answer {
     Json(Value),
     /// An HTTP status with a JSON error.
     Status(u16, &'static str),
-    /// The same, asking for a wait of so many milliseconds.
+    /// An HTTP status with that document.
+    Refused(u16, Value),
+    /// A status, asking for a wait of so many milliseconds.
     Later(u16, &'static str, u64),
 }
 
@@ -126,6 +128,11 @@ impl Provider {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The bodies received so far.
@@ -226,13 +233,20 @@ fn answer(stream: &mut TcpStream, wire: Wire, answer: Answer) -> std::io::Result
                 body.len()
             )
         }
-        Answer::Status(status, message) => refuse(stream, status, message, ""),
-        Answer::Later(status, message, ms) => refuse(stream, status, message, &format!("retry-after-ms: {ms}\r\n")),
+        Answer::Refused(status, body) => refuse(stream, status, &body, ""),
+        Answer::Status(status, message) => refuse(stream, status, &error(message), ""),
+        Answer::Later(status, message, ms) => {
+            refuse(stream, status, &error(message), &format!("retry-after-ms: {ms}\r\n"))
+        }
     }
 }
 
-fn refuse(stream: &mut TcpStream, status: u16, message: &str, headers: &str) -> std::io::Result<()> {
-    let body = json!({ "error": { "message": message, "type": "test" } }).to_string();
+fn error(message: &str) -> Value {
+    json!({ "error": { "message": message, "type": "test" } })
+}
+
+fn refuse(stream: &mut TcpStream, status: u16, body: &Value, headers: &str) -> std::io::Result<()> {
+    let body = body.to_string();
     write!(
         stream,
         "HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -318,5 +332,7 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
         body.resize(length, 0);
         reader.read_exact(&mut body).ok()?;
     }
-    Some(Asked { index: 0, at: Instant::now(), path, head, body: serde_json::from_slice(&body).ok()? })
+    // A form is a text.
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+    Some(Asked { index: 0, at: Instant::now(), path, head, body })
 }

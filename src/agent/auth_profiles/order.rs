@@ -69,7 +69,8 @@ fn fits(config: &Config, profile: &Profile, provider: &str, now_ms: u64) -> bool
         let is_mode = said.mode == profile.kind.as_str() || (said.mode == "oauth" && profile.kind == Kind::Token);
         is_mode && normalize_provider(&said.provider) == provider
     });
-    let holds = profile.kind == Kind::ApiKey || profile.expires_at_ms.is_none_or(|at| now_ms < at);
+    let holds =
+        profile.kind == Kind::ApiKey || profile.expires_at_ms.is_none_or(|at| now_ms < at) || profile.is_renewable;
     profile.provider == provider && mode_fits && holds
 }
 

@@ -74,7 +74,10 @@ impl Run<'_> {
         let mut may_go_on = true;
         for (at, credential) in keys.iter().enumerate() {
             let others = Others { key: at + 1 < count, model: has_other_model };
-            let (turn, partial) = self.tries(model, credential, others);
+            let (turn, partial) = match credentials::fresh(credential, &self.fetch, &*self.agent.clock) {
+                Ok(credential) => self.tries(model, &credential, others),
+                Err(error) => (Err(error), String::new()),
+            };
             let error = match turn {
                 Ok(turn) => {
                     self.worked(model, credential);
@@ -89,12 +92,8 @@ impl Run<'_> {
             };
             let ProviderError::Failed { status, message, .. } = &error else { continue };
             self.keep_partial(model, &partial, StopReason::Error, Some(message.clone()));
-            let reason = failover::reason(*status, message);
-            if let (Some(profile), Some(reason)) = (&credential.profile, reason.filter(|reason| reason.is_of_key())) {
-                let now_ms = self.agent.clock.now_ms();
-                credentials::failed(profile, reason, &self.config.auth.cooldowns, now_ms);
-                log::warn!(target: "agent", "credential {} rests after a failure ({})", profile.id, reason.as_str());
-            }
+            let now_ms = self.agent.clock.now_ms();
+            let reason = credentials::judge(credential, *status, message, &self.config.auth.cooldowns, now_ms);
             may_go_on = reason.is_some();
             last = Some(error);
             if matches!(reason, None | Some(Reason::Format)) {

@@ -10,7 +10,8 @@ use super::arguments::Arguments;
 use super::policy::Subject;
 use super::read::image_type;
 use super::{Tool, ToolContext, ToolResult};
-use crate::agent::credentials::{Wallet, Wish};
+use crate::agent::credentials::{self, Credential, Wallet};
+use crate::agent::failover::Reason;
 use crate::agent::message::{Block, Content, Message, UserMessage, blocks_text};
 use crate::agent::models::{self, Model};
 use crate::agent::providers::{self, ProviderError, TurnRequest};
@@ -77,37 +78,61 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     let wallet = Wallet::open(cx.config, cx.paths, cx.agent, cx.clock.now_ms());
     let mut failures = Vec::new();
     for model in candidates(&cx.subject(), args.text("model")) {
-        let credential = match wallet.keys(&model.provider, &Wish::Next).map(|keys| keys.into_iter().next()) {
-            Ok(credential) => credential,
+        let (wish, _) = wallet.wish_of(cx.entry, &model.provider);
+        let keys = match wallet.keys(&model.provider, &wish) {
+            Ok(keys) => keys,
             Err(message) => {
                 failures.push(format!("{}: {message}", model.label()));
                 continue;
             }
         };
-        let request = TurnRequest {
-            model: &model,
-            key: credential.as_ref().and_then(|credential| credential.key.as_ref()),
-            session_id: &cx.entry.session_id,
-            system_prompt: "You look at images and answer questions about them.",
-            messages: &messages,
-            tools: &[],
-            thinking: "off",
-            params: &Map::new(),
-        };
-        match providers::turn(&request, &fetch, &**cx.clock, &mut |_| ()) {
-            Ok(turn) => {
-                let text = blocks_text(&turn.content);
-                let details = json!({"model": model.label(), "image": shown(given)});
-                return Ok(ToolResult::text(text, Some(details)));
+        for credential in keys {
+            match ask(cx, &model, &credential, &messages, &fetch) {
+                Ok(text) => {
+                    if let Some(profile) = &credential.profile {
+                        credentials::worked(profile, cx.clock.now_ms());
+                    }
+                    let details = json!({"model": model.label(), "image": shown(given)});
+                    return Ok(ToolResult::text(text, Some(details)));
+                }
+                Err(ProviderError::Cancelled) => return Err("the run was stopped".to_owned()),
+                Err(ProviderError::Failed { status, message, .. }) => {
+                    let hours = &cx.config.auth.cooldowns;
+                    let reason = credentials::judge(&credential, status, &message, hours, cx.clock.now_ms());
+                    failures.push(format!("{}: {message}", model.label()));
+                    if matches!(reason, None | Some(Reason::Format)) {
+                        break;
+                    }
+                }
             }
-            Err(ProviderError::Cancelled) => return Err("the run was stopped".to_owned()),
-            Err(ProviderError::Failed { message, .. }) => failures.push(format!("{}: {message}", model.label())),
         }
     }
     if failures.is_empty() {
         return Err("no model that can see images is configured (agents.defaults.imageModel)".to_owned());
     }
     Err(format!("no model could look at the image: {}", failures.join(" | ")))
+}
+
+/// Asks one model with one key.
+fn ask(
+    cx: &ToolContext<'_>,
+    model: &Model,
+    credential: &Credential,
+    messages: &[Message],
+    fetch: &Fetch,
+) -> Result<String, ProviderError> {
+    let credential = credentials::fresh(credential, fetch, &**cx.clock)?;
+    let request = TurnRequest {
+        model,
+        key: credential.key.as_ref(),
+        session_id: &cx.entry.session_id,
+        system_prompt: "You look at images and answer questions about them.",
+        messages,
+        tools: &[],
+        thinking: "off",
+        params: &Map::new(),
+    };
+    providers::turn(&request, fetch, &**cx.clock, &mut |_| ()).map(|turn| blocks_text(&turn.content))
 }
 
 /// A data URL is too long to be shown.

@@ -80,6 +80,7 @@ mod tests {
                 provider: (*provider).to_owned(),
                 kind: *kind,
                 expires_at_ms: None,
+                is_renewable: false,
             };
             let profiles: Vec<Profile> = profiles.iter().map(profile).collect();
             let rows = providers(&config, &profiles, &|name| (name == var).then(|| "k".to_owned()));

@@ -207,7 +207,7 @@ fn unusable(what: &str, dir: &std::path::Path, error: &io::Error) -> Failure {
     Failure::error(format!("Cannot {what} {}: {error}", auth_profiles::file(dir).display()))
 }
 
-fn provider_of(given: Option<&str>) -> Result<String, Failure> {
+pub(super) fn provider_of(given: Option<&str>) -> Result<String, Failure> {
     let provider = given.map(models::normalize_provider).filter(|provider| !provider.is_empty());
     provider.ok_or_else(|| Failure::error("Missing --provider."))
 }
@@ -228,6 +228,11 @@ fn paste(cli: &Cli, provider: &str, id: &str, what: &str, expires: Option<u64>) 
     if let Some(at) = expires {
         profile["expires"] = at.into();
     }
+    keep(cli, provider, id, kind, profile)
+}
+
+/// Stores a credential for all agents.
+pub(super) fn keep(cli: &Cli, provider: &str, id: &str, kind: &str, profile: Value) -> Outcome {
     let dir = auth_profiles::main_dir(cli.config(), &cli.paths);
     let stored = Store::update(&dir, |store| {
         store.put(id, profile);
@@ -250,7 +255,7 @@ fn paste(cli: &Cli, provider: &str, id: &str, what: &str, expires: Option<u64>) 
 }
 
 /// Reads one line; from a terminal with a question before it.
-fn ask(question: &str) -> Result<String, Failure> {
+pub(super) fn ask(question: &str) -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         let mut stdout = io::stdout().lock();
         // If nobody can read the question, the answer's absence is told below.

@@ -88,7 +88,7 @@ impl Health {
     }
 
     fn to_json(&self) -> Value {
-        let Profile { id, provider, kind, expires_at_ms } = &self.profile;
+        let Profile { id, provider, kind, expires_at_ms, .. } = &self.profile;
         let mut row = json!({"profileId": id, "provider": provider, "type": kind.as_str(), "status": self.status});
         if let Some((at, left)) = expires_at_ms.zip(self.remaining_ms) {
             row["expiresAt"] = at.into();
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn credentials_expire() {
         let check = |kind: Kind, expires_at_ms: Option<u64>, status: &str| {
-            let profile = Profile { id: "a:1".into(), provider: "a".into(), kind, expires_at_ms };
+            let profile = Profile { id: "a:1".into(), provider: "a".into(), kind, expires_at_ms, is_renewable: false };
             assert_eq!(Health::of(profile, 1_000_000_000).status, status, "{kind:?} {expires_at_ms:?}");
         };
         check(Kind::ApiKey, None, "static");
