@@ -9,6 +9,7 @@ pub mod events;
 pub mod failover;
 pub mod levels;
 pub mod listing;
+pub mod memory;
 pub mod message;
 pub mod models;
 pub mod preview;

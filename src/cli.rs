@@ -23,6 +23,7 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod memory;
 mod models;
 #[cfg(feature = "node-host")]
 mod node;
@@ -129,6 +130,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
     (&["agents"], "agents with workspaces of their own"),
+    (&["memory"], "an agent's notes, and how they are searched"),
     (&["models"], "which models are used"),
     (&["models", "aliases"], "short names of models"),
     (&["models", "auth"], "keys and tokens of model providers"),
@@ -305,6 +307,9 @@ const COMMANDS: &[Row] = &[
         ],
     ),
     row::<agents::Delete>(&["agents", "delete"], &["agents delete ops"]),
+    row::<memory::Status>(&["memory", "status"], &["memory status"]),
+    row::<memory::Index>(&["memory", "index"], &["memory index"]),
+    row::<memory::SearchNotes>(&["memory", "search"], &["memory search 'release notes' --max-results 3"]),
     row::<models::Models>(&["models"], &["models"]),
     row::<models::List>(&["models", "list"], &["models list", "models list --all --provider openai"]),
     row::<models::Status>(&["models", "status"], &["models status", "models status --check"]),

@@ -35,6 +35,7 @@ mod soak;
 mod support;
 mod survival;
 mod talk;
+mod tool_services;
 mod tools;
 mod update;
 mod usage;

@@ -14,7 +14,7 @@ use crate::support::provider::{Answer, Provider};
 const MAIN: &str = "agent:main:main";
 
 /// Runs one call through the agent that works without a model; returns the tool's result message.
-fn call(client: &mut Client, tool: &str, args: &Value) -> Value {
+pub fn call(client: &mut Client, tool: &str, args: &Value) -> Value {
     call_in(client, MAIN, tool, args)
 }
 
@@ -34,13 +34,13 @@ fn next_run() -> String {
     format!("tool-run-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
 
-fn text(result: &Value) -> String {
+pub fn text(result: &Value) -> String {
     let blocks = result["content"].as_array().into_iter().flatten();
     blocks.filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n")
 }
 
 /// The error of a tool that failed.
-fn error(result: &Value) -> String {
+pub fn error(result: &Value) -> String {
     assert_eq!(result["isError"], false, "{result}");
     assert_eq!(result["details"]["status"], "error", "{result}");
     result["details"]["error"].as_str().expect("an error").to_owned()

@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 
 pub use self::builtin::SPOKEN;
 use self::builtin::builtin;
-pub use self::describe::{Described, Keys, default_name, describe, keys, needs_no_key, price, providers_of_env};
+pub use self::describe::{
+    Described, Keys, default_name, describe, is_local, keys, needs_no_key, price, providers_of_env,
+};
 use self::resolver::Resolver;
 use crate::agent::session;
 use crate::agent::sessions::Entry;
@@ -187,6 +189,16 @@ pub fn is_allowed(config: &Config, agent: &AgentId, name: &Name) -> bool {
 pub fn key(config: &Config, provider: &str) -> Result<Option<Secret>, String> {
     let resolver = Resolver::of_process(config, None);
     resolver.key(provider, resolver.configured_provider(provider))
+}
+
+/// Returns where a provider is: the configuration's address, else the built-in one.
+pub fn base_url(config: &Config, provider: &str) -> Option<String> {
+    Resolver::of_process(config, None).base_url(provider, None).map(str::to_owned)
+}
+
+/// Returns the key that the configuration writes as itself, or as the name of an environment variable.
+pub fn written_key(config: &Config, text: &str) -> Option<String> {
+    Resolver::of_process(config, None).written_key(text)
 }
 
 /// Returns the context window to reckon with: `agents.defaults.contextTokens`, else the model's.

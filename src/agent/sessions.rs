@@ -284,7 +284,7 @@ impl Sessions {
         let agent = session::agent_of_key(&self.config.get(), key);
         // A file may hold anything as an id; it must stay one name below the directory.
         let name: String = entry.session_id.chars().map(|c| if c == '/' || c == '\0' { '-' } else { c }).collect();
-        self.paths.agent_dir(agent.as_str()).join("sessions").join(format!("{name}.jsonl"))
+        self.paths.sessions_dir(agent.as_str()).join(format!("{name}.jsonl"))
     }
 
     /// Returns the session whose current transcript is `session_id`.
@@ -331,7 +331,7 @@ impl Sessions {
         let config = self.config.get();
         match config.session.store.as_deref().map(str::trim).filter(|path| !path.is_empty()) {
             Some(path) => self.paths.expand(&path.replace("{agentId}", agent.as_str())),
-            None => self.paths.agent_dir(agent.as_str()).join("sessions").join("sessions.json"),
+            None => self.paths.sessions_dir(agent.as_str()).join("sessions.json"),
         }
     }
 

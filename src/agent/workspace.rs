@@ -99,7 +99,7 @@ pub fn ensure_at(dir: &Path, has_files: bool) -> io::Result<()> {
 /// # Errors
 /// Any I/O error.
 pub fn ensure_sessions(paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
-    let dir = paths.agent_dir(agent.as_str()).join("sessions");
+    let dir = paths.sessions_dir(agent.as_str());
     create_dir_private(&dir)?;
     Ok(dir)
 }

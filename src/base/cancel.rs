@@ -57,6 +57,20 @@ impl CancelToken {
         self.lock().deadline
     }
 
+    /// Returns a token that ends with this one, and by itself after `limit`.
+    pub fn within(&self, limit: Duration) -> Self {
+        let inner = Self::new();
+        let until = Instant::now() + limit;
+        inner.set_deadline(self.deadline().map_or(until, |deadline| deadline.min(until)));
+        // Weak: a token that held itself would never go.
+        let (outer, ended) = (Arc::downgrade(&self.state), inner.clone());
+        self.on_cancel(move || {
+            let reason = outer.upgrade().and_then(|state| state.lock().unwrap_or_else(PoisonError::into_inner).reason);
+            ended.cancel(reason.unwrap_or(CancelReason::Aborted));
+        });
+        inner
+    }
+
     /// Cancels; the first reason stays. Hooks run on the caller's thread, outside the lock.
     pub fn cancel(&self, reason: CancelReason) {
         let hooks = {
@@ -139,6 +153,19 @@ mod tests {
         let sleeper = std::thread::spawn(move || other.sleep(Duration::from_secs(3600)));
         token.cancel(CancelReason::Aborted);
         assert!(!sleeper.join().expect("no panic"));
+    }
+
+    #[test]
+    fn an_inner_token_ends_with_the_outer_one_and_keeps_neither() {
+        let outer = CancelToken::new();
+        let inner = outer.within(Duration::from_secs(3600));
+        let early = outer.within(Duration::ZERO);
+        assert_eq!((early.reason(), inner.reason(), outer.reason()), (Some(CancelReason::TimedOut), None, None));
+        outer.cancel(CancelReason::Shutdown);
+        assert_eq!(inner.reason(), Some(CancelReason::Shutdown));
+        let (gone, _inner) = (Arc::downgrade(&outer.state), inner);
+        drop(outer);
+        assert!(gone.upgrade().is_none());
     }
 
     #[test]

@@ -103,6 +103,16 @@ impl Paths {
         self.state_dir.join("agents").join(agent)
     }
 
+    /// Returns the directory of an agent's session index and transcripts.
+    pub fn sessions_dir(&self, agent: &str) -> PathBuf {
+        self.agent_dir(agent).join("sessions")
+    }
+
+    /// Returns the directory of what is worked out from agents' notes.
+    pub fn memory_dir(&self) -> PathBuf {
+        self.state_dir.join("memory")
+    }
+
     /// Returns the default workspace, `~/clawd` or `~/clawd-<profile>`.
     pub fn default_workspace(&self) -> PathBuf {
         match self.profile.as_deref() {

@@ -27,7 +27,7 @@ const FILES: [&str; 5] = ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "US
 pub fn bootstrap(paths: &Paths, reset: bool, clock: &dyn Clock) -> anyhow::Result<()> {
     let workspace_dir = paths.home.join("clawd-dev");
     if reset {
-        let sessions = paths.agent_dir(AGENT).join("sessions");
+        let sessions = paths.sessions_dir(AGENT);
         for path in [&paths.config_file, &paths.state_dir.join("credentials"), &sessions, &workspace_dir] {
             put_away(path, paths, clock);
         }

@@ -145,7 +145,7 @@ fn refresh(cx: &Arc<Ctx>, days: u64) {
 
 fn scan(cx: &Ctx, days: u64) -> std::io::Result<Value> {
     let config = cx.config.get();
-    let dir = cx.paths.agent_dir(AGENT).join("sessions");
+    let dir = cx.paths.sessions_dir(AGENT);
     let price = |provider: &str, model: &str| models::price(&config, provider, model);
     costs::summarise(&dir, days, cx.clock.now_ms(), &price).map(|summary| json!(summary))
 }

@@ -118,6 +118,11 @@ impl Fetch {
         request.call().map(answer).map_err(|error| self.failure(&error))
     }
 
+    /// Waits before the next request; returns false as soon as none may be made any more.
+    pub fn pause(&self, wait: Duration) -> bool {
+        self.cancel.sleep(wait)
+    }
+
     /// Returns how long a request may take; fails when none may be made any more.
     fn time_left(&self) -> Result<Option<Duration>, FetchError> {
         if self.cancel.is_cancelled() {

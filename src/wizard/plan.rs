@@ -279,7 +279,7 @@ impl Plan {
     pub fn apply(&self, paths: &Paths, now_ms: UnixMs) -> Result<Applied, String> {
         let before = load(paths);
         let agent = session::default_agent(&before.typed);
-        let sessions = paths.agent_dir(agent.as_str()).join("sessions");
+        let sessions = paths.sessions_dir(agent.as_str());
         let put_away = self.put_away(paths, &before.typed, &sessions, now_ms)?;
         let mut applied = Applied { workspace: None, sessions: None, put_away };
         if let Some(dir) = &self.workspace {

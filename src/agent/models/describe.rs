@@ -2,7 +2,7 @@
 //!
 //! Pure functions of the configuration and the environment. Not here: choosing and reaching models (`agent::models`).
 
-use super::builtin::{BUILTIN, SPOKEN, builtin, env_names};
+use super::builtin::{BUILTIN, SPOKEN, env_names};
 use super::resolver::{Resolver, guess_input, process_env};
 use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, catalogue, offline};
 use crate::base::ids::AgentId;
@@ -85,12 +85,12 @@ impl Resolver<'_> {
         let window_default = self.config.agents.defaults.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT);
         let window_default = listed.map_or(window_default, |listed| listed.context_window);
         let input = definition.map(|model| model.input.clone()).filter(|input| !input.is_empty());
-        let url = configured.map(|provider| provider.base_url.trim()).filter(|url| !url.is_empty());
+        let url = self.base_url(&name.provider, listed.as_ref());
         Some(Described {
             shown: given.unwrap_or(&name.id).to_owned(),
             input: input.or(listed.map(|listed| listed.input())).unwrap_or_else(|| guess_input(&name.id)),
             context_window: if window >= 1.0 { window as u64 } else { window_default },
-            is_local: is_local(url.or(builtin(&name.provider).map(|builtin| builtin.base_url)).unwrap_or_default()),
+            is_local: is_local(url.unwrap_or_default()),
         })
     }
 
@@ -104,7 +104,7 @@ impl Resolver<'_> {
 }
 
 /// Returns whether a URL means this machine or one of its network.
-pub(super) fn is_local(url: &str) -> bool {
+pub fn is_local(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

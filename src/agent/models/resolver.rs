@@ -18,6 +18,7 @@ use crate::agent::sessions::Entry;
 use crate::agent::{auth_profiles, session};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
+use crate::base::text::unless_blank;
 use crate::config::env;
 use crate::config::paths::Paths;
 use crate::config::types::{Config, ModelDef, ModelProvider, ModelRef, Models};
@@ -117,11 +118,8 @@ impl<'a> Resolver<'a> {
         let listed = self.listed(name);
         let api = self.api(name, configured, definition, listed);
         let Some(api) = api.filter(|api| SPOKEN.contains(api)) else { return Err(self.unsupported(name, api)) };
-        let base_url = configured
-            .map(|provider| provider.base_url.trim())
-            .filter(|url| !url.is_empty())
-            .or(listed.map(|listed| listed.base_url))
-            .or_else(|| builtin(&name.provider).map(|provider| provider.base_url))
+        let base_url = self
+            .base_url(&name.provider, listed.as_ref())
             .ok_or_else(|| format!("model {name} has no server: set models.providers.{}.baseUrl", name.provider))?;
         // Which key it is going to be is decided when the model is asked.
         match self.key(&name.provider, configured) {
@@ -129,6 +127,13 @@ impl<'a> Resolver<'a> {
             _ => {}
         }
         self.assemble(name, configured, definition, listed, api, base_url)
+    }
+
+    /// Returns where a provider is: the configuration's address, else what the catalogue says of the model, else the built-in
+    /// one.
+    pub(super) fn base_url(&self, provider: &str, listed: Option<&Listed>) -> Option<&str> {
+        let configured = self.configured_provider(provider).and_then(|it| unless_blank(&it.base_url));
+        configured.or(listed.map(|listed| listed.base_url)).or_else(|| builtin(provider).map(|it| it.base_url))
     }
 
     /// Returns what the catalogue knows of a model.

@@ -75,9 +75,10 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     ];
     let messages = [Message::User(UserMessage { content: Content::Blocks(blocks), timestamp: cx.clock.now_ms() })];
     let fetch = Fetch::new(cx.cancel);
-    let wallet = Wallet::open(cx.config, cx.paths, cx.agent, cx.clock.now_ms());
     let mut failures = Vec::new();
     for model in candidates(&cx.subject(), args.text("model")) {
+        // Afresh: what failed at the model before may rest now.
+        let wallet = Wallet::open(cx.config, cx.paths, cx.agent, cx.clock.now_ms());
         let (wish, _) = wallet.wish_of(cx.entry, &model.provider);
         let keys = match wallet.keys(&model.provider, &wish) {
             Ok(keys) => keys,

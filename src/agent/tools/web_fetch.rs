@@ -26,6 +26,11 @@ const FAILURE_CHARS_MAX: usize = 4000;
 /// Redirections that are followed.
 const REDIRECTS_DEFAULT: usize = 3;
 const REDIRECTS_MAX: usize = 20;
+const FIRECRAWL_URL: &str = "https://api.firecrawl.dev";
+/// Variable of another address that speaks Firecrawl's interface, such as an own server's.
+const FIRECRAWL_URL_VARIABLE: &str = "CLAWDBOT_FIRECRAWL_BASE_URL";
+/// How old a page may be that Firecrawl has seen before.
+const FIRECRAWL_AGE_MS_MAX: u64 = 172_800_000;
 const TIMEOUT_SECONDS_DEFAULT: u64 = 30;
 const CACHE_MINUTES_DEFAULT: f64 = 15.0;
 /// compat: many servers answer nothing else.
@@ -265,22 +270,15 @@ fn join(base: &str, reference: &str) -> String {
 
 /// Asks Firecrawl for a page; `None` when there is no key for it.
 fn firecrawl(cx: &ToolContext<'_>, url: &str, is_markdown: bool, chars_max: usize) -> Option<Result<Value, String>> {
-    let setting = |name: &str| cx.setting(&format!("web/fetch/firecrawl/{name}"));
-    let key = setting("apiKey").and_then(Value::as_str).map(|key| key.trim().to_owned());
-    let key = key.filter(|key| !key.is_empty()).or_else(|| cx.env("FIRECRAWL_API_KEY"))?;
-    if setting("enabled") == Some(&false.into()) {
-        return None;
-    }
-    let base = setting("baseUrl").and_then(Value::as_str).unwrap_or("https://api.firecrawl.dev");
-    let body = json!({
-        "url": url, "formats": ["markdown"],
-        "onlyMainContent": setting("onlyMainContent").and_then(Value::as_bool).unwrap_or(true),
-        "maxAge": setting("maxAgeMs").and_then(Value::as_u64).unwrap_or(172_800_000),
-    });
-    let seconds = setting("timeoutSeconds").and_then(Value::as_u64).unwrap_or(TIMEOUT_SECONDS_DEFAULT);
+    // compat: the original's schema refuses the keys that its code would read, so the environment alone sets it up.
+    let key = cx.env("FIRECRAWL_API_KEY")?;
+    let base = cx.env(FIRECRAWL_URL_VARIABLE).unwrap_or_else(|| FIRECRAWL_URL.to_owned());
+    let body = json!({"url": url, "formats": ["markdown"], "onlyMainContent": true, "maxAge": FIRECRAWL_AGE_MS_MAX});
     let endpoint = format!("{}/v2/scrape", base.trim_end_matches('/'));
     let headers = [("authorization".to_owned(), format!("Bearer {key}"))];
-    Some(post(cx, &endpoint, &headers, &body, Duration::from_secs(seconds)).and_then(|reply| {
+    let reply = post(cx, &endpoint, &headers, &body, Duration::from_secs(TIMEOUT_SECONDS_DEFAULT));
+    let reply = reply.map_err(|error| format!("Web fetch failed: Firecrawl: {}", error.replace(&key, "***")));
+    Some(reply.and_then(|reply| {
         let data = &reply["data"];
         let text = data["markdown"].as_str().filter(|text| !text.trim().is_empty());
         let text = text.ok_or("Web fetch failed: Firecrawl found no text either")?;
@@ -310,15 +308,7 @@ pub(super) fn service(
 ) -> Result<Value, String> {
     use crate::net::fetch::FetchError;
     // A token of its own: a slow service must not count as the run's own deadline.
-    let cancel = CancelToken::new();
-    cancel.set_deadline(std::time::Instant::now() + within);
-    let inner = cancel.clone();
-    let outer = cx.cancel.clone();
-    cx.cancel.on_cancel(move || {
-        if let Some(reason) = outer.reason() {
-            inner.cancel(reason);
-        }
-    });
+    let cancel = cx.cancel.within(within);
     let fetch = Fetch::new(&cancel);
     let failed = |error: FetchError| match error {
         FetchError::Cancelled if cx.cancel.is_cancelled() => "the run was stopped".to_owned(),

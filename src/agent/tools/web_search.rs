@@ -8,13 +8,16 @@ use super::arguments::Arguments;
 use super::policy::Subject;
 use super::web_fetch::{post, service};
 use super::{Tool, ToolContext, ToolResult};
+use crate::base::text::percent_encoded;
 
 /// Results when nobody says how many, and at most.
 const COUNT_DEFAULT: usize = 5;
 const COUNT_MAX: usize = 10;
 const TIMEOUT_SECONDS_DEFAULT: u64 = 30;
 const CACHE_MINUTES_DEFAULT: f64 = 15.0;
-const BRAVE_URL: &str = "https://api.search.brave.com/res/v1/web/search";
+const BRAVE_URL: &str = "https://api.search.brave.com/res/v1";
+/// Variable of another address that speaks Brave's interface, for proxies and tests.
+const BRAVE_URL_VARIABLE: &str = "CLAWDBOT_BRAVE_BASE_URL";
 const PERPLEXITY_URL: &str = "https://api.perplexity.ai";
 const OPENROUTER_URL: &str = "https://openrouter.ai/api/v1";
 const PERPLEXITY_MODEL: &str = "perplexity/sonar-pro";
@@ -114,10 +117,11 @@ fn brave(
     options: &[(&str, Option<&str>)],
     within: Duration,
 ) -> Result<Value, String> {
-    let mut url = format!("{BRAVE_URL}?q={}&count={count}", encoded(query));
+    let base = cx.env(BRAVE_URL_VARIABLE).unwrap_or_else(|| BRAVE_URL.to_owned());
+    let mut url = format!("{}/web/search?q={}&count={count}", base.trim_end_matches('/'), percent_encoded(query));
     for (name, value) in options {
         if let Some(value) = value {
-            url.push_str(&format!("&{name}={}", encoded(value)));
+            url.push_str(&format!("&{name}={}", percent_encoded(value)));
         }
     }
     let headers =
@@ -166,25 +170,12 @@ fn perplexity(
     Ok(json!({"query": query, "provider": "perplexity", "model": model, "content": content, "citations": citations}))
 }
 
-/// Encodes a value of a query.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn queries_are_encoded_and_freshness_checked() {
-        assert_eq!(encoded("a b&c=é"), "a%20b%26c%3D%C3%A9");
+    fn freshness_is_checked() {
         for good in ["pd", "py", "2026-01-01to2026-02-01"] {
             assert!(is_freshness(good), "{good}");
         }

@@ -133,7 +133,7 @@ fn make_directories(cli: &Cli, agent: &AgentId) -> Result<PathBuf, Failure> {
     let config = load::load(&cli.paths).typed;
     workspace::ensure(&config, &cli.paths, agent)
         .map_err(|error| Failure::error(format!("make the workspace: {error}")))?;
-    let sessions = cli.paths.agent_dir(agent.as_str()).join("sessions");
+    let sessions = cli.paths.sessions_dir(agent.as_str());
     create_dir_private(&sessions).map_err(|error| Failure::error(format!("make {}: {error}", sessions.display())))?;
     Ok(sessions)
 }

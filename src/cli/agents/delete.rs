@@ -50,7 +50,7 @@ impl Command for Delete {
         }
         let workspace_dir = workspace::dir(cli.config(), &cli.paths, &agent);
         let agent_dir = auth_profiles::agent_dir(cli.config(), &cli.paths, &agent);
-        let sessions = cli.paths.agent_dir(agent.as_str()).join("sessions");
+        let sessions = cli.paths.sessions_dir(agent.as_str());
         let mut removed = Removed::default();
         config::edit(&cli.paths, |file| {
             removed = prune(file, &agent)?;
