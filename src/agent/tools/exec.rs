@@ -159,7 +159,16 @@ fn in_foreground(
     let yields_at = wanted.yields_after.map(|after| begun + after);
     let mut told = (0, None::<Instant>);
     loop {
-        if let Some(finished) = process.finished() {
+        let finished = process.finished();
+        let pieces = process.pieces();
+        let now = Instant::now();
+        // What a quick command says is told too, although it has ended before anybody looked.
+        if pieces > told.0 && told.1.is_none_or(|last| finished.is_none() && now >= last + UPDATE_INTERVAL) {
+            told = (pieces, Some(now));
+            let details = state(&process);
+            (cx.on_update)(json!({"content": [{"type": "text", "text": details["tail"]}], "details": details}));
+        }
+        if let Some(finished) = finished {
             cx.toolbox.processes.remove(&process);
             return ended(&process, &finished, begun.elapsed(), seconds);
         }
@@ -169,15 +178,8 @@ fn in_foreground(
             cx.toolbox.processes.remove(&process);
             return Err(with_output(&process, "Command aborted by signal SIGTERM"));
         }
-        let now = Instant::now();
         if yields_at.is_some_and(|at| now >= at) && process.put_into_background() {
             return Ok(running(&process));
-        }
-        let pieces = process.pieces();
-        if pieces > told.0 && told.1.is_none_or(|last| now >= last + UPDATE_INTERVAL) {
-            told = (pieces, Some(now));
-            let details = state(&process);
-            (cx.on_update)(json!({"content": [{"type": "text", "text": details["tail"]}], "details": details}));
         }
         process.wait(pieces, yields_at.unwrap_or(now + END_PATIENCE));
     }
