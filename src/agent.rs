@@ -22,6 +22,7 @@ pub mod session;
 pub mod sessions;
 pub mod speaker;
 pub mod stream;
+pub mod talk;
 pub mod tools;
 pub mod transcript;
 pub mod usage;

@@ -42,6 +42,7 @@ mod subagents;
 mod supervise;
 mod surfaces;
 mod system_events;
+mod talks;
 mod ticket;
 mod tool_host;
 mod usage_costs;

@@ -299,6 +299,60 @@ fn a_subagent_outlives_kills_and_its_end_is_told_once() {
 }
 
 #[test]
+fn two_sessions_go_on_talking_also_after_a_kill() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let hung = Mutex::new(false);
+    let provider = Provider::start(move |_, request| {
+        let messages = request["messages"].as_array().expect("messages");
+        let brief = text_of(&messages[0]);
+        let said = text_of(messages.iter().rev().find(|it| it["role"] == "user").expect("a question"));
+        if messages.last().is_some_and(|it| it["role"] == "tool") {
+            return Answer::Text(vec!["I have asked."]);
+        }
+        match said.as_str() {
+            "Is it up?" => Answer::Text(vec!["Yes."]),
+            "Yes." if brief.contains("Turn 1 of 5.") => Answer::Text(vec!["Since when?"]),
+            "Since when?" if brief.contains("Turn 2 of 5.") && !std::mem::replace(&mut *hung.lock().unwrap(), true) => {
+                Answer::Hang(held.clone())
+            }
+            "Since when?" if brief.contains("Turn 2 of 5.") => Answer::Text(vec!["Monday."]),
+            "Monday." if brief.contains("Turn 3 of 5.") => Answer::Text(vec!["REPLY_SKIP"]),
+            "Agent-to-agent announce step." if brief.contains("Latest reply: Monday.") => {
+                Answer::Text(vec!["ANNOUNCE_SKIP"])
+            }
+            "ask" => Answer::Tool("sessions_send", json!({ "sessionKey": "agent:main:side", "message": "Is it up?" })),
+            said => panic!("nobody says {said}: {brief}"),
+        }
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "ask");
+    assert_eq!(wait_end(&mut client, "r1")["status"], "ok");
+    let sent = history(&mut client, MAIN).into_iter().find(|it| it["role"] == "toolResult").expect("a result");
+    assert!(text_of(&sent).contains("\"reply\": \"Yes.\""), "{sent}");
+    // Question, answer, tool result, turn 1, and turn 2, in which the gateway goes down.
+    provider.wait_requests(5);
+    let gateway = start(gateway.kill());
+    provider.wait_requests(8);
+    let mut client = gateway.client();
+    let opening = serde_json::from_str::<Value>(&text_of(&sent)).expect("JSON")["runId"].clone();
+    assert_eq!(wait_end(&mut client, &format!("{}:announce", opening.as_str().unwrap()))["status"], "ok");
+    let side = shown(&history(&mut client, "agent:main:side"));
+    let wanted = [
+        "user: Is it up?",
+        "assistant: Yes.",
+        "user: Since when?",
+        "assistant: Monday.",
+        "user: Agent-to-agent announce step.",
+        "assistant: ANNOUNCE_SKIP",
+    ];
+    assert_eq!(side, wanted);
+    assert_eq!(provider.requests().len(), 8);
+    gate.open();
+}
+
+#[test]
 fn who_starts_a_run_may_name_its_session_and_whose_it_is() {
     let provider = Provider::always(Answer::Text(vec!["Yes."]));
     let gateway = Gateway::with_provider(&provider, json!({}));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::run::RunRequest;
+use super::talk::Talk;
 use crate::base::clock::UnixMs;
 use crate::base::fs::Durability;
 use crate::base::ids::RunId;
@@ -46,6 +47,13 @@ pub enum Origin {
     },
     /// An agent that wants a task done apart.
     Subagent,
+    /// A step of a conversation between two sessions.
+    Talk {
+        /// The run that opened it.
+        opening: String,
+        /// Where it stands.
+        talk: Box<Talk>,
+    },
     /// The end of a sub-agent, which the session that asked for it is told.
     Announcement {
         /// The sub-agent's run.
@@ -103,6 +111,18 @@ pub struct Ended {
     /// What it gave.
     #[serde(default)]
     pub result: Option<Value>,
+}
+
+impl Ended {
+    /// Returns what was said last.
+    pub fn last_text(&self) -> Option<&str> {
+        self.result.as_ref()?["payloads"].as_array()?.last()?["text"].as_str()
+    }
+
+    /// Returns whether somebody stopped it.
+    pub fn is_aborted(&self) -> bool {
+        self.result.as_ref().is_some_and(|result| result["meta"]["aborted"] == true)
+    }
 }
 
 /// See the module.

@@ -46,6 +46,7 @@ use super::models::Model;
 use super::processes::Processes;
 use super::providers::ToolSpec;
 use super::sessions::{Entry, Sessions};
+use super::talk::Talk;
 use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
@@ -75,6 +76,12 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// Why it was not started.
     fn spawn(&self, subagent: Subagent) -> Result<String, String>;
+
+    /// Has a session say something to another, and the two go on from there; the other one's run gets the id `run`.
+    ///
+    /// # Errors
+    /// Why it was not said.
+    fn talk(&self, run: &str, talk: Talk) -> Result<(), String>;
 
     /// Plans a restart of the gateway, after which the session is told `note`; returns what is planned.
     ///

@@ -16,6 +16,7 @@ use super::fanout::settle_chat;
 use super::runs::Finished;
 use super::start_run::{Ready, Settled, Start, failure_payload, lane_of};
 use super::subagents;
+use super::talks;
 use super::ticket::Outcome;
 use crate::agent::run::{self, RunError, RunOutcome};
 use crate::agent::run_journal::{Accepted, Ended, Origin, RunJournal};
@@ -221,7 +222,9 @@ pub fn dedupe_key(origin: &Origin, run: &RunId) -> Option<String> {
         Origin::Chat => Some(format!("chat:{run}")),
         Origin::Agent => Some(format!("agent:{run}")),
         Origin::Channel => Some(format!("channel:{run}")),
-        Origin::Node | Origin::Cron { .. } | Origin::Subagent | Origin::Announcement { .. } => None,
+        Origin::Node | Origin::Cron { .. } | Origin::Subagent | Origin::Announcement { .. } | Origin::Talk { .. } => {
+            None
+        }
     }
 }
 
@@ -235,7 +238,8 @@ pub fn note_done(cx: &Ctx, origin: Origin, run: &RunId, error: Option<String>) {
 /// Returns what the journal keeps of a run's end.
 pub fn ended(accepted: &Accepted, outcome: &Result<RunOutcome, RunError>, at: UnixMs) -> Ended {
     let error = outcome.as_ref().err();
-    let keeps_result = matches!(accepted.origin, Origin::Agent | Origin::Cron { .. } | Origin::Subagent);
+    let keeps_result =
+        matches!(accepted.origin, Origin::Agent | Origin::Cron { .. } | Origin::Subagent | Origin::Talk { .. });
     Ended {
         run: accepted.request.run_id.clone(),
         origin: accepted.origin.clone(),
@@ -252,13 +256,14 @@ fn settled(accepted: &Accepted) -> Settled {
     let accepted = accepted.clone();
     Box::new(move |cx, outcome| {
         let run = &accepted.request.run_id;
-        match accepted.origin {
+        match accepted.origin.clone() {
             Origin::Chat => settle_chat(cx, run, outcome.map(|_| ()).map_err(|error| error.message)),
             Origin::Agent => {
                 let answer = agent_answer(&ended(&accepted, &outcome, cx.clock.now_ms()));
                 cx.dedupe.arrive(&format!("agent:{run}"), answer, cx.clock.now_ms());
             }
             Origin::Channel => note_answered(cx, run),
+            Origin::Talk { .. } => talks::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
             Origin::Subagent => subagents::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
             Origin::Announcement { of } => subagents::announced(cx, &of, outcome.err().map(|error| error.message)),
             Origin::Node | Origin::Cron { .. } => {}

@@ -30,6 +30,7 @@ use super::runs::Runs;
 use super::subagents::{self, Subagents};
 use super::surfaces::GatewaySurface;
 use super::system_events::SystemEvents;
+use super::talks;
 use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
@@ -268,6 +269,7 @@ impl Gateway {
         deliveries::resume(&cx);
         let left = cx.accepted.journal.unfinished();
         subagents::start(&cx, &left);
+        talks::start(&cx, &left);
         accepted::resume(&cx, left);
         chats::start(&cx);
         banner(&cx, &config, &addresses);

@@ -198,7 +198,7 @@ pub fn start(cx: &Arc<Ctx>, left: &[Accepted]) {
                 finish(cx, &record.run_id, json!({"status": "error", "error": lost}), None);
             }
             (Some(_), _) if end_of(&announcement).is_some() => clean_up(cx, &record),
-            (Some(_), ended) => announce(cx, &record, ended.and_then(last_text)),
+            (Some(_), ended) => announce(cx, &record, ended.and_then(Ended::last_text)),
         }
     }
 }
@@ -251,14 +251,14 @@ pub fn sweep(cx: &Arc<Ctx>) {
 
 /// Takes the end of a sub-agent's run.
 pub fn settled(cx: &Arc<Ctx>, ended: &Ended) {
-    let is_aborted = ended.result.as_ref().is_some_and(|result| result["meta"]["aborted"] == true);
+    let is_aborted = ended.is_aborted();
     let outcome = match &ended.error {
         Some(_) if ended.timed_out => json!({"status": "timeout"}),
         Some(error) => json!({"status": "error", "error": error}),
         None if is_aborted => json!({"status": "error", "error": "it was stopped"}),
         None => json!({"status": "ok"}),
     };
-    finish(cx, ended.run.as_str(), outcome, last_text(ended).filter(|_| !is_aborted));
+    finish(cx, ended.run.as_str(), outcome, ended.last_text().filter(|_| !is_aborted));
 }
 
 /// Takes the end of the run that announced one.
@@ -269,11 +269,6 @@ pub fn announced(cx: &Arc<Ctx>, of: &RunId, error: Option<String>) {
     if let Some(record) = cx.subagents.store.get().runs.get(of.as_str()) {
         clean_up(cx, record);
     }
-}
-
-/// Returns what a sub-agent said last.
-fn last_text(ended: &Ended) -> Option<&str> {
-    ended.result.as_ref()?["payloads"].as_array()?.last()?["text"].as_str()
 }
 
 fn finish(cx: &Arc<Ctx>, run: &str, outcome: Value, result: Option<&str>) {

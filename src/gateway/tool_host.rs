@@ -13,8 +13,9 @@ use super::client::{Client, Role, scope};
 use super::ctx::Ctx;
 use super::lifecycle::Planned;
 use super::ticket::Outcome;
-use super::{dispatch, heartbeat, sentinel, subagents};
+use super::{dispatch, heartbeat, sentinel, subagents, talks};
 use crate::agent::session;
+use crate::agent::talk::Talk;
 use crate::agent::tools::{Host, Subagent};
 use crate::base::cancel::{CancelToken, SLICE};
 use crate::base::ids::SessionKey;
@@ -85,6 +86,10 @@ impl Host for ToolHost {
 
     fn spawn(&self, subagent: Subagent) -> Result<String, String> {
         subagents::spawn(&self.cx()?, subagent)
+    }
+
+    fn talk(&self, run: &str, talk: Talk) -> Result<(), String> {
+        talks::begin(&self.cx()?, run, talk)
     }
 
     fn restart(&self, delay_ms: Option<u64>, session: &str, note: Option<&str>) -> Result<Value, String> {

@@ -8,6 +8,7 @@ use super::arguments::Arguments;
 use super::sessions::{messages, refusal, refusal_between, resolve, shown, text_of};
 use super::{Tool, ToolContext, ToolResult, always};
 use crate::agent::session;
+use crate::agent::talk::{self, Step, Talk};
 use crate::base::rng::uuid;
 
 /// How long the answer is waited for when the model says nothing.
@@ -20,7 +21,7 @@ const ANSWER_MESSAGES: usize = 50;
 pub(super) const TOOL: Tool = Tool {
     name: "sessions_send",
     description: "Send a message into another session (by sessionKey or label) and wait for its answer; with timeoutSeconds 0 \
-                  only send it.",
+                  only send it. The two sessions may go on talking afterwards.",
     parameters: &[
         ("sessionKey", "string", "Key from sessions_list"),
         ("label", "string", "Label of the session, instead of its key"),
@@ -73,12 +74,19 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         let error = "this is the session at hand: its answer would wait for the run that waits for it";
         return answer("error", json!({"error": error, "sessionKey": name}));
     }
-    let params = json!({
-        "message": message, "sessionKey": key.as_str(), "idempotencyKey": run, "deliver": false,
-        "channel": "webchat", "lane": "nested", "extraSystemPrompt": context(cx, &name),
-    });
+    let talk = Talk {
+        requester: cx.session.clone(),
+        requester_channel: cx.channel.to_owned(),
+        target: key.clone(),
+        target_name: name.clone(),
+        message: message.to_owned(),
+        turns_max: talk::turns_max(cx.config),
+        step: Step::Opening,
+        first: None,
+        latest: None,
+    };
     let delivery = json!({"status": "pending", "mode": "announce"});
-    if let Err(error) = cx.call("agent", params) {
+    if let Err(error) = cx.host.talk(&run, talk) {
         return answer("error", json!({"error": error, "sessionKey": name}));
     }
     if seconds == 0.0 {
@@ -93,7 +101,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     match ended["status"].as_str() {
         Some("ok") => {
             let all = messages(cx, &key, Some(ANSWER_MESSAGES), false)?;
-            let reply = all.iter().rev().find(|message| message["role"] == "assistant").map(text_of);
+            let reply = answer_to(&all, message);
             answer("ok", json!({"reply": reply, "sessionKey": name, "delivery": delivery}))
         }
         Some("timeout") => answer("timeout", json!({"sessionKey": name, "delivery": delivery})),
@@ -104,11 +112,31 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     }
 }
 
-/// Tells the other session who speaks.
-fn context(cx: &ToolContext<'_>, target: &str) -> String {
-    format!(
-        "Agent-to-agent message context:\nAgent 1 (requester) session: {}.\nAgent 1 (requester) channel: {}.\n\
-         Agent 2 (target) session: {target}.",
-        cx.session, cx.channel
-    )
+/// Returns what was answered to a message. The conversation may have gone on since.
+fn answer_to(messages: &[Value], message: &str) -> Option<String> {
+    let is_it = |it: &Value| it["role"] == "user" && text_of(it).contains(message);
+    let behind = messages.iter().rposition(is_it).map_or(0, |at| at + 1);
+    let answer = messages[behind..].iter().take_while(|it| it["role"] != "user");
+    answer.filter(|it| it["role"] == "assistant").last().map(text_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_what_follows_the_message() {
+        let said = |role: &str, text: &str| json!({"role": role, "content": text});
+        let messages = [
+            said("user", "ping"),
+            said("assistant", "old"),
+            said("user", "ping"),
+            said("assistant", "let me see"),
+            said("assistant", "pong"),
+            said("user", "Agent-to-agent announce step."),
+            said("assistant", "ANNOUNCE_SKIP"),
+        ];
+        assert_eq!(answer_to(&messages, "ping").as_deref(), Some("pong"));
+        assert_eq!(answer_to(&messages[..1], "ping"), None);
+    }
 }
