@@ -2,12 +2,13 @@
 //!
 //! [`Skills`] is the gateway's memory of what is in the directories: nothing is read before somebody asks, and read
 //! again only when a file or directory has changed. One leaf lock, never held while files are read; any thread that may
-//! touch the disk. No skill is built in. Not here: the prompt that names them, watching the directories.
+//! touch the disk. No skill is built in. Not here: watching the directories.
 
 mod front_matter;
 pub mod install;
 mod load;
 pub mod manifest;
+pub mod prompt;
 pub mod status;
 
 use std::collections::HashMap;

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, Device, connect_params, now_ms};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
+use crate::support::provider::{Answer, Provider};
 use crate::support::replay::Replay;
+use crate::tools::{call, error, text};
 
 /// A gateway in a home with a directory of programs of its own, in front of the system's.
 fn start(home: Home) -> Gateway {
@@ -321,4 +323,61 @@ fn serve(files: Vec<(&'static str, Vec<u8>)>) -> String {
         }
     });
     url
+}
+
+#[test]
+fn the_model_is_told_of_skills_and_its_commands_see_their_variables() {
+    let provider = Provider::start(|index, _| match index {
+        0 => Answer::Tool("exec", json!({ "command": "echo \"key=$TEA_KEY home=$HOME\"" })),
+        _ => Answer::Text(vec!["Brewed."]),
+    });
+    let entries = json!({ "tea": { "apiKey": "tea-secret", "env": { "HOME": "/elsewhere" } } });
+    let gateway = Gateway::with_provider(&provider, json!({ "skills": { "entries": entries } }));
+    let skills = own_skills(&gateway.home);
+    write_skill(&skills, "tea", "description: Brews tea.\nmetadata: {\"clawdbot\":{\"primaryEnv\":\"TEA_KEY\"}}");
+    write_skill(
+        &skills,
+        "rocket",
+        "description: Flies.\nmetadata: {\"clawdbot\":{\"requires\":{\"bins\":[\"no-such-rocket\"]}}}",
+    );
+    let mut client = gateway.client();
+    let params = json!({ "sessionKey": "agent:main:main", "message": "tea, please", "idempotencyKey": "r1" });
+    client.request("chat.send", params).expect("started");
+    assert_eq!(client.chat_end("r1")["state"], "final");
+    let requests = provider.requests();
+    let prompt = requests[0]["messages"][0]["content"].as_str().expect("a system prompt").to_owned();
+    assert!(prompt.contains("## Skills (mandatory)") && prompt.contains("<name>tea</name>"), "{prompt}");
+    assert!(prompt.contains("## Heartbeats\nHeartbeat prompt: "), "{prompt}");
+    assert!(!prompt.contains("rocket") && !prompt.contains("tea-secret"), "{prompt}");
+    let result = requests[1]["messages"].as_array().expect("messages").last().expect("a result").to_string();
+    let home = gateway.home.path().display().to_string();
+    assert!(result.contains(&format!("key=tea-secret home={home}")), "{result}");
+    let client_log = std::fs::read_to_string(gateway.home.log_file()).unwrap_or_default();
+    assert!(!client_log.contains("tea-secret"), "{client_log}");
+}
+
+#[test]
+fn programs_of_skills_run_unasked_where_the_owner_allows_it() {
+    let home = Home::with_config(&json!({ "tools": { "exec": { "host": "gateway", "ask": "off" } } }));
+    let skills = own_skills(&home);
+    write_skill(
+        &skills,
+        "brew",
+        "description: Brews.\nmetadata: {\"clawdbot\":{\"requires\":{\"bins\":[\"brewer\"]}}}",
+    );
+    write_program(&home, "brewer", "echo brewed");
+    write_program(&home, "other", "echo other");
+    let policy = home.path().join(".clawdbot/exec-approvals.json");
+    let write = |allows: bool| {
+        let policy_text = json!({ "version": 1, "defaults": { "autoAllowSkills": allows }, "agents": {} }).to_string();
+        std::fs::write(&policy, policy_text).unwrap();
+    };
+    write(true);
+    let gateway = start(home);
+    let mut client = gateway.client();
+    let ran = call(&mut client, "exec", &json!({ "command": "brewer" }));
+    assert_eq!(text(&ran), "brewed", "{ran}");
+    assert_eq!(error(&call(&mut client, "exec", &json!({ "command": "other" }))), "exec denied: allowlist miss");
+    write(false);
+    assert_eq!(error(&call(&mut client, "exec", &json!({ "command": "brewer" }))), "exec denied: allowlist miss");
 }

@@ -66,6 +66,8 @@ pub struct PromptInput<'a> {
     pub reasoning: &'a str,
     /// Where the message came from: `webchat`, `telegram`, …
     pub channel: &'a str,
+    /// The list of skills that the model may use.
+    pub skills: Option<&'a str>,
     /// What heartbeats ask; `None` when the agent has none.
     pub heartbeat_prompt: Option<&'a str>,
     /// The caller's own addition.
@@ -171,6 +173,16 @@ fn tooling(prompt: &mut Prompt, input: &PromptInput<'_>) {
 /// Sections that are there only when what they speak of is.
 fn optional(prompt: &mut Prompt, input: &PromptInput<'_>) {
     let has = |name: &str| input.tools.iter().any(|(tool, _)| *tool == name);
+    if let Some(skills) = input.skills.filter(|_| has("read")) {
+        prompt.section(
+            "Skills (mandatory)",
+            &format!(
+                "Before you answer, look through the descriptions in <available_skills>. When one skill clearly fits, read \
+                 its SKILL.md at <location> with `read` and follow it; when several fit, the most specific one; when none \
+                 does, read none. Never read more than one at the beginning.\n{skills}"
+            ),
+        );
+    }
     if has("memory_search") {
         prompt.section(
             "Memory Recall",
@@ -320,6 +332,7 @@ mod tests {
             thinking: "off",
             reasoning: "off",
             channel: "webchat",
+            skills: Some("<available_skills>\n</available_skills>"),
             heartbeat_prompt: Some("Look around."),
             extra: Some("Be brief."),
         })
@@ -334,7 +347,8 @@ mod tests {
         let headings: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
         assert_eq!(
             headings.join("|"),
-            "## Tooling|## Tool Call Style|## Clawdbot CLI Quick Reference|## Workspace|## Current Date & Time\
+            "## Tooling|## Tool Call Style|## Clawdbot CLI Quick Reference|## Skills (mandatory)\
+             |## Workspace|## Current Date & Time\
              |## Workspace Files (injected)|## Reply Tags|## Messaging|## Group Chat Context|# Project Context|## AGENTS.md\
              |## SOUL.md|## IDENTITY.md|## USER.md|## HEARTBEAT.md|## Silent Replies|## Heartbeats|## Runtime"
         );

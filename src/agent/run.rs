@@ -35,6 +35,7 @@ use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::net::fetch::Fetch;
+use crate::skills;
 
 /// The channel of runs that came by none.
 pub const CHANNEL_DEFAULT: &str = "webchat";
@@ -307,6 +308,7 @@ struct Run<'a> {
     tools: Vec<ToolSpec>,
     thinking: String,
     system_prompt: String,
+    skill_variables: Vec<(String, String)>,
     texts: Vec<String>,
     usage: Usage,
     /// Tokens of the conversation as the last turn counted them.
@@ -374,6 +376,9 @@ impl<'a> Run<'a> {
         if let Some(text) = texts.last().filter(|_| is_over) {
             around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
         }
+        let briefing = around.host.briefing(&request.agent_id);
+        let skill_variables =
+            skills::prompt::variables(&briefing.skills, config, &|name| std::env::var_os(name).is_some());
         let system_prompt = prompt::system_prompt(&PromptInput {
             config,
             agent: &request.agent_id,
@@ -384,7 +389,8 @@ impl<'a> Run<'a> {
             thinking: &thinking,
             reasoning: entry.reasoning_level.as_deref().unwrap_or("off"),
             channel: &request.channel,
-            heartbeat_prompt: None,
+            skills: skills::prompt::list(&briefing.skills).as_deref(),
+            heartbeat_prompt: briefing.heartbeat_prompt.as_deref(),
             extra: request.extra_system_prompt.as_deref(),
         });
         Ok(Self {
@@ -401,6 +407,7 @@ impl<'a> Run<'a> {
             tools,
             thinking,
             system_prompt,
+            skill_variables,
             texts,
             usage,
             context_tokens,
@@ -482,6 +489,7 @@ impl<'a> Run<'a> {
             session: &self.request.session_key,
             entry: &self.entry,
             channel: &self.request.channel,
+            skill_variables: &self.skill_variables,
             model: self.chain.iter().find(of_turn).unwrap_or(&self.chain[0]),
             workspace: &self.workspace,
             paths: &self.agent.paths,

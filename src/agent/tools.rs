@@ -33,6 +33,7 @@ mod web_fetch;
 mod web_search;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,11 +55,21 @@ use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::Rng;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
+use crate::skills::manifest::Skill;
 
 pub use self::sessions_spawn::Subagent;
 
 /// How long a call of a gateway's method may take unless the model says otherwise.
 const HOST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the gateway knows about a run before it begins.
+#[derive(Debug, Default)]
+pub struct Briefing {
+    /// The skills that can be used as things are.
+    pub skills: Vec<Arc<Skill>>,
+    /// What heartbeats ask the agent; `None` when it has none.
+    pub heartbeat_prompt: Option<String>,
+}
 
 /// The gateway, as tools see it.
 pub trait Host: Send + Sync {
@@ -76,6 +87,12 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// Why it was not started.
     fn spawn(&self, subagent: Subagent) -> Result<String, String>;
+
+    /// Returns what the gateway knows about an agent's next run.
+    fn briefing(&self, agent: &AgentId) -> Briefing;
+
+    /// Returns the programs that skills speak of.
+    fn skill_bins(&self) -> BTreeSet<String>;
 
     /// Has a session say something to another, and the two go on from there; the other one's run gets the id `run`.
     ///
@@ -119,6 +136,8 @@ pub struct ToolContext<'a> {
     pub entry: &'a Entry,
     /// The channel that the run's message came by.
     pub channel: &'a str,
+    /// Variables that the configuration gives to skills, for the commands of this run.
+    pub skill_variables: &'a [(String, String)],
     /// The model that calls.
     pub model: &'a Model,
     /// Working directory.

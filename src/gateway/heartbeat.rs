@@ -62,6 +62,11 @@ impl Settings {
         usize::try_from(self.ack_max_chars).unwrap_or(usize::MAX)
     }
 
+    /// Returns what the agent is asked.
+    pub fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
     /// Returns the shape of `health.agents[].heartbeat`.
     pub fn to_health(&self) -> Value {
         let mut value = json!({

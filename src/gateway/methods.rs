@@ -16,7 +16,7 @@ mod devices;
 mod node_pair;
 mod nodes;
 mod sessions;
-mod skills;
+pub mod skills;
 mod system;
 mod talk;
 #[cfg(feature = "tts")]

@@ -3,6 +3,7 @@
 //! A call goes through the same dispatcher as a client's, with the rights of an operator of this machine, on the thread of
 //! the run that makes it; what a handler answers later is waited for there. Not here: the tools (`agent::tools`).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,14 @@ use serde_json::{Value, json};
 use super::client::{Client, Role, scope};
 use super::ctx::Ctx;
 use super::lifecycle::Planned;
+use super::methods::skills;
 use super::ticket::Outcome;
 use super::{dispatch, heartbeat, sentinel, subagents, talks};
 use crate::agent::session;
 use crate::agent::talk::Talk;
-use crate::agent::tools::{Host, Subagent};
+use crate::agent::tools::{Briefing, Host, Subagent};
 use crate::base::cancel::{CancelToken, SLICE};
-use crate::base::ids::SessionKey;
+use crate::base::ids::{AgentId, SessionKey};
 
 /// What the gateway says when it is no longer there.
 const STOPPING: &str = "the gateway is stopping";
@@ -86,6 +88,20 @@ impl Host for ToolHost {
 
     fn spawn(&self, subagent: Subagent) -> Result<String, String> {
         subagents::spawn(&self.cx()?, subagent)
+    }
+
+    fn briefing(&self, agent: &AgentId) -> Briefing {
+        let Ok(cx) = self.cx() else { return Briefing::default() };
+        let config = cx.config.get();
+        let settings = heartbeat::settings(&config, agent);
+        Briefing {
+            skills: skills::usable(&cx, &config, agent),
+            heartbeat_prompt: settings.every_ms.is_some().then(|| settings.prompt().to_owned()),
+        }
+    }
+
+    fn skill_bins(&self) -> BTreeSet<String> {
+        self.cx().map(|cx| skills::all_bins(&cx, &cx.config.get())).unwrap_or_default()
     }
 
     fn talk(&self, run: &str, talk: Talk) -> Result<(), String> {

@@ -124,6 +124,8 @@ impl Wanted {
             return Err("command: must not contain NUL".to_owned());
         }
         let mut env = self.env.clone();
+        let own = cx.skill_variables.iter().filter(|(name, _)| self.env.iter().all(|(asked, _)| asked != name));
+        env.extend(own.cloned());
         if !settings.path_prepend.is_empty() && !env.iter().any(|(name, _)| name == "PATH") {
             env.push(("PATH".to_owned(), settings.search_path()));
         }

@@ -17,6 +17,7 @@ use crate::gateway::ticket::Outcome;
 use crate::protocol::error::ErrorShape;
 use crate::protocol::skills::{SkillsBinsParams, SkillsInstallParams, SkillsStatusParams, SkillsUpdateParams};
 use crate::skills::install::{self, Installer};
+use crate::skills::manifest::Skill;
 use crate::skills::status::{self, Surroundings};
 use crate::skills::{Sources, managed_dir};
 
@@ -46,15 +47,26 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: SkillsStatusParams) -> Result<Re
 
 /// The programs that skills of any agent speak of; a node tells which of them it has.
 fn bins(cx: &Arc<Ctx>, _call: &Call, _params: SkillsBinsParams) -> Result<Reply, ErrorShape> {
-    let config = config_on_disk(cx);
+    Ok(Reply::Now(json!({"bins": all_bins(cx, &config_on_disk(cx))})))
+}
+
+/// Returns the programs that skills of any agent speak of.
+pub fn all_bins(cx: &Ctx, config: &Config) -> BTreeSet<String> {
     let mut bins = BTreeSet::new();
-    for agent in session::agent_ids(&config) {
-        for skill in cx.skills.all(&sources(cx, &config, &agent), cx.clock.now_ms()) {
+    for agent in session::agent_ids(config) {
+        for skill in cx.skills.all(&sources(cx, config, &agent), cx.clock.now_ms()) {
             let installed = skill.install.iter().flat_map(|spec| &spec.bins);
             bins.extend(skill.requires.bins.iter().chain(&skill.requires.any_bins).chain(installed).cloned());
         }
     }
-    Ok(Reply::Now(json!({"bins": bins})))
+    bins
+}
+
+/// Returns the skills that an agent can use as things are.
+pub fn usable(cx: &Ctx, config: &Config, agent: &AgentId) -> Vec<Arc<Skill>> {
+    let remote = cx.remote_bins.remote();
+    let around = Surroundings::of_process(config, remote.as_ref());
+    cx.skills.eligible(&sources(cx, config, agent), &around, cx.clock.now_ms())
 }
 
 fn install(cx: &Arc<Ctx>, call: &Call, params: SkillsInstallParams) -> Result<Reply, ErrorShape> {

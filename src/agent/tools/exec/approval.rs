@@ -44,7 +44,7 @@ pub(super) fn judge(cx: &ToolContext<'_>, settings: &Settings, wanted: &Wanted) 
     let search_path = settings.search_path();
     let at = Surroundings { cwd: &wanted.cwd, home: &cx.paths.home, search_path: &search_path, variables: &variables };
     let allowlist = policy.file.allowlist(Some(cx.agent.as_str()));
-    let skill_bins = BTreeSet::new();
+    let skill_bins = if strictness.allows_skills { cx.host.skill_bins() } else { BTreeSet::new() };
     let allowed = Allowed { allowlist: &allowlist, safe_bins: &settings.safe_bins, skill_bins: &skill_bins };
     let found = evaluate(CommandLine::Shell(&wanted.script), &at, &allowed);
     match strictness.judge(found.is_allowed()) {
