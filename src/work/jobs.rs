@@ -20,6 +20,8 @@ struct State {
     workers: Vec<Joiner>,
     idle: usize,
     live: usize,
+    /// Workers that are in a job; the others take what is ready, as soon as they have started or woken.
+    busy: usize,
     next_worker: u64,
     is_closed: bool,
 }
@@ -63,8 +65,15 @@ impl std::fmt::Display for SubmitError {
 impl Jobs {
     /// Returns the workers' front with these lane widths; no thread is started yet.
     pub fn new(caps: impl IntoIterator<Item = (LaneName, usize)>) -> Self {
-        let state =
-            State { lanes: Lanes::new(caps), workers: Vec::new(), idle: 0, live: 0, next_worker: 0, is_closed: false };
+        let state = State {
+            lanes: Lanes::new(caps),
+            workers: Vec::new(),
+            idle: 0,
+            live: 0,
+            busy: 0,
+            next_worker: 0,
+            is_closed: false,
+        };
         Self {
             shared: Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), ended: Condvar::new() }),
             idle_max: IDLE_MAX,
@@ -150,11 +159,14 @@ impl Jobs {
     }
 
     fn wake_workers(&self, state: &mut State) -> Result<(), SubmitError> {
-        if !state.lanes.has_ready() {
+        let ready = state.lanes.ready();
+        if ready == 0 {
             return Ok(());
         }
         if state.idle > 0 {
             self.shared.work.notify_one();
+        }
+        if ready <= state.live - state.busy {
             return Ok(());
         }
         let jobs = self.clone();
@@ -173,6 +185,7 @@ impl Jobs {
         let mut state = self.lock();
         loop {
             if let Some((id, work)) = state.lanes.next_ready() {
+                state.busy += 1;
                 // More may be ready than workers were woken for.
                 if let Err(error) = self.wake_workers(&mut state) {
                     log::warn!(target: "gateway", "{error}");
@@ -190,6 +203,7 @@ impl Jobs {
                     }
                     state = self.lock();
                 }
+                state.busy -= 1;
                 continue;
             }
             if state.is_closed {
@@ -200,7 +214,7 @@ impl Jobs {
                 self.shared.work.wait_timeout(state, self.idle_max).unwrap_or_else(PoisonError::into_inner);
             state = back;
             state.idle -= 1;
-            if timeout.timed_out() && !state.lanes.has_ready() {
+            if timeout.timed_out() && state.lanes.ready() == 0 {
                 break;
             }
         }
@@ -261,6 +275,24 @@ mod tests {
         assert!(!timeout.timed_out() && began.elapsed() < Duration::from_secs(5), "{} still live", state.live);
         drop(state);
         assert!(!jobs.reap());
+    }
+
+    /// A worker that has just ended its job takes the next: no lane ever has more workers than it has slots.
+    #[test]
+    fn short_jobs_make_no_crowd_of_workers() {
+        let jobs = Jobs::new([("x".to_owned(), 2)]);
+        let (sender, receiver) = bounded(1000);
+        for _ in 0..200 {
+            for _ in 0..5 {
+                let sender = sender.clone();
+                jobs.submit(vec!["x".into()], move || sender.send(()).expect("receiver lives")).expect("room");
+            }
+            for _ in 0..5 {
+                receiver.recv_timeout(WAIT).expect("job");
+            }
+        }
+        assert!(jobs.lock().live <= 2, "{} workers", jobs.lock().live);
+        jobs.close();
     }
 
     #[test]

@@ -139,9 +139,9 @@ impl<J> Lanes<J> {
         Some((id, payload))
     }
 
-    /// Returns whether a job may run.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// Returns how many jobs may run.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Gives the slots of a finished job back.
