@@ -48,6 +48,15 @@ pub fn is_empty_file(text: &str) -> bool {
     })
 }
 
+/// How long the same words are not said again.
+const REPEAT_MS: UnixMs = 24 * 60 * 60_000;
+
+/// Returns whether a text is what was said last, at `last_at`, and not long ago.
+pub fn is_repeated(text: &str, last: Option<&str>, last_at: UnixMs, now_ms: UnixMs) -> bool {
+    let is_recent = now_ms.saturating_sub(last_at) < REPEAT_MS;
+    is_recent && last.is_some_and(|last| !last.trim().is_empty() && last.trim() == text.trim())
+}
+
 /// What is left of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -123,6 +132,21 @@ mod tests {
             assert_eq!(hours.map(|hours| hours.contains(at)), expected, "{start}-{end}");
         }
         assert_eq!(ActiveHours::parse(Some("08:00"), None, None), None);
+    }
+
+    #[test]
+    fn the_same_words_are_said_once_a_day() {
+        let day = REPEAT_MS;
+        for (text, last, last_at, expected) in [
+            ("Mail!", Some(" Mail!\n"), 1, true),
+            ("Mail!", Some("Mail!"), day + 5, true),
+            ("Mail!", Some("No mail."), day, false),
+            ("Mail!", None, day, false),
+            ("", Some(""), day, false),
+        ] {
+            assert_eq!(is_repeated(text, last, last_at, day), expected, "{text} {last:?} {last_at}");
+        }
+        assert!(!is_repeated("Mail!", Some("Mail!"), 1, day + 1));
     }
 
     #[test]

@@ -172,6 +172,37 @@ fn an_isolated_job_asks_the_agent() {
 }
 
 #[test]
+fn of_a_jobs_earlier_runs_the_last_transcripts_stay() {
+    let provider = Provider::always(Answer::Text(vec!["Nothing new."]));
+    let gateway = Gateway::with_provider(&provider, without_heartbeats());
+    let mut client = gateway.client();
+    let id = add(&mut client, agent_job("news", json!({})));
+    // One run puts the session there; many are told of by the index alone.
+    force(&mut client, &id);
+    finished(&mut client, &id);
+    let home = gateway.kill();
+    let sessions = home.state_dir().join("agents/main/sessions");
+    let mut index = home.sessions();
+    let key = format!("agent:main:cron:{id}");
+    let earlier: Vec<String> = (0..25).map(|number| format!("earlier-{number}")).collect();
+    for id in &earlier {
+        std::fs::write(sessions.join(format!("{id}.jsonl")), "{}\n").unwrap();
+    }
+    index[&key]["earlierTranscripts"] = json!(earlier);
+    std::fs::remove_file(sessions.join("sessions.json.journal")).ok();
+    std::fs::write(sessions.join("sessions.json"), index.to_string()).unwrap();
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut client = gateway.client();
+    force(&mut client, &id);
+    finished(&mut client, &id);
+    let names: Vec<String> =
+        gateway.home.transcripts().iter().map(|it| it.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    // The present one, the one before, and the nineteen before that.
+    assert_eq!(names.len(), 21, "{names:?}");
+    assert!(!names.contains(&"earlier-5".to_owned()) && names.contains(&"earlier-6".to_owned()), "{names:?}");
+}
+
+#[test]
 fn what_cannot_be_delivered_is_said() {
     let provider = Provider::always(Answer::Text(vec!["Here it is."]));
     let gateway =

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, now_ms};
 use crate::support::gateway::Gateway;
 use crate::support::provider::{Answer, Provider};
 use crate::support::replay::Replay;
@@ -57,6 +57,60 @@ fn an_answer_that_says_something_is_shown() {
     let event = client.event("heartbeat", |_| true);
     assert_eq!((&event["status"], &event["reason"]), (&json!("skipped"), &json!("no-target")));
     assert_eq!(event["preview"], "Water the plants.");
+}
+
+#[test]
+fn a_heartbeat_has_its_own_model_and_says_nothing_twice_a_day() {
+    let provider = Provider::always(Answer::Text(vec!["Water the plants."]));
+    let heartbeat = json!({ "model": "test/other", "prompt": "Any news?" });
+    let config = json!({ "agents": { "defaults": { "heartbeat": heartbeat } } });
+    let gateway = Gateway::with_provider(&provider, config);
+    let mut client = gateway.client();
+    wake(&mut client, "look around");
+    assert_eq!(client.event("heartbeat", |_| true)["reason"], "no-target");
+    let asked = &provider.requests()[0];
+    assert_eq!(asked["model"], "other");
+    assert!(asked["messages"].to_string().contains("Any news?"), "{asked}");
+    // As if it had been delivered a while ago.
+    let home = gateway.kill();
+    let mut index = home.sessions();
+    index["agent:main:main"]["lastHeartbeatText"] = " Water the plants.\n".into();
+    index["agent:main:main"]["lastHeartbeatSentAt"] = (now_ms() - 23 * 3_600_000).into();
+    let file = home.state_dir().join("agents/main/sessions/sessions.json");
+    std::fs::remove_file(file.with_extension("json.journal")).ok();
+    std::fs::write(&file, index.to_string()).unwrap();
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut client = gateway.client();
+    wake(&mut client, "look around");
+    let event = client.event("heartbeat", |_| true);
+    assert_eq!((&event["status"], &event["reason"]), (&json!("skipped"), &json!("duplicate")), "{event}");
+    // People are asked by the usual model.
+    client
+        .request("chat.send", json!({ "sessionKey": "agent:main:main", "message": "hi", "idempotencyKey": "r1" }))
+        .expect("started");
+    client.chat_end("r1");
+    assert_eq!(provider.requests()[2]["model"], "m");
+}
+
+#[test]
+fn a_finished_command_is_told_even_when_there_is_little_to_say() {
+    let provider = Provider::start(|index, _| match index {
+        0 => Answer::Tool("exec", json!({ "command": "echo approved" })),
+        1 => Answer::Text(vec!["It waits for you."]),
+        _ => Answer::Text(vec!["HEARTBEAT_OK"]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({ "tools": { "exec": { "host": "gateway" } } }));
+    let mut client = gateway.client();
+    client
+        .request("chat.send", json!({ "sessionKey": "agent:main:main", "message": "run it", "idempotencyKey": "r1" }))
+        .expect("started");
+    let id = client.event("exec.approval.requested", |_| true)["id"].clone();
+    assert_eq!(client.chat_end("r1")["state"], "final");
+    client.request("exec.approval.resolve", json!({ "id": id, "decision": "allow-once" })).expect("resolved");
+    let event = client.event("heartbeat", |_| true);
+    assert_eq!((&event["reason"], &event["preview"]), (&json!("no-target"), &json!("HEARTBEAT_OK")), "{event}");
+    let asked = provider.requests()[2]["messages"].as_array().unwrap().last().unwrap().to_string();
+    assert!(asked.contains("Exec finished") && asked.contains("Tell the user about it now"), "{asked}");
 }
 
 #[test]

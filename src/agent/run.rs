@@ -111,6 +111,9 @@ pub struct RunRequest {
     pub channel: String,
     /// Its limit, instead of the configured one.
     pub timeout: Option<Duration>,
+    /// The model of this run alone, as people write it.
+    #[serde(default)]
+    pub model: Option<String>,
     /// The global lane it waits in, instead of `main`.
     #[serde(default)]
     pub lane: Option<String>,
@@ -137,6 +140,7 @@ impl RunRequest {
             extra_system_prompt: None,
             channel: CHANNEL_DEFAULT.to_owned(),
             timeout: None,
+            model: None,
             lane: None,
             speaker: None,
             route: None,
@@ -344,7 +348,7 @@ impl<'a> Run<'a> {
         let session_id = before.as_ref().map(|it| it.session_id.as_str()).or(request.session_id.as_deref());
         let (entry, _) =
             agent.sessions.open(key, session_id, started_at).map_err(|error| disk("cannot open the session", error))?;
-        let chain = models(config, &request.agent_id, &entry)?;
+        let chain = models(config, request, &entry)?;
         let workspace = workspace::ensure(config, &agent.paths, &request.agent_id)
             .map_err(|error| disk("cannot prepare the workspace", error))?;
         let mut transcript =
@@ -490,6 +494,7 @@ impl<'a> Run<'a> {
             entry: &self.entry,
             channel: &self.request.channel,
             skill_variables: &self.skill_variables,
+            route: self.request.route.as_ref(),
             model: self.chain.iter().find(of_turn).unwrap_or(&self.chain[0]),
             workspace: &self.workspace,
             paths: &self.agent.paths,
@@ -551,9 +556,23 @@ impl<'a> Run<'a> {
 }
 
 /// Returns the models to try, in order. The first must be usable; others that are not are skipped with a word in the log.
-fn models(config: &Config, agent: &AgentId, entry: &Entry) -> Result<Vec<Model>, Stop> {
+fn models(config: &Config, request: &RunRequest, entry: &Entry) -> Result<Vec<Model>, Stop> {
+    let agent = &request.agent_id;
+    let wanted = request.model.as_deref().and_then(|text| models::parse_name(config, text));
+    let allowed = wanted.filter(|name| {
+        let is_allowed = models::is_allowed(config, agent, name);
+        if !is_allowed {
+            log::warn!(target: "agent", "run {} goes on with the usual model: {name} is not allowed", request.run_id);
+        }
+        is_allowed
+    });
+    let of_run = allowed.map(|name| Entry {
+        provider_override: Some(name.provider),
+        model_override: Some(name.id),
+        ..entry.clone()
+    });
     let mut chain = Vec::new();
-    for (at, model) in models::chain(config, agent, Some(entry)).into_iter().enumerate() {
+    for (at, model) in models::chain(config, agent, Some(of_run.as_ref().unwrap_or(entry))).into_iter().enumerate() {
         match model {
             Ok(model) => chain.push(model),
             Err(error) if at == 0 => return Err(Stop::Failed(error)),

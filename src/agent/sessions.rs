@@ -195,6 +195,10 @@ impl Sessions {
                 match self.remove(&it.key) {
                     Ok(_) => {
                         self.put_aside(&it.key, &entry);
+                        let earlier =
+                            entry.other.get(retention::EARLIER).and_then(Value::as_array).into_iter().flatten();
+                        let earlier: Vec<String> = earlier.filter_map(|id| id.as_str().map(str::to_owned)).collect();
+                        self.remove_transcripts(&it.key, &earlier);
                         gone.push(it.key);
                     }
                     Err(error) => log::warn!(target: "gateway", "cannot let session {} go: {error}", it.key),
@@ -214,6 +218,41 @@ impl Sessions {
 
     fn indexes(&self) -> Vec<Arc<Index>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).by_path.values().cloned().collect()
+    }
+
+    /// Lets a session that begins anew for each run go on with `next`, and removes the transcripts of its earlier runs but
+    /// for the last [`retention::EARLIER_KEPT`].
+    ///
+    /// # Errors
+    /// As [`Sessions::update`].
+    pub fn turn_over(&self, key: &SessionKey, next: &str) -> io::Result<()> {
+        let mut over = Vec::new();
+        self.update(key, |entry| {
+            let listed = entry.other.get(retention::EARLIER).and_then(Value::as_array).into_iter().flatten();
+            let mut ids: Vec<String> = listed.filter_map(|id| id.as_str().map(str::to_owned)).collect();
+            if !entry.session_id.is_empty() && entry.session_id != next && !ids.contains(&entry.session_id) {
+                ids.push(entry.session_id.clone());
+            }
+            over = ids.drain(..ids.len().saturating_sub(retention::EARLIER_KEPT)).collect();
+            if !ids.is_empty() {
+                entry.other.insert(retention::EARLIER.to_owned(), ids.into());
+            }
+        })?;
+        self.remove_transcripts(key, &over);
+        Ok(())
+    }
+
+    /// Removes transcripts by their ids; only what could be one's name is.
+    fn remove_transcripts(&self, key: &SessionKey, ids: &[String]) {
+        for id in ids.iter().filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')) {
+            let path = self.transcript_path(key, &Entry { session_id: id.clone(), ..Entry::default() });
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    log::warn!(target: "gateway", "cannot remove the transcript {}: {error}", path.display());
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Gives the transcript of a session that is gone another name; returns that, when there was a transcript.

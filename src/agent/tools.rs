@@ -53,6 +53,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::Rng;
+use crate::base::route::Route;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::skills::manifest::Skill;
@@ -136,6 +137,8 @@ pub struct ToolContext<'a> {
     pub entry: &'a Entry,
     /// The channel that the run's message came by.
     pub channel: &'a str,
+    /// Where the run's replies go, if it came from a chat.
+    pub route: Option<&'a Route>,
     /// Variables that the configuration gives to skills, for the commands of this run.
     pub skill_variables: &'a [(String, String)],
     /// The model that calls.

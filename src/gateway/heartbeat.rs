@@ -30,6 +30,16 @@ pub const BUSY: &str = "requests-in-flight";
 /// The prompt when none is configured.
 const PROMPT: &str = "Read HEARTBEAT.md if it exists in the workspace and follow it. Do not repeat tasks of earlier \
                       conversations. If nothing needs attention, reply HEARTBEAT_OK.";
+/// The prompt when a command has finished whose end somebody waits for.
+const RELAY_PROMPT: &str = "A command that you started earlier has finished; how, and the end of what it said, stands in the \
+                            system messages above. Tell the user about it now: what came of it if it went well, what went \
+                            wrong if it did not.";
+/// Why the agent is woken for that, and how its system event begins.
+const RELAY: &str = "exec-event";
+const RELAY_MARK: &str = "Exec finished";
+/// Fields of a session's entry, as the original spells them.
+const LAST_TEXT: &str = "lastHeartbeatText";
+const LAST_SENT_AT: &str = "lastHeartbeatSentAt";
 /// How long a wish waits for others.
 const COALESCE: Duration = Duration::from_millis(250);
 /// Wishes that may join; one more is told that it was skipped.
@@ -301,14 +311,18 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
     let before = cx.sessions.entry(key).map(|entry| entry.updated_at);
     let started_ms = cx.clock.now_ms();
     let run = RunId::new(format!("heartbeat-{}", uuid(&*cx.rng)));
-    let request = RunRequest::new(run, agent.clone(), key.clone(), settings.prompt.as_str());
+    let relays = reason == RELAY && cx.system_events.peek(key).iter().any(|line| line.contains(RELAY_MARK));
+    let prompt = if relays { RELAY_PROMPT } else { settings.prompt.as_str() };
+    let request =
+        RunRequest { model: settings.model.clone(), ..RunRequest::new(run, agent.clone(), key.clone(), prompt) };
     let start = Start { request, echo: Some(key.as_str().to_owned()), is_chat: false, takes_system_events: true };
     let key = key.clone();
     let finish = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {
         let duration_ms = cx.clock.now_ms().saturating_sub(started_ms);
         let outcome = match result {
             Ok(outcome) => {
-                publish(cx, told(&outcome, &settings, &reason, duration_ms));
+                let told = told(cx, &key, &outcome, &Asked { settings: &settings, reason: &reason, relays });
+                publish(cx, with_duration(told, duration_ms));
                 // A heartbeat alone keeps no session alive.
                 restore(cx, &key, before);
                 HeartbeatOutcome::Ran
@@ -328,22 +342,61 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
     start_run::start(cx, start, Box::new(finish));
 }
 
+/// What an agent was asked.
+struct Asked<'a> {
+    settings: &'a Settings,
+    reason: &'a str,
+    /// Whether it was to tell of a command.
+    relays: bool,
+}
+
 /// Words what an agent answered. There is no channel yet that could carry it further than the session itself.
-fn told(outcome: &RunOutcome, settings: &Settings, reason: &str, duration_ms: u64) -> Value {
+fn told(cx: &Ctx, key: &SessionKey, outcome: &RunOutcome, asked: &Asked<'_>) -> Value {
     // The last text that says something is the answer.
     let answer = outcome.texts.iter().rev().find(|text| !text.trim().is_empty()).map_or("", String::as_str);
-    match heartbeat::report(answer, settings.ack_chars_max()) {
+    let report = match heartbeat::report(answer, asked.settings.ack_chars_max()) {
+        // Who waits for a command is told of it, however little there is to say.
+        Report::Acknowledged if asked.relays => Report::Text(answer.trim().to_owned()),
+        report => report,
+    };
+    match report {
         Report::Text(text) => {
-            let why = if settings.target == "none" { "target-none" } else { "no-target" };
-            json!({
-                "status": "skipped", "reason": why, "preview": ellipsize(&text, PREVIEW_CHARS_MAX),
-                "durationMs": duration_ms, "hasMedia": false,
-            })
+            let why = match asked.settings.target.as_str() {
+                _ if is_repeated(cx, key, &text) => "duplicate",
+                "none" => "target-none",
+                _ => "no-target",
+            };
+            json!({"status": "skipped", "reason": why, "preview": ellipsize(&text, PREVIEW_CHARS_MAX), "hasMedia": false})
         }
         report => {
             let status = if report == Report::Empty { "ok-empty" } else { "ok-token" };
-            json!({"status": status, "reason": reason, "durationMs": duration_ms, "silent": true, "indicatorType": "ok"})
+            json!({"status": status, "reason": asked.reason, "silent": true, "indicatorType": "ok"})
         }
+    }
+}
+
+fn with_duration(mut event: Value, duration_ms: u64) -> Value {
+    event["durationMs"] = duration_ms.into();
+    event
+}
+
+/// Returns whether the same was said to the user within a day.
+fn is_repeated(cx: &Ctx, key: &SessionKey, text: &str) -> bool {
+    let Some(entry) = cx.sessions.entry(key) else { return false };
+    let last_at = entry.other.get(LAST_SENT_AT).and_then(Value::as_f64).unwrap_or(0.0) as UnixMs;
+    heartbeat::is_repeated(text, entry.other.get(LAST_TEXT).and_then(Value::as_str), last_at, cx.clock.now_ms())
+}
+
+#[allow(dead_code, reason = "no channel carries heartbeats yet")]
+/// Remembers what a heartbeat has said to the user, so that it is not said again within a day.
+pub fn note_sent(cx: &Ctx, key: &SessionKey, text: &str) {
+    let now_ms = cx.clock.now_ms();
+    let noted = cx.sessions.update(key, |entry| {
+        entry.other.insert(LAST_TEXT.to_owned(), text.into());
+        entry.other.insert(LAST_SENT_AT.to_owned(), now_ms.into());
+    });
+    if let Err(error) = noted {
+        log::warn!(target: "gateway/heartbeat", "what was said in {key} may be said again: {error}");
     }
 }
 

@@ -23,6 +23,7 @@ use crate::base::clock::UnixMs;
 use crate::base::fs::Durability;
 use crate::base::ids::{RunId, SessionKey};
 use crate::base::rng::uuid;
+use crate::base::route::Route;
 use crate::base::store::JsonStore;
 use crate::base::text;
 
@@ -134,7 +135,12 @@ pub fn spawn(cx: &Arc<Ctx>, subagent: Subagent) -> Result<String, String> {
     let minutes =
         cx.config.get().tree.pointer("/agents/defaults/subagents/archiveAfterMinutes").and_then(Value::as_u64);
     let archive_after_ms = minutes.unwrap_or(ARCHIVE_MINUTES_DEFAULT).saturating_mul(60_000);
-    let origin = (subagent.requester_channel != "webchat").then(|| json!({"channel": subagent.requester_channel}));
+    let origin = match &subagent.requester_route {
+        Some(route) => Some(json!({
+            "channel": route.channel, "accountId": route.account, "to": route.to, "threadId": route.thread,
+        })),
+        None => (subagent.requester_channel != CHANNEL_DEFAULT).then(|| json!({"channel": subagent.requester_channel})),
+    };
     let record = Record {
         run_id: run.clone(),
         child_session_key: subagent.session.to_string(),
@@ -286,6 +292,19 @@ fn announcement_of(run: &str) -> String {
     format!("announce:{run}")
 }
 
+/// Returns where the requester's replies go; of an origin without a chat nobody knows.
+fn route_of(origin: &Value) -> Option<Route> {
+    let text = |name: &str| origin[name].as_str().map(str::to_owned);
+    Some(Route {
+        channel: text("channel")?,
+        account: text("accountId").unwrap_or_else(|| "default".to_owned()),
+        to: text("to")?,
+        // The original writes numbers too.
+        thread: text("threadId").or_else(|| origin["threadId"].as_i64().map(|thread| thread.to_string())),
+        reply_to: None,
+    })
+}
+
 /// Has the agent that asked tell its user what came of it.
 fn announce(cx: &Arc<Ctx>, record: &Record, result: Option<&str>) {
     let config = cx.config.get();
@@ -297,6 +316,7 @@ fn announce(cx: &Arc<Ctx>, record: &Record, result: Option<&str>) {
     let run = RunId::new(announcement_of(&record.run_id));
     let request = RunRequest {
         channel: origin.unwrap_or(CHANNEL_DEFAULT).to_owned(),
+        route: record.requester_origin.as_ref().and_then(route_of),
         ..RunRequest::new(run, owner, requester.clone(), prompt)
     };
     let start = Start { request, echo: Some(requester.to_string()), is_chat: false, takes_system_events: false };

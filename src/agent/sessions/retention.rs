@@ -11,6 +11,10 @@ use crate::config::types::Config;
 
 /// How long a cron job's session stays unused: four runs of a weekly job.
 pub(super) const CRON_IDLE_MS: UnixMs = 28 * 24 * 60 * 60_000;
+/// Field of an entry: ids of the transcripts of earlier runs, oldest first. The original keeps no list and all files.
+pub(super) const EARLIER: &str = "earlierTranscripts";
+/// How many of them stay.
+pub(super) const EARLIER_KEPT: usize = 20;
 /// Default of `archiveAfterMinutes`.
 const SUBAGENT_IDLE_MINUTES: u64 = 60;
 

@@ -10,6 +10,7 @@ use super::{Tool, ToolContext, ToolResult, always};
 use crate::agent::{levels, session};
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::uuid;
+use crate::base::route::Route;
 use crate::base::text::collapse_whitespace;
 
 pub(super) const TOOL: Tool = Tool {
@@ -42,6 +43,8 @@ pub struct Subagent {
     pub requester: SessionKey,
     /// The channel that the requester's message came by.
     pub requester_channel: String,
+    /// Where that one's replies go.
+    pub requester_route: Option<Route>,
     /// What it is to do.
     pub task: String,
     /// Short name of that.
@@ -96,6 +99,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         session: child.clone(),
         requester: cx.session.clone(),
         requester_channel: cx.channel.to_owned(),
+        requester_route: cx.route.cloned(),
         task: task.to_owned(),
         label,
         thinking,

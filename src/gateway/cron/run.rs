@@ -299,6 +299,9 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> Option<R
     let time = when::time_line(cx.clock.now_ms(), &zone, is_24_hours);
     // A session of its own for every run: a job remembers nothing of its last one. The run is named after it.
     let session_id = uuid(&*cx.rng);
+    if let Err(error) = cx.sessions.turn_over(&session_key, &session_id) {
+        return Some(Err(format!("cannot open the session: {error}")));
+    }
     let prompt = format!("{}\n{time}", base.trim());
     let request = RunRequest {
         session_id: Some(session_id.clone()),
