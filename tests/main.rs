@@ -28,6 +28,7 @@ mod process;
 mod provider_sdks;
 mod providers;
 mod runs;
+mod secrets;
 mod service;
 mod sessions;
 mod skills;

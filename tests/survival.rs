@@ -353,6 +353,46 @@ fn two_sessions_go_on_talking_also_after_a_kill() {
 }
 
 #[test]
+fn a_full_disk_is_told_and_the_session_stays_usable() {
+    let long: &'static str = Box::leak("long ".repeat(60_000).into_boxed_str());
+    let provider = Provider::start(move |index, _| match index {
+        1 => Answer::Text(vec![long]),
+        _ => Answer::Text(vec!["Short."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    // No file of this gateway may be longer than 128 KiB: writing beyond fails, as on a full disk.
+    let mut home = gateway.kill();
+    let program = home.program.clone();
+    let limited = home.path().join("limited");
+    let script = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f 256\nexec '{}' \"$@\"\n", program.display());
+    std::fs::write(&limited, script).unwrap();
+    std::fs::set_permissions(&limited, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    home.program = limited;
+    let gateway = start(home);
+    let mut client = gateway.client();
+    for (run, expected) in [("r1", "ok"), ("r2", "error"), ("r3", "ok")] {
+        send(&mut client, MAIN, run, run);
+        let end = wait_end(&mut client, run);
+        assert_eq!(end["status"], expected, "{run}: {end}");
+        if expected == "error" {
+            let error = end["error"].as_str().expect("a text");
+            assert!(error.starts_with("cannot write the transcript: File too large"), "{error}");
+        }
+    }
+    let mut home = gateway.kill();
+    home.program = program;
+    let gateway = start(home);
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r4", "r4");
+    assert_eq!(wait_end(&mut client, "r4")["status"], "ok");
+    let wanted =
+        ["user: r1", "assistant: Short.", "user: r2", "user: r3", "assistant: Short.", "user: r4", "assistant: Short."];
+    assert_eq!(shown(&history(&mut client, MAIN)), wanted);
+    let transcript = std::fs::read_to_string(&gateway.home.transcripts()[0]).unwrap();
+    transcript.lines().for_each(|line| drop(serde_json::from_str::<Value>(line).expect("a whole line")));
+}
+
+#[test]
 fn who_starts_a_run_may_name_its_session_and_whose_it_is() {
     let provider = Provider::always(Answer::Text(vec!["Yes."]));
     let gateway = Gateway::with_provider(&provider, json!({}));

@@ -189,7 +189,12 @@ impl Transcript {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         line.push(b'\n');
-        self.file.write_all(&line)?;
+        if let Err(error) = self.file.write_all(&line) {
+            // On a full disk a part may be there; the next entry must not follow it on its line. If it cannot be taken
+            // off either, the next opening does it.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
         self.file.sync_data()?;
         self.len += line.len() as u64;
         Ok(())

@@ -27,6 +27,8 @@ const DIMENSIONS_MAX: usize = 8192;
 const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a service may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Shortest text that is looked for as a secret in errors: shorter ones are words.
+const SECRET_BYTES_MIN: usize = 8;
 /// Characters of an error that are shown.
 const ERROR_CHARS_MAX: usize = 300;
 
@@ -202,10 +204,9 @@ impl Service {
         }));
         headers.extend(self.headers.iter().cloned());
         let url = format!("{}/{path}", self.base_url);
-        let without_key = |text: String| match key {
-            Some(key) => text.replace(key.expose(), "***"),
-            None => text,
-        };
+        let secrets = key.map(Secret::expose).into_iter().chain(self.headers.iter().map(|(_, value)| value.as_str()));
+        let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
+        let without_secrets = |text: &str| secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, "***"));
         let lost = |error: FetchError| match error {
             FetchError::Cancelled => ProviderError::Cancelled,
             FetchError::Failed(error) => {
@@ -219,7 +220,7 @@ impl Service {
         let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if answer.status != 200 {
             let words = said["error"]["message"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
-            let words = ellipsize(&without_key(words.to_owned()), ERROR_CHARS_MAX);
+            let words = ellipsize(&without_secrets(words), ERROR_CHARS_MAX);
             return Err(failed(Some(answer.status), format!("{} {words}", answer.status)));
         }
         let vectors = self.vectors(&said);
