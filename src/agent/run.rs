@@ -494,6 +494,7 @@ impl<'a> Run<'a> {
             entry: &self.entry,
             channel: &self.request.channel,
             skill_variables: &self.skill_variables,
+            speaker: self.request.speaker.as_ref(),
             route: self.request.route.as_ref(),
             model: self.chain.iter().find(of_turn).unwrap_or(&self.chain[0]),
             workspace: &self.workspace,

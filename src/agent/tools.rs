@@ -47,6 +47,7 @@ use super::models::Model;
 use super::processes::Processes;
 use super::providers::ToolSpec;
 use super::sessions::{Entry, Sessions};
+use super::speaker::Speaker;
 use super::talk::Talk;
 use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
@@ -137,6 +138,8 @@ pub struct ToolContext<'a> {
     pub entry: &'a Entry,
     /// The channel that the run's message came by.
     pub channel: &'a str,
+    /// Who asked for the run, if that was a person in a chat.
+    pub speaker: Option<&'a Speaker>,
     /// Where the run's replies go, if it came from a chat.
     pub route: Option<&'a Route>,
     /// Variables that the configuration gives to skills, for the commands of this run.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::agent::session;
+use crate::agent::speaker::Speaker;
 use crate::agent::tools::arguments::Arguments;
 use crate::agent::tools::{ToolContext, sandbox};
 use crate::approvals::allowlist::SAFE_BINS_DEFAULT;
@@ -160,8 +161,6 @@ fn elevation(cx: &ToolContext<'_>, asked: Option<bool>) -> Result<Option<Elevati
 }
 
 /// Returns what keeps the run from being elevated: gate and key.
-///
-/// A sender's identity is not known to runs yet, so only a list that names everybody (`*`) opens the second gate.
 fn failing_gates(cx: &ToolContext<'_>) -> Vec<(&'static str, String)> {
     let own = session::agent_entry(cx.config, cx.agent).and_then(|entry| entry.tools.as_ref());
     let own = own.map_or(&Value::Null, |tools| &tools["elevated"]);
@@ -173,12 +172,32 @@ fn failing_gates(cx: &ToolContext<'_>) -> Vec<(&'static str, String)> {
             failing.push(("enabled", format!("{key}.enabled")));
         }
         let allow = settings["allowFrom"][cx.channel].as_array();
-        let is_listed = allow.is_some_and(|list| list.iter().any(|entry| entry.as_str().map(str::trim) == Some("*")));
+        let is_listed = allow.is_some_and(|list| {
+            list.iter().any(|entry| match entry {
+                Value::String(entry) => names(entry, cx.channel, cx.speaker),
+                Value::Number(entry) => names(&entry.to_string(), cx.channel, cx.speaker),
+                _ => false,
+            })
+        });
         if !is_listed && (must_list || !settings["allowFrom"].is_null()) {
             failing.push(("allowFrom", format!("{key}.allowFrom.{}", cx.channel)));
         }
     }
     failing
+}
+
+/// Returns whether an entry of `allowFrom` means who speaks: everybody (`*`), an id or number, or a username.
+///
+/// compat: the original also compares names that people give themselves, which anybody can take.
+fn names(entry: &str, channel: &str, speaker: Option<&Speaker>) -> bool {
+    let bare = |text: &str| {
+        let text = text.trim().to_lowercase();
+        let text = text.strip_prefix(channel).and_then(|rest| rest.strip_prefix(':')).unwrap_or(&text);
+        text.trim_start_matches(['@', '+']).to_owned()
+    };
+    let entry = bare(entry);
+    let is = |text: &Option<String>| text.as_deref().is_some_and(|text| !entry.is_empty() && bare(text) == entry);
+    entry == "*" || speaker.is_some_and(|speaker| is(&speaker.id) || is(&speaker.username))
 }
 
 fn not_elevated(cx: &ToolContext<'_>, failing: &[(&'static str, String)]) -> String {
@@ -194,4 +213,32 @@ fn not_elevated(cx: &ToolContext<'_>, failing: &[(&'static str, String)]) -> Str
         cx.channel,
         cx.session,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_usernames_are_people_and_names_are_not() {
+        let speaker = Speaker {
+            id: Some("12345".into()),
+            username: Some("Ada_L".into()),
+            name: Some("Ada".into()),
+            ..Speaker::default()
+        };
+        for (entry, expected) in [
+            ("*", true),
+            ("12345", true),
+            ("telegram:12345", true),
+            ("@ada_l", true),
+            ("Ada", false),
+            ("", false),
+            ("whatsapp:12345", false),
+        ] {
+            assert_eq!(names(entry, "telegram", Some(&speaker)), expected, "{entry}");
+        }
+        assert!(names("+49 1", "whatsapp", Some(&Speaker { id: Some("+49 1".into()), ..Speaker::default() })));
+        assert!(!names("12345", "telegram", None));
+    }
 }
