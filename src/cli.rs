@@ -313,6 +313,10 @@ const COMMANDS: &[Row] = &[
     row::<models::Models>(&["models"], &["models"]),
     row::<models::List>(&["models", "list"], &["models list", "models list --all --provider openai"]),
     row::<models::Status>(&["models", "status"], &["models status", "models status --check"]),
+    row::<models::ScanModels>(
+        &["models", "scan"],
+        &["models scan", "models scan --no-probe", "models scan --min-params 30 --yes"],
+    ),
     row::<models::Set>(&["models", "set"], &["models set openai/gpt-5-mini"]),
     row::<models::SetImage>(&["models", "set-image"], &["models set-image openai/gpt-5-mini"]),
     row::<models::AliasesList>(&["models", "aliases", "list"], &["models aliases list"]),

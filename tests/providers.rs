@@ -529,6 +529,48 @@ fn people_sign_in_from_a_terminal() {
     assert!(!is_ok && said.contains("clawdbot models auth add --provider openai"), "{said}");
 }
 
+#[test]
+fn free_models_are_tried_and_made_fallbacks() {
+    let model = |id: &str, modality: &str| {
+        let pricing = json!({"prompt": "0", "completion": "0"});
+        json!({"id": id, "name": id, "context_length": 65536, "architecture": {"modality": modality}, "pricing": pricing})
+    };
+    let list = json!({"data": [
+        model("a/tools-70b:free", "text->text"), model("b/sees-30b", "text+image->text"), model("c/talks-8b:free", "text->text"),
+        {"id": "d/costs", "pricing": {"prompt": "0.001", "completion": "0.002"}},
+    ]});
+    let provider = Provider::judging(move |asked| match asked.body["model"].as_str() {
+        None => Answer::Json(list.clone()),
+        Some("c/talks-8b:free") => Answer::Parts(vec![Part::Text("I would rather talk.")]),
+        Some(_) if asked.body.to_string().contains("image_url") => Answer::Parts(vec![Part::Text("OK")]),
+        Some(_) => Answer::Tool("ping", json!({})),
+    });
+    let home = Home::with_config(&json!({
+        "models": {"providers": {"openrouter": {"baseUrl": provider.url(), "apiKey": "secret-router", "models": []}}},
+        "agents": {"defaults": {"model": {"primary": "openrouter/first"}}},
+    }));
+    let listed = home.run(&["models", "scan", "--no-probe", "--json"]).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+    let refused = home.run(&["models", "scan"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("pass --yes"), "{refused:?}");
+    let scanned = home.run(&["models", "scan", "--yes", "--set-image"]);
+    assert_eq!(scanned.code, Some(0), "{scanned:?}");
+    assert!(
+        scanned.stdout.contains("Scan results: tested 3, tool ok 2, image ok 1, tool+image ok 1, image only 0"),
+        "{scanned:?}"
+    );
+    assert!(!format!("{scanned:?}").contains("secret-router"));
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
+    let defaults = &config["agents"]["defaults"];
+    assert_eq!(defaults["model"], json!({"primary": "openrouter/first", "fallbacks": ["openrouter/b/sees-30b"]}));
+    let image = json!({"primary": "openrouter/b/sees-30b", "fallbacks": ["openrouter/b/sees-30b"]});
+    assert_eq!(defaults["imageModel"], image);
+    assert_eq!(defaults["models"], json!({"openrouter/b/sees-30b": {}}));
+    let asked = provider.asked();
+    let keys: Vec<&str> = asked.iter().filter_map(|it| it.header("authorization")).collect();
+    assert!(keys.iter().all(|key| *key == "Bearer secret-router") && !keys.is_empty(), "{keys:?}");
+}
+
 /// A proxy that leads wherever it is asked to go to one port of this machine; returns its port and what it was asked.
 fn proxy_to(port: u16) -> (u16, std::sync::mpsc::Receiver<String>) {
     use std::io::{BufRead as _, BufReader, Write as _};

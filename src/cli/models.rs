@@ -6,6 +6,7 @@ mod auth;
 mod change;
 mod list;
 mod login;
+mod scan;
 mod status;
 
 use serde_json::{Map, Value};
@@ -17,6 +18,7 @@ pub(super) use self::change::{
 };
 pub(super) use self::list::List;
 pub(super) use self::login::Login;
+pub(super) use self::scan::ScanModels;
 pub(super) use self::status::{Models, Status};
 use super::Cli;
 use super::exit::{Failure, Outcome};
