@@ -18,6 +18,7 @@ use crate::base::cancel::CancelReason;
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::secret::Secret;
+use crate::base::text::unless_blank;
 use crate::config::env;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
@@ -278,7 +279,7 @@ impl Tts {
     }
 
     fn prefs_path(&self, config: &Config, env: env::Lookup<'_>) -> PathBuf {
-        let configured = config.messages.tts.prefs_path.as_deref().map(str::trim).filter(|path| !path.is_empty());
+        let configured = config.messages.tts.prefs_path.as_deref().and_then(unless_blank);
         let chosen = configured.map(str::to_owned).or_else(|| env::lookup(config, env, "CLAWDBOT_TTS_PREFS"));
         chosen.map_or_else(|| self.paths.settings_dir().join("tts.json"), |path| self.paths.expand(&path))
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::base::clock::UnixMs;
 use crate::base::fs::Durability;
 use crate::base::store::JsonStore;
+use crate::base::text::unless_blank;
 
 /// The words while nobody has chosen others.
 const TRIGGERS_DEFAULT: [&str; 3] = ["clawd", "claude", "computer"];
@@ -61,7 +62,7 @@ impl VoiceWake {
 
 /// Trims, drops what is blank or no text, and cuts to the limits; nothing left means the default words.
 fn normalise(wanted: &[Value]) -> Vec<String> {
-    let words = wanted.iter().filter_map(Value::as_str).map(str::trim).filter(|word| !word.is_empty());
+    let words = wanted.iter().filter_map(Value::as_str).filter_map(unless_blank);
     let words: Vec<String> = words.take(TRIGGERS_MAX).map(cut).collect();
     if words.is_empty() { TRIGGERS_DEFAULT.map(str::to_owned).to_vec() } else { words }
 }

@@ -14,7 +14,7 @@ use crate::agent::{models, session, transcript};
 use crate::base::clock::{UnixMs, iso_utc};
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::order::newest_first;
-use crate::base::text::collapse_whitespace;
+use crate::base::text::{collapse_whitespace, unless_blank};
 use crate::config::types::Config;
 
 /// Sessions of `health`.
@@ -446,8 +446,7 @@ fn group_of_key(key: &SessionKey) -> Option<(&str, &str)> {
 
 /// Returns `<channel>:<slug>` of a group (agent.md §4).
 fn group_name(channel: &str, entry: &Entry, id: Option<&str>, key: &SessionKey) -> String {
-    let text =
-        |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |text: &Option<String>| text.as_deref().and_then(unless_blank).map(str::to_owned);
     let room = text(&entry.group_channel);
     let detail = match (room, text(&entry.space)) {
         (Some(room), Some(space)) => Some(format!("{space}{}{room}", if room.starts_with('#') { "" } else { "#" })),
@@ -483,7 +482,7 @@ fn short_id(id: &str) -> String {
 }
 
 fn shown_path(config: &Config, sessions: &Sessions, agent: &AgentId) -> String {
-    match config.session.store.as_deref().map(str::trim).filter(|path| !path.is_empty()) {
+    match config.session.store.as_deref().and_then(unless_blank) {
         None => "(multiple)".to_owned(),
         Some(template) if template.contains("{agentId}") => template.to_owned(),
         Some(_) => sessions.path(agent).display().to_string(),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::agent::sessions::Sessions;
 use crate::agent::transcript::{read_raw_messages, strip_envelope};
 use crate::base::ids::SessionKey;
+use crate::base::text::unless_blank;
 
 /// Messages that are looked at.
 const MESSAGES_MAX: usize = 200;
@@ -34,7 +35,7 @@ pub fn preview(sessions: &Sessions, key: &SessionKey, given: &str, limit: usize,
 fn item(message: &Value, chars_max: usize) -> Option<Value> {
     let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     let names = blocks.iter().filter_map(|block| block["name"].as_str()).chain(message["toolName"].as_str());
-    let names: Vec<&str> = names.map(str::trim).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = names.filter_map(unless_blank).collect();
     let is_tool = !names.is_empty() || blocks.iter().any(|block| block["type"] == "toolCall");
     let role = match message["role"].as_str() {
         _ if is_tool => "tool",

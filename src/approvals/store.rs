@@ -16,6 +16,7 @@ use crate::base::clock::UnixMs;
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, set_aside, write_atomic};
 use crate::base::hash::sha256_hex;
 use crate::base::rng::Rng;
+use crate::base::text::unless_blank;
 
 /// Largest policy file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -122,7 +123,7 @@ impl PolicyStore {
     ) -> Result<Snapshot, ReplaceError> {
         let _write = self.lock();
         let stored = self.complete(rng)?;
-        let base_hash = base_hash.map(str::trim).filter(|hash| !hash.is_empty());
+        let base_hash = base_hash.and_then(unless_blank);
         if base_hash.ok_or(ReplaceError::BaseHashMissing)? != stored.hash {
             return Err(ReplaceError::Changed);
         }

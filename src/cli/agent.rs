@@ -10,6 +10,7 @@ use super::{Cli, Command, output, sessions};
 use crate::agent::session::{agent_ids, default_agent, main_key, normalize_agent_id};
 use crate::base::ids::AgentId;
 use crate::base::rng::{SystemRng, uuid};
+use crate::base::text::unless_blank;
 
 /// Run limit in seconds when neither the flag nor the configuration names one.
 const TIMEOUT_DEFAULT_S: u64 = 600;
@@ -93,7 +94,7 @@ impl Command for Agent {
 
 impl Agent {
     fn agent(&self, cli: &Cli) -> Result<Option<AgentId>, Failure> {
-        let Some(given) = self.agent.as_deref().map(str::trim).filter(|given| !given.is_empty()) else {
+        let Some(given) = self.agent.as_deref().and_then(unless_blank) else {
             return Ok(None);
         };
         let agent = normalize_agent_id(given);
@@ -131,7 +132,7 @@ impl Agent {
             ("replyAccountId", self.reply_account.as_deref()),
         ];
         for (key, value) in optional {
-            if let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) {
+            if let Some(value) = value.and_then(unless_blank) {
                 params.insert(key.to_owned(), value.into());
             }
         }

@@ -15,6 +15,7 @@ use super::exit::Outcome;
 use super::{Cli, Command, output};
 use crate::agent::{auth_profiles, session, workspace};
 use crate::base::ids::AgentId;
+use crate::base::text::unless_blank;
 use crate::config::tree;
 use crate::config::types::ModelRef;
 
@@ -66,7 +67,7 @@ fn row(cli: &Cli, agent: &AgentId, with_details: bool) -> Value {
     let dir = workspace::dir(config, &cli.paths, agent);
     let of_file = workspace::file_identity(&dir.join("IDENTITY.md"));
     let of_config = entry.and_then(|entry| entry.identity.clone()).unwrap_or_default();
-    let trimmed = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let trimmed = |text: Option<&str>| text.and_then(unless_blank).map(str::to_owned);
     let name = of_file.name.clone().or_else(|| trimmed(of_config.name.as_deref()));
     let emoji = of_file.emoji.clone().or_else(|| trimmed(of_config.emoji.as_deref()));
     let has_file = [&of_file.name, &of_file.emoji, &of_file.theme, &of_file.avatar].iter().any(|field| field.is_some());

@@ -12,7 +12,7 @@ use crate::approvals::store::{PolicyStore, ReplaceError, Snapshot};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::fs::read_text_capped;
 use crate::base::rng::SystemRng;
-use crate::base::text::short_age;
+use crate::base::text::{short_age, unless_blank};
 use crate::config::json5;
 
 /// Largest policy that is read, in bytes.
@@ -154,7 +154,7 @@ fn agent_and_pattern<'a>(agent: Option<&'a str>, pattern: &'a str) -> Result<(&'
     if pattern.is_empty() {
         return Err(Failure::text("Pattern required."));
     }
-    Ok((agent.map(str::trim).filter(|agent| !agent.is_empty()).unwrap_or(AGENT_DEFAULT), pattern))
+    Ok((agent.and_then(unless_blank).unwrap_or(AGENT_DEFAULT), pattern))
 }
 
 /// What becomes of a file.
@@ -179,7 +179,7 @@ impl<'a> Place<'a> {
         node: Option<&str>,
         wants_gateway: bool,
     ) -> Result<Self, Failure> {
-        let node = node.map(str::trim).filter(|node| !node.is_empty());
+        let node = node.and_then(unless_blank);
         match node {
             _ if wants_gateway => Ok(Self::Gateway { cli, options }),
             None => Ok(Self::Local(PolicyStore::new(cli.paths.exec_approvals_file()))),

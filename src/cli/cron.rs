@@ -19,6 +19,7 @@ use super::exit::Outcome;
 use super::rpc::{self, ClientOptions, client_command};
 use super::{Cli, Command, output};
 use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::text::unless_blank;
 use crate::cron::when::{parse_duration, parse_moment};
 
 /// How long a run by hand may take unless `--timeout` says otherwise: it is answered when the job has ended.
@@ -195,7 +196,7 @@ fn now_ms() -> u64 {
 
 /// Returns what was typed, trimmed, unless it is blank.
 fn not_blank(text: Option<&str>) -> Option<String> {
-    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    text.and_then(unless_blank).map(str::to_owned)
 }
 
 /// Returns a positive whole number that was typed; anything else counts as not given.

@@ -10,6 +10,7 @@ use super::exit::{Failure, Outcome};
 use super::rpc::Positive;
 use super::{Cli, Command, output};
 use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::text::unless_blank;
 use crate::client::target::{Overrides, Target, local_url};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::paths::gateway_port;
@@ -97,13 +98,13 @@ impl Probe {
                 candidates.push(Candidate { id, kind, url, is_active });
             }
         };
-        if let Some(url) = self.url.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+        if let Some(url) = self.url.as_deref().and_then(unless_blank) {
             if !url.starts_with("ws://") && !url.starts_with("wss://") {
                 return Err(Failure::error("--url must be a ws:// or wss:// address"));
             }
             add("explicit", "explicit", url.to_owned(), true);
         }
-        if let Some(url) = gateway.remote.url.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+        if let Some(url) = gateway.remote.url.as_deref().and_then(unless_blank) {
             add("configRemote", "configRemote", url.to_owned(), is_remote);
         }
         let (_, source) = local_url(cli.config());

@@ -3,6 +3,7 @@
 use super::exit::{Failure, Outcome};
 use super::service::{Verb, this_program};
 use super::{Cli, Command, environment, gateway};
+use crate::base::text::unless_blank;
 use crate::config::env;
 use crate::config::paths::{Paths, gateway_port};
 use crate::service::plan::{GatewayOptions, Names, Plan};
@@ -54,7 +55,7 @@ pub(super) fn plan(
     token: Option<&str>,
 ) -> Result<Plan, String> {
     let config = cli.config();
-    let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let given = |text: Option<&str>| text.and_then(unless_blank).map(str::to_owned);
     let options = GatewayOptions {
         port: gateway_port(port, config),
         token: given(token)

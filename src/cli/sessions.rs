@@ -10,6 +10,7 @@ use crate::agent::{models, session};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::AgentId;
 use crate::base::text;
+use crate::base::text::unless_blank;
 
 /// Fields that are printed as they are stored, in this order.
 const PLAIN_FIELDS: [&str; 12] = [
@@ -52,7 +53,7 @@ impl Command for Sessions {
             minutes.ok_or_else(|| Failure::text("--active must be a positive integer (minutes)"))
         });
         let active = active.transpose()?;
-        let path = match self.store.as_deref().map(str::trim).filter(|path| !path.is_empty()) {
+        let path = match self.store.as_deref().and_then(unless_blank) {
             Some(path) => cli.paths.expand(path),
             None => store_path(cli, &session::default_agent(cli.config())),
         };
@@ -88,7 +89,7 @@ impl Command for Sessions {
 
 /// Returns the file of an agent's sessions.
 pub(super) fn store_path(cli: &Cli, agent: &AgentId) -> PathBuf {
-    let configured = cli.config().session.store.as_deref().map(str::trim).filter(|path| !path.is_empty());
+    let configured = cli.config().session.store.as_deref().and_then(unless_blank);
     match configured {
         Some(path) => cli.paths.expand(&path.replace("{agentId}", agent.as_str())),
         None => cli.paths.agent_dir(agent.as_str()).join("sessions/sessions.json"),

@@ -5,6 +5,7 @@ use super::exit::{Failure, Outcome};
 use super::onboard::Onboard;
 use super::{Cli, Command, config, output};
 use crate::agent::{session, workspace};
+use crate::base::text::unless_blank;
 use crate::config::load::load;
 use crate::config::tree;
 
@@ -43,7 +44,7 @@ impl Command for Setup {
             return self.onboard(cli);
         }
         let before = cli.snapshot();
-        let wanted = self.workspace.as_deref().map(str::trim).filter(|dir| !dir.is_empty());
+        let wanted = self.workspace.as_deref().and_then(unless_blank);
         let existing = tree::get(&before.parsed, &WORKSPACE).and_then(|dir| dir.as_str());
         let chosen = match (wanted, existing) {
             (Some(dir), _) => cli.paths.expand(dir).display().to_string(),

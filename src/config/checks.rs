@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::issue::Issue;
 use super::paths::Paths;
 use super::tree::get;
+use crate::base::text::unless_blank;
 
 /// Channels of the original's core; aliases are in [`CHANNEL_ALIASES`].
 const CHANNELS: [&str; 7] = ["telegram", "whatsapp", "discord", "googlechat", "slack", "signal", "imessage"];
@@ -54,7 +55,7 @@ fn items<'a>(tree: &'a Value, path: &[&str]) -> impl Iterator<Item = &'a Value> 
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+    value.get(key).and_then(Value::as_str).and_then(unless_blank)
 }
 
 /// Returns an issue when two agents would share one directory.

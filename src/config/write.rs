@@ -18,6 +18,7 @@ use super::rewrite::{Includes, express, has_includes};
 use super::{include, json5, tree};
 use crate::base::clock::{Clock as _, SystemClock, iso_utc};
 use crate::base::fs::{Durability, MODE_PRIVATE, create_dir_private, keep_as, read_text_capped, write_atomic};
+use crate::base::text::unless_blank;
 
 /// Highest number of an older version; with the unnumbered one they are five.
 const BACKUPS_MAX: usize = 4;
@@ -135,7 +136,7 @@ pub fn replace(
 
 /// Nobody may overwrite a version that they have not seen.
 fn check_base(present: &Snapshot, base_hash: Option<&str>) -> Result<(), &'static str> {
-    match base_hash.map(str::trim).filter(|hash| !hash.is_empty()) {
+    match base_hash.and_then(unless_blank) {
         _ if !present.exists => Ok(()),
         _ if present.raw.is_none() => Err("config base hash unavailable; re-run config.get and retry"),
         None => Err("config base hash required; re-run config.get and retry"),

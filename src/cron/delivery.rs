@@ -2,6 +2,7 @@
 //! main session (agent.md §19). Pure.
 
 use super::scheduler::Ended;
+use crate::base::text::unless_blank;
 use crate::heartbeat::{Report, report};
 use crate::protocol::cron::{CronIsolation, CronPostMode, CronStatus, CronTurn};
 
@@ -50,7 +51,7 @@ pub fn ended(texts: &[String], turn: &CronTurn, last: &LastRoute, ack_chars_max:
 pub fn post(isolation: Option<&CronIsolation>, ended: &Ended, texts: &[String]) -> String {
     let default = CronIsolation::default();
     let isolation = isolation.unwrap_or(&default);
-    let prefix = isolation.post_to_main_prefix.as_deref().map(str::trim).filter(|prefix| !prefix.is_empty());
+    let prefix = isolation.post_to_main_prefix.as_deref().and_then(unless_blank);
     let status = match ended.status {
         CronStatus::Ok => String::new(),
         status => format!(" ({})", status.as_str()),

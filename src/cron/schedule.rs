@@ -13,6 +13,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime, civil};
 
 use crate::base::clock::UnixMs;
+use crate::base::text::unless_blank;
 use crate::protocol::cron::CronSchedule;
 
 /// Shortest period that is kept; a shorter one would do nothing but run.
@@ -57,7 +58,7 @@ fn next_match(expr: &str, tz: Option<&str>, now_ms: UnixMs) -> Result<Option<Uni
         ),
         error => format!("TypeError: CronPattern: {error}"),
     })?;
-    let zone = match tz.map(str::trim).filter(|name| !name.is_empty()) {
+    let zone = match tz.and_then(unless_blank) {
         None => TimeZone::system(),
         Some(name) => TimeZone::get(name).map_err(|_| format!("RangeError: Invalid time zone specified: {name}"))?,
     };

@@ -24,6 +24,7 @@ use crate::agent::run_journal::Origin;
 use crate::agent::session;
 use crate::base::ids::{ConnId, RunId};
 use crate::base::rng::uuid;
+use crate::base::text::unless_blank;
 use crate::config::types::Config;
 use crate::net::LoopMsg;
 use crate::nodes::policy::{self, Platform};
@@ -254,7 +255,7 @@ pub fn broadcast(cx: &Ctx, event: Event, payload: &impl Serialize, version: Opti
 
 /// Handles what a node reports; what cannot be read is ignored, as the original does.
 pub fn event(cx: &Arc<Ctx>, conn: ConnId, client: &Client, event: &str, payload: &Value) {
-    let text = |key: &str| payload[key].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let text = |key: &str| payload[key].as_str().and_then(unless_blank);
     let node_id = client.node_id();
     match event {
         "chat.subscribe" => {
@@ -290,7 +291,7 @@ pub fn event(cx: &Arc<Ctx>, conn: ConnId, client: &Client, event: &str, payload:
 }
 
 fn exec_line(node_id: &str, event: &str, payload: &Value) -> String {
-    let text = |key: &str| payload[key].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let text = |key: &str| payload[key].as_str().and_then(unless_blank);
     let mut line = format!("Exec {} (node={node_id}", event.trim_start_matches("exec."));
     if let Some(run) = text("runId") {
         line.push_str(&format!(" id={run}"));

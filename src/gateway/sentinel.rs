@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::ctx::Ctx;
 use crate::agent::session;
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
 
 /// Version of the file's form.
@@ -27,7 +28,7 @@ pub fn payload(
     note: Option<&str>,
     stats: Value,
 ) -> Value {
-    let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let given = |text: Option<&str>| text.and_then(unless_blank).map(str::to_owned);
     let mut payload = json!({"kind": kind, "status": status, "ts": cx.clock.now_ms()});
     if let Some(key) = given(session_key) {
         payload["sessionKey"] = key.into();
@@ -64,7 +65,7 @@ pub fn announce(cx: &Ctx) {
     let note: Value = serde_json::from_str(&text).unwrap_or_default();
     if note["version"] == VERSION && note["payload"].is_object() {
         let payload = &note["payload"];
-        let key = payload["sessionKey"].as_str().map(str::trim).filter(|key| !key.is_empty());
+        let key = payload["sessionKey"].as_str().and_then(unless_blank);
         let session = key.map_or_else(|| cx.main_session(), |key| session::canonical_key(&cx.config.get(), key, None));
         cx.system_events.push(&session, &format!("GatewayRestart:\n{payload:#}"), cx.clock.now_ms());
     }

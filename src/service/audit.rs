@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::Installed;
+use crate::base::text::unless_blank;
 
 /// What is wrong with a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +74,7 @@ fn audit_path(installed: &Installed, wanted: &[String]) -> Vec<Issue> {
         let message = "Gateway service PATH is not set; the daemon should use a minimal PATH.";
         return vec![Issue::new("gateway-path-missing", message, None)];
     };
-    let dirs: Vec<&str> = path.split(':').map(str::trim).filter(|dir| !dir.is_empty()).collect();
+    let dirs: Vec<&str> = path.split(':').filter_map(unless_blank).collect();
     let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|dir| !dirs.contains(dir)).collect();
     let mut issues = Vec::new();
     if !missing.is_empty() {

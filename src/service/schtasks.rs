@@ -9,6 +9,7 @@ use serde_json::Map;
 use super::plan::{Names, Plan};
 use super::{Installed, Manager, Runtime, Told, ask};
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
 
 /// A script is a page of text.
@@ -169,7 +170,7 @@ fn parse(text: &str) -> Option<Installed> {
         environment: Map::new(),
         source_path: PathBuf::new(),
     };
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in text.lines().filter_map(unless_blank) {
         let lower = line.to_lowercase();
         if lower.starts_with("@echo") || lower.starts_with("rem ") {
             continue;

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::text::unless_blank;
 use crate::config::json5;
 
 /// Maps and lists within each other; what is deeper counts as nothing.
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
         if split_entry(content).is_some() {
             return Value::Object(self.mapping(here, depth));
         }
-        let parts: Vec<&str> = self.deeper(indent).into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = self.deeper(indent).into_iter().filter_map(unless_blank).collect();
         scalar(&parts.join(" "))
     }
 

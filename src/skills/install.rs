@@ -17,7 +17,7 @@ use super::manifest::{InstallKind, InstallSpec, Skill, Unpack};
 use super::status::node_manager;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::process::{self, Captured, Ended, Keep, find_program, is_executable};
-use crate::base::text::collapse_whitespace;
+use crate::base::text::{collapse_whitespace, unless_blank};
 use crate::config::paths::Paths;
 use crate::config::types::SkillsInstall;
 use crate::net::fetch::{Fetch, FetchError};
@@ -329,7 +329,7 @@ fn shown(command: &Command) -> String {
 
 /// Returns the line of an output that tells most: an error, else the last.
 fn summary(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text.lines().filter_map(unless_blank).collect();
     let is_error = |line: &&&str| {
         let lower = line.to_ascii_lowercase();
         lower

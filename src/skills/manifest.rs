@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::front_matter::{self, text_of};
+use crate::base::text::unless_blank;
 use crate::config::json5;
 
 /// Where a skill comes from.
@@ -247,9 +248,7 @@ fn of_spec(index: usize, kind: InstallKind, spec: &Map<String, Value>) -> Instal
 fn list(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items.iter().filter_map(|item| text_of(Some(item))).collect(),
-        Some(Value::String(text)) => {
-            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        }
+        Some(Value::String(text)) => text.split(',').filter_map(unless_blank).map(str::to_owned).collect(),
         _ => Vec::new(),
     }
 }

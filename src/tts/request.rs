@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Provider, Settings};
+use crate::base::text::unless_blank;
 
 /// OpenAI's own server.
 pub(super) const OPENAI_URL: &str = "https://api.openai.com/v1";
@@ -119,7 +120,7 @@ fn elevenlabs(settings: &Settings, text: &str, is_voice: bool) -> Result<Request
 }
 
 fn language(code: Option<&str>) -> Result<Option<String>, String> {
-    let Some(code) = code.map(str::trim).filter(|code| !code.is_empty()) else { return Ok(None) };
+    let Some(code) = code.and_then(unless_blank) else { return Ok(None) };
     let code = code.to_ascii_lowercase();
     if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase()) {
         Ok(Some(code))

@@ -4,6 +4,7 @@ use super::ask::{Asked, Asker, cancelled, failed};
 use super::plan::{Plan, ResetScope};
 use super::{Choice, Facts, Mode, Pace, Purpose, RISK_REFUSED, Request, Section, model, place};
 use crate::agent::{models, session};
+use crate::base::text::unless_blank;
 use crate::config::types::Config;
 
 /// Sections that may be chosen one after the other in one `configure`.
@@ -173,7 +174,7 @@ fn ask_mode(facts: &Facts, config: &Config, asker: &mut Asker<'_>, message: &str
         Some(false) => local.hint(format!("Nothing answers at ws://127.0.0.1:{port} yet")),
         None => local,
     };
-    let remote = config.gateway.remote.url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+    let remote = config.gateway.remote.url.as_deref().and_then(unless_blank);
     let remote = Choice::new("remote", "Remote gateway (info-only)")
         .hint(remote.map_or_else(|| "No remote URL configured yet".to_owned(), str::to_owned));
     let current = config.gateway.mode.as_deref().unwrap_or("local");

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::base::cancel::CancelToken;
 use crate::base::fs::{self, Durability, read_text_capped};
 use crate::base::secret::Secret;
+use crate::base::text::unless_blank;
 
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -130,7 +131,7 @@ impl Store {
 
 /// Returns the secret of a credential that is sent as a key; `None` when it has none or it has expired.
 pub fn secret(profile: &Map<String, Value>, now_ms: u64) -> Option<Secret> {
-    let text = |key: &str| profile.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let text = |key: &str| profile.get(key).and_then(Value::as_str).and_then(unless_blank);
     let expires = profile.get("expires").and_then(Value::as_f64).filter(|at| *at > 0.0);
     let holds = expires.is_none_or(|at| (now_ms as f64) < at);
     let found = match text("type")? {

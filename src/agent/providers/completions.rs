@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::exchange::{Call, Format};
-use super::history::{Answered, Ids, Piece, Turn, attach_images, turns};
+use super::history::{Answered, Ids, Piece, Turn, attach_images, part, turns};
 use super::{ProviderError, ToolSpec, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, Message, StopReason, Usage};
 use crate::agent::models::Model;
@@ -202,7 +202,7 @@ fn messages(request: &TurnRequest<'_>, quirks: Quirks) -> Vec<Value> {
         }
         match turn {
             Turn::User(pieces) => {
-                let parts: Vec<Value> = pieces.iter().filter_map(part).collect();
+                let parts: Vec<Value> = pieces.iter().filter_map(|piece| part(piece, "text", image)).collect();
                 out.push(json!({"role": "user", "content": parts}));
             }
             Turn::Assistant(pieces) => out.extend(assistant(&pieces, quirks)),
@@ -218,14 +218,6 @@ fn messages(request: &TurnRequest<'_>, quirks: Quirks) -> Vec<Value> {
         mark_cache(&mut out);
     }
     out
-}
-
-fn part(piece: &Piece<'_>) -> Option<Value> {
-    match piece {
-        Piece::Text { text, .. } => Some(json!({"type": "text", "text": text})),
-        Piece::Image { data, mime_type } => Some(image(data, mime_type)),
-        Piece::Thinking { .. } | Piece::Call { .. } => None,
-    }
 }
 
 fn image(data: &str, mime_type: &str) -> Value {

@@ -231,6 +231,15 @@ fn nine(id: &str) -> String {
     sha256_hex(id.as_bytes())[..9].to_owned()
 }
 
+/// Returns a piece of what a user said, where a part of text is called `kind` and `image` makes one of an image.
+pub(super) fn part(piece: &Piece<'_>, kind: &str, image: fn(&str, &str) -> Value) -> Option<Value> {
+    match piece {
+        Piece::Text { text, .. } => Some(json!({"type": kind, "text": text})),
+        Piece::Image { data, mime_type } => Some(image(data, mime_type)),
+        Piece::Thinking { .. } | Piece::Call { .. } => None,
+    }
+}
+
 /// Puts the images of tool results behind them as a user's message, where a format takes no images in results; `kind` is what
 /// it calls a part of text.
 pub(super) fn attach_images(out: &mut Vec<Value>, images: &mut Vec<Value>, kind: &str) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::exchange::{Call, Format, stated};
-use super::history::{Ids, Piece, Turn, attach_images, turns};
+use super::history::{Ids, Piece, Turn, attach_images, part, turns};
 use super::{ProviderError, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, StopReason, Usage};
 use crate::base::hash::sha256_hex;
@@ -199,7 +199,7 @@ fn input(request: &TurnRequest<'_>) -> Vec<Value> {
         }
         match turn {
             Turn::User(pieces) => {
-                let parts: Vec<Value> = pieces.iter().filter_map(part).collect();
+                let parts: Vec<Value> = pieces.iter().filter_map(|piece| part(piece, "input_text", image)).collect();
                 out.push(json!({"role": "user", "content": parts}));
             }
             Turn::Assistant(pieces) => {
@@ -219,14 +219,6 @@ fn input(request: &TurnRequest<'_>) -> Vec<Value> {
         out.push(json!({"role": "developer", "content": [{"type": "input_text", "text": NO_REASONING}]}));
     }
     out
-}
-
-fn part(piece: &Piece<'_>) -> Option<Value> {
-    match piece {
-        Piece::Text { text, .. } => Some(json!({"type": "input_text", "text": text})),
-        Piece::Image { data, mime_type } => Some(image(data, mime_type)),
-        Piece::Thinking { .. } | Piece::Call { .. } => None,
-    }
 }
 
 fn image(data: &str, mime_type: &str) -> Value {

@@ -4,6 +4,7 @@
 //! one of them with `[]`; a `*` at the end means required. Models are met half-way: numbers and truth values may come as
 //! text, a single value where a list belongs, and a few parameters under an older name. Pure.
 
+use crate::base::text::unless_blank;
 use serde_json::{Map, Value, json};
 
 type Parameters = [(&'static str, &'static str, &'static str)];
@@ -57,7 +58,7 @@ impl<'a> Arguments<'a> {
 
     /// Returns a text without blanks around it; `None` when there is none.
     pub fn text(&self, name: &str) -> Option<&'a str> {
-        self.raw(name).map(str::trim).filter(|text| !text.is_empty())
+        self.raw(name).and_then(unless_blank)
     }
 
     /// Returns a text as it came.
@@ -200,7 +201,7 @@ fn fits(value: &Value, kind: &str) -> bool {
 pub fn summary(args: &Value) -> Option<String> {
     let texts = TELLING.iter().filter_map(|name| args.get(*name)?.as_str());
     let mut parts: Vec<String> = Vec::new();
-    for text in texts.map(str::trim).filter(|text| !text.is_empty()).take(2) {
+    for text in texts.filter_map(unless_blank).take(2) {
         parts.push(crate::base::text::ellipsize(text, SUMMARY_CHARS_MAX));
         // Only an action needs to be told what it is about.
         if !args.get("action").is_some_and(Value::is_string) {

@@ -9,6 +9,7 @@ use super::super::{Cli, Command, config, output};
 use super::{entry_mut, updated};
 use crate::agent::{session, workspace};
 use crate::base::ids::AgentId;
+use crate::base::text::unless_blank;
 use crate::config::types::Identity;
 
 /// set how an agent shows itself
@@ -162,7 +163,7 @@ impl SetIdentity {
 }
 
 fn trimmed(text: &Option<String>) -> Option<String> {
-    text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    text.as_deref().and_then(unless_blank).map(str::to_owned)
 }
 
 fn is_empty(identity: &Identity) -> bool {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Media, duration_ms, nodes_command, outcome, print_media, text, without_nulls};
+use crate::base::text::unless_blank;
 use crate::cli::exit::Outcome;
 use crate::cli::rpc::items;
 use crate::cli::{Cli, Command, output};
@@ -170,5 +171,5 @@ impl CameraClip {
 }
 
 fn given(text: Option<&str>) -> Option<&str> {
-    text.map(str::trim).filter(|text| !text.is_empty())
+    text.and_then(unless_blank)
 }

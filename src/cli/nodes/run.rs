@@ -13,6 +13,7 @@ use super::{Calls, nodes_command, outcome, text};
 use crate::agent::session::default_agent;
 use crate::approvals::file::PolicyFile;
 use crate::approvals::policy::{Ask, Decision, Security};
+use crate::base::text::unless_blank;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::rpc::items;
 use crate::cli::{Cli, Command, output};
@@ -242,7 +243,7 @@ fn platform_of(calls: &Calls<'_>, node_id: &str) -> String {
 }
 
 fn given(text: Option<&str>) -> Option<String> {
-    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    text.and_then(unless_blank).map(str::to_owned)
 }
 
 #[cfg(test)]

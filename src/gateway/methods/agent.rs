@@ -12,6 +12,7 @@ use crate::agent::run_journal::Origin;
 use crate::agent::{models, session, workspace};
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::text;
+use crate::base::text::unless_blank;
 use crate::config::types::Config;
 use crate::gateway::accepted;
 use crate::gateway::attachments;
@@ -146,8 +147,7 @@ fn target(cx: &Ctx, config: &Config, params: &AgentParams) -> Result<Option<Targ
         let given = params.agent_id.as_deref().unwrap_or_default();
         return Err(ErrorShape::invalid(format!("invalid agent params: unknown agent id \"{given}\"")));
     }
-    let text =
-        |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |text: &Option<String>| text.as_deref().and_then(unless_blank).map(str::to_owned);
     let echo = text(&params.session_key);
     let session_id = text(&params.session_id);
     let key = match (&echo, &session_id, &agent, text(&params.to)) {
@@ -214,8 +214,7 @@ fn identity(cx: &Arc<Ctx>, _call: &Call, params: AgentIdentityParams) -> Result<
     let of_key = params
         .session_key
         .as_deref()
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
+        .and_then(unless_blank)
         .map(|key| session::agent_of_key(&config, &session::canonical_key(&config, key, given.as_ref())));
     if let (Some(given), Some(of_key)) = (&given, &of_key)
         && given != of_key

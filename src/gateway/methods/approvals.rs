@@ -12,6 +12,7 @@ use crate::approvals::policy::Decision;
 use crate::approvals::requests::{Answered, AskError};
 use crate::approvals::store::{ReplaceError, Snapshot};
 use crate::base::rng::uuid;
+use crate::base::text::unless_blank;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::exec_approvals::{self, Question, Term};
@@ -54,7 +55,7 @@ fn shown(snapshot: &Snapshot) -> Value {
 }
 
 fn request(cx: &Arc<Ctx>, call: &Call, params: ExecApprovalRequestParams) -> Result<Reply, ErrorShape> {
-    let given = params.id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+    let given = params.id.as_deref().and_then(unless_blank);
     let id = given.map_or_else(|| uuid(&*cx.rng), str::to_owned);
     let question = Question {
         command: params.command.0,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Method, methods};
+use crate::base::text::unless_blank;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::nodes::{self, Invoke};
@@ -66,7 +67,7 @@ fn browser_node(cx: &Ctx) -> Result<Arc<Node>, ErrorShape> {
     let settings = &config.gateway.nodes.browser;
     let offering: Vec<Arc<Node>> =
         cx.nodes.list().into_iter().filter(|node| node.commands.iter().any(|command| command == COMMAND)).collect();
-    let named = settings.node.as_deref().map(str::trim).filter(|named| !named.is_empty());
+    let named = settings.node.as_deref().and_then(unless_blank);
     let unavailable = |text: &str| Err(ErrorShape::unavailable(text));
     match (settings.mode.as_deref(), named, offering.as_slice()) {
         (Some("off"), ..) => unavailable("browser control through nodes is off (gateway.nodes.browser.mode)"),

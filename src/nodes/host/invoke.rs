@@ -13,6 +13,7 @@ use super::skill_bins::SkillBins;
 use super::{approvals_file, run, which};
 use crate::approvals::store::PolicyStore;
 use crate::base::cancel::CancelToken;
+use crate::base::text::unless_blank;
 use crate::base::thread::{self, Joiner, STACK_WORKER_BYTES};
 use crate::client::link::Post;
 use crate::config::paths::Paths;
@@ -91,7 +92,7 @@ struct Request {
 impl Request {
     /// Reads an event's payload; one without id, node or command cannot even be answered.
     fn read(payload: &Value) -> Option<Self> {
-        let text = |key: &str| payload[key].as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |key: &str| payload[key].as_str().and_then(unless_blank).map(str::to_owned);
         let params = match (&payload["paramsJSON"], &payload["params"]) {
             (Value::String(json), _) => Some(json.clone()),
             (_, Value::Null) => None,

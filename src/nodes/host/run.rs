@@ -18,7 +18,7 @@ use super::environment::{accepted, find_program};
 use super::outgoing::Outgoing;
 use crate::base::process::{self, Captured, Ended, Keep};
 use crate::base::rng::{SystemRng, uuid};
-use crate::base::text::tail_chars;
+use crate::base::text::{tail_chars, unless_blank};
 
 /// Output that is kept, both streams together.
 const OUTPUT_BYTES_MAX: usize = 200_000;
@@ -255,7 +255,7 @@ fn text_of(value: &Value) -> String {
 }
 
 fn given(text: Option<&str>) -> Option<String> {
-    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    text.and_then(unless_blank).map(str::to_owned)
 }
 
 #[cfg(test)]
