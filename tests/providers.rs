@@ -452,6 +452,23 @@ fn a_token_that_has_run_out_is_renewed_once_and_kept() {
 }
 
 #[test]
+fn a_token_that_is_refused_before_its_time_is_renewed() {
+    let provider = Provider::judging(|asked| match (asked.path.as_str(), asked.header("authorization")) {
+        ("/v1/oauth/token", _) => Answer::Json(json!({"access_token": "sk-ant-oat01-new", "expires_in": 28800})),
+        (_, Some("Bearer sk-ant-oat01-new")) => Answer::Parts(vec![Part::Text("hello")]),
+        _ => Answer::Status(401, "revoked"),
+    });
+    let mut profile = expired("sk-ant-oat01-old", "refresh-1");
+    profile["expires"] = (now_ms() + 3_600_000).into();
+    let gateway = signed_in(&provider, json!({"anthropic:default": profile}));
+    assert_eq!(outcome(&mut gateway.client(), MAIN, "r1", "hello").as_deref(), Ok("hello"));
+    assert_eq!(provider.asked().len(), 3);
+    let profile = &read_profiles(&gateway.home)["profiles"]["anthropic:default"];
+    // An issuer that names no other refresh token means the same again.
+    assert_eq!((&profile["access"], &profile["refresh"]), (&json!("sk-ant-oat01-new"), &json!("refresh-1")));
+}
+
+#[test]
 fn a_refused_renewal_is_told_and_another_key_answers() {
     let provider = Provider::judging(|asked| match asked.path.as_str() {
         "/v1/oauth/token" => Answer::Status(400, "refresh token secret-refresh-1 is spent"),

@@ -45,6 +45,8 @@ pub struct ProfileAt {
     dir: PathBuf,
     /// Whether its token has to be renewed before it is used: see [`fresh`].
     has_expired: bool,
+    /// Whether its token can be renewed.
+    is_renewable: bool,
 }
 
 /// Which credential is wished for.
@@ -156,10 +158,12 @@ impl<'a> Wallet<'a> {
         let (dir, profile) = self.stores.iter().find_map(|(dir, store)| Some((dir, store.profile(id)?)))?;
         let key = store::secret(profile, self.now_ms);
         let has_expired = key.is_none();
-        if has_expired && !of(id, profile)?.is_renewable {
+        let is_renewable = of(id, profile)?.is_renewable;
+        if has_expired && !is_renewable {
             return None;
         }
-        let profile = ProfileAt { id: id.to_owned(), provider: provider.to_owned(), dir: dir.clone(), has_expired };
+        let (id, provider) = (id.to_owned(), provider.to_owned());
+        let profile = ProfileAt { id, provider, dir: dir.clone(), has_expired, is_renewable };
         Some(Credential { key, profile: Some(profile) })
     }
 }
@@ -172,7 +176,24 @@ pub fn fresh(credential: &Credential, fetch: &Fetch, clock: &dyn Clock) -> Resul
     let Some(profile) = credential.profile.as_ref().filter(|profile| profile.has_expired) else {
         return Ok(credential.clone());
     };
-    match oauth::renew(&profile.dir, &profile.id, fetch, clock) {
+    renew(credential, profile, None, fetch, clock)
+}
+
+/// Returns a credential instead of one that was refused: a token may be worth nothing before its time. `None` when there
+/// is nothing to renew, or the issuer refuses too.
+pub fn instead(credential: &Credential, fetch: &Fetch, clock: &dyn Clock) -> Option<Credential> {
+    let profile = credential.profile.as_ref().filter(|profile| profile.is_renewable)?;
+    renew(credential, profile, credential.key.as_ref(), fetch, clock).ok()
+}
+
+fn renew(
+    credential: &Credential,
+    profile: &ProfileAt,
+    refused: Option<&Secret>,
+    fetch: &Fetch,
+    clock: &dyn Clock,
+) -> Result<Credential, ProviderError> {
+    match oauth::renew(&profile.dir, &profile.id, refused, fetch, clock) {
         Ok(key) => Ok(Credential { key: Some(key), profile: credential.profile.clone() }),
         Err(RenewError::Cancelled) => Err(ProviderError::Cancelled),
         Err(RenewError::Failed(message)) => Err(ProviderError::Failed { status: None, message, retry_after: None }),

@@ -224,17 +224,23 @@ pub enum RenewError {
     Failed(String),
 }
 
-/// Returns the token of a credential, after renewing it if it has run out.
+/// Returns the token of a credential, after renewing it if it has run out or is the one that was `refused`.
 ///
 /// # Errors
 /// See [`RenewError`].
-pub fn renew(dir: &Path, id: &str, fetch: &Fetch, clock: &dyn Clock) -> Result<Secret, RenewError> {
+pub fn renew(
+    dir: &Path,
+    id: &str,
+    refused: Option<&Secret>,
+    fetch: &Fetch,
+    clock: &dyn Clock,
+) -> Result<Secret, RenewError> {
     let disk = |error: io::Error| RenewError::Failed(format!("OAuth token refresh failed for {id}: {error}"));
     let _turn = take_turn(dir).map_err(disk)?;
     let stored = |clock: &dyn Clock| -> io::Result<(Map<String, Value>, Option<Secret>)> {
         let store = Store::read(dir)?;
         let profile = store.profile(id).cloned().unwrap_or_default();
-        let secret = store::secret(&profile, clock.now_ms());
+        let secret = store::secret(&profile, clock.now_ms()).filter(|secret| Some(secret) != refused);
         Ok((profile, secret))
     };
     let (profile, secret) = stored(clock).map_err(disk)?;

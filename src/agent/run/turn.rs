@@ -74,10 +74,7 @@ impl Run<'_> {
         let mut may_go_on = true;
         for (at, credential) in keys.iter().enumerate() {
             let others = Others { key: at + 1 < count, model: has_other_model };
-            let (turn, partial) = match credentials::fresh(credential, &self.fetch, &*self.agent.clock) {
-                Ok(credential) => self.tries(model, &credential, others),
-                Err(error) => (Err(error), String::new()),
-            };
+            let (turn, partial) = self.with(model, credential, others);
             let error = match turn {
                 Ok(turn) => {
                     self.worked(model, credential);
@@ -135,6 +132,26 @@ impl Run<'_> {
         let known = self.asked_with.insert(model.provider.clone(), id.clone());
         if let Some(profile) = credential.profile.as_ref().filter(|_| known != Some(id)) {
             credentials::worked(profile, self.agent.clock.now_ms());
+        }
+    }
+
+    /// Tries one model with one key, whose token is renewed if it has run out or is refused.
+    fn with(
+        &mut self,
+        model: &Model,
+        credential: &Credential,
+        others: Others,
+    ) -> (Result<AssistantMessage, ProviderError>, String) {
+        let clock = self.agent.clock.clone();
+        let fresh = match credentials::fresh(credential, &self.fetch, &*clock) {
+            Ok(fresh) => fresh,
+            Err(error) => return (Err(error), String::new()),
+        };
+        let first = self.tries(model, &fresh, others);
+        let is_refused = matches!(&first.0, Err(ProviderError::Failed { status: Some(401 | 403), .. }));
+        match is_refused.then(|| credentials::instead(&fresh, &self.fetch, &*clock)).flatten() {
+            Some(renewed) => self.tries(model, &renewed, others),
+            None => first,
         }
     }
 
