@@ -22,6 +22,7 @@ mod nodes_cli;
 mod nodes_host;
 mod onboard;
 mod original;
+mod packaging;
 mod page;
 mod pairing;
 mod process;
