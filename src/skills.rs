@@ -4,6 +4,7 @@
 //! again only when a file or directory has changed. One leaf lock, never held while files are read; any thread that may
 //! touch the disk. No skill is built in. Not here: watching the directories.
 
+pub mod commands;
 mod front_matter;
 pub mod install;
 mod load;

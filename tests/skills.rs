@@ -357,6 +357,32 @@ fn the_model_is_told_of_skills_and_its_commands_see_their_variables() {
 }
 
 #[test]
+fn people_may_call_a_skill_by_its_name() {
+    let provider = Provider::always(Answer::Text(vec!["Brewed."]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let skills = own_skills(&gateway.home);
+    write_skill(&skills, "tea-time", "description: Brews tea.");
+    write_skill(&skills, "model", "description: Sits for painters.");
+    let mut client = gateway.client();
+    for (run, message, told) in [
+        ("r1", "/tea_time green, hot", "Use the \"tea-time\" skill for this request.\n\nUser input:\ngreen, hot"),
+        ("r2", "/model_2", "Use the \"model\" skill for this request."),
+        ("r3", "/coffee", "/coffee"),
+    ] {
+        let params = json!({ "sessionKey": "agent:main:main", "message": message, "idempotencyKey": run });
+        client.request("chat.send", params).expect("started");
+        assert_eq!(client.chat_end(run)["state"], "final");
+        let requests = provider.requests();
+        let last = requests.last().unwrap()["messages"].as_array().unwrap().last().unwrap();
+        let text = match &last["content"] {
+            Value::String(text) => text.clone(),
+            parts => parts[0]["text"].as_str().unwrap_or_default().to_owned(),
+        };
+        assert!(text.ends_with(told), "{message}: {text}");
+    }
+}
+
+#[test]
 fn programs_of_skills_run_unasked_where_the_owner_allows_it() {
     let home = Home::with_config(&json!({ "tools": { "exec": { "host": "gateway", "ask": "off" } } }));
     let skills = own_skills(&home);

@@ -16,6 +16,7 @@ use super::chat_commands::{self, Executed};
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::{chat_event, settle_chat};
+use super::methods::skills;
 use super::replies;
 use super::start_run::Start;
 use super::subagents;
@@ -29,6 +30,7 @@ use crate::agent::speaker::Speaker;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::route::Route;
 use crate::channels::reply::{Reply, ReplyKind};
+use crate::skills::commands::{list, prompt};
 
 /// Answer to a message that is nothing but blanks.
 const BLANK_REPLY: &str = "I didn't receive any text in your message. Please resend or add a caption.";
@@ -148,6 +150,11 @@ pub fn take(cx: &Arc<Ctx>, mut turn: Turn, told: Told) {
                 return settle(cx, &turn, Some(format!("Error: {error:#}")));
             }
         }
+    }
+    if may_command && turn.speaker.is_authorised && turn.raw.trim_start().starts_with('/') {
+        let usable = skills::usable(cx, &config, &turn.agent);
+        let commands = list(&usable, &|name| commands::parse(&format!("/{name}")).is_some());
+        turn.text = prompt(&commands, &turn.raw).unwrap_or(turn.text);
     }
     run(cx, turn, told);
 }
