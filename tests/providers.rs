@@ -305,6 +305,33 @@ fn when_a_server_fails_the_next_model_answers() {
 }
 
 #[test]
+fn when_the_time_is_over_the_next_model_gets_as_much_again() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let slow = Provider::always(Answer::Held("Well", held, "never"));
+    let spare = Provider::always(Answer::Parts(vec![Part::Text("spare answer")]));
+    let providers = json!({
+        "test": entry(&slow.url(), "openai-completions"), "spare": entry(&spare.url(), "openai-completions"),
+    });
+    let home = home(providers, &["spare/m"]);
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
+    config["agents"]["defaults"]["timeoutSeconds"] = 1.into();
+    home.write_config(&config.to_string());
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut client = gateway.client();
+    assert_eq!(outcome(&mut client, MAIN, "r1", "hello").as_deref(), Ok("spare answer"));
+    // Nobody is left after the last one.
+    client.request("sessions.patch", json!({"key": MAIN, "model": "spare/m"})).expect("patched");
+    let slow_too = Provider::always(Answer::Hang(gate.clone()));
+    config["models"]["providers"]["spare"]["baseUrl"] = slow_too.url().into();
+    gateway.home.write_config(&config.to_string());
+    let gateway = Gateway::start_in(gateway.kill(), &[], &[]);
+    let error = outcome(&mut gateway.client(), MAIN, "r2", "hello").expect_err("no answer");
+    assert!(error.contains("limit of 1s"), "{error}");
+    gate.open();
+}
+
+#[test]
 fn when_all_fail_every_one_is_named() {
     let broken = Provider::always(Answer::Status(503, "no room"));
     let refused = Provider::always(Answer::Status(400, "bad request"));

@@ -322,6 +322,8 @@ struct Run<'a> {
     /// Providers that answered in this run, and with which stored credential.
     asked_with: BTreeMap<String, Option<String>>,
     is_aborted: bool,
+    /// How often its time was over and another model got as much again.
+    deadlines_passed: usize,
     /// Whether it will be carried on when the gateway stops.
     survives: bool,
     /// Whether the model was done before the run was cut off.
@@ -418,6 +420,7 @@ impl<'a> Run<'a> {
             spoke,
             asked_with: BTreeMap::new(),
             is_aborted: false,
+            deadlines_passed: 0,
             survives: promise.is_some(),
             is_over,
         })

@@ -57,6 +57,17 @@ impl CancelToken {
         self.lock().deadline
     }
 
+    /// Gives a token more time, also after its deadline has passed; false when somebody has cancelled it.
+    pub fn extend(&self, deadline: Instant) -> bool {
+        let mut state = self.lock();
+        let may_go_on = matches!(state.reason, None | Some(CancelReason::TimedOut));
+        if may_go_on {
+            state.reason = None;
+            state.deadline = Some(deadline);
+        }
+        may_go_on
+    }
+
     /// Returns a token that ends with this one, and by itself after `limit`.
     pub fn within(&self, limit: Duration) -> Self {
         let inner = Self::new();
@@ -173,5 +184,9 @@ mod tests {
         let token = CancelToken::new();
         token.set_deadline(Instant::now());
         assert_eq!(token.reason(), Some(CancelReason::TimedOut));
+        assert!(token.extend(Instant::now() + Duration::from_secs(3600)));
+        assert_eq!(token.reason(), None);
+        token.cancel(CancelReason::Aborted);
+        assert!(!token.extend(Instant::now() + Duration::from_secs(3600)));
     }
 }

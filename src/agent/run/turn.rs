@@ -3,6 +3,8 @@
 //! Part of [`super::Run`], on its thread. Not here: what an error is worth (`agent::failover`), in which order keys come
 //! (`agent::credentials`), wire formats (`agent::providers`).
 
+use std::time::Instant;
+
 use serde_json::Map;
 
 use super::{Run, Stop};
@@ -15,6 +17,7 @@ use crate::agent::providers::{self, ProviderError, TurnRequest};
 use crate::agent::stream::{self, Visible};
 use crate::agent::usage;
 use crate::base::cancel::CancelReason;
+use crate::net::fetch::Fetch;
 
 /// How asking one model went.
 enum Asked {
@@ -80,6 +83,14 @@ impl Run<'_> {
                     self.worked(model, credential);
                     return self.keep(turn).map(|turn| Asked::Answered(Box::new(turn)));
                 }
+                Err(ProviderError::Cancelled) if others.model && self.begins_again_in_time() => {
+                    let message = "LLM request timed out.".to_owned();
+                    self.keep_partial(model, &partial, StopReason::Error, Some(message.clone()));
+                    let now_ms = self.agent.clock.now_ms();
+                    credentials::judge(credential, None, &message, &self.config.auth.cooldowns, now_ms);
+                    failures.push((model.label(), ProviderError::Failed { status: None, message, retry_after: None }));
+                    return Ok(Asked::Failed { may_go_on: true });
+                }
                 Err(ProviderError::Cancelled) => {
                     self.keep_partial(model, &partial, StopReason::Aborted, None);
                     self.stopped()?;
@@ -99,6 +110,22 @@ impl Run<'_> {
         }
         failures.extend(last.map(|error| (model.label(), error)));
         Ok(Asked::Failed { may_go_on })
+    }
+
+    /// Returns whether the run's time is over and it gets as much again for the next model: once for each.
+    fn begins_again_in_time(&mut self) -> bool {
+        let is_over = self.around.cancel.reason() == Some(CancelReason::TimedOut);
+        if !is_over || self.deadlines_passed + 1 >= self.chain.len() {
+            return false;
+        }
+        let until = Instant::now().checked_add(super::limit(self.config, self.request));
+        let goes_on = until.is_some_and(|until| self.around.cancel.extend(until));
+        if goes_on {
+            self.deadlines_passed += 1;
+            // The connections of the one before are shut.
+            self.fetch = Fetch::new(self.around.cancel);
+        }
+        goes_on
     }
 
     /// Returns what to ask a model with: what worked in this run first, else what the session sticks to.
