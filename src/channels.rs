@@ -4,11 +4,15 @@
 //! goes through [`received`], what goes out through [`outbox`]; [`supervisor`] keeps the accounts receiving. Not here:
 //! methods of the protocol, and what becomes of a message (`gateway`).
 
+pub mod access;
 pub mod batch;
 pub mod channel;
+pub mod envelope;
 pub mod inbound;
+pub mod mentions;
 pub mod message;
 pub mod outbox;
+pub mod pairing;
 pub mod received;
 pub mod reply;
 pub mod state;

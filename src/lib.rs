@@ -12,6 +12,7 @@ pub mod devices;
 pub mod gateway;
 pub mod heartbeat;
 pub mod logging;
+pub mod media;
 pub mod net;
 pub mod nodes;
 pub mod presence;

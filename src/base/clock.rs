@@ -92,6 +92,20 @@ pub fn zoned_text(ms: UnixMs, zone: &str) -> String {
     timestamp(ms).to_zoned_datetime(zone).strftime("%A, %Y-%m-%d — %H:%M").to_string()
 }
 
+/// Formats as the head of a chat message shows it: `2026-11-23 18:55 CET` in an IANA zone or `local`, `2026-11-23T17:55Z` in
+/// `utc` and when the zone is unknown.
+pub fn envelope_time(ms: UnixMs, zone: &str) -> String {
+    let zone = match zone.to_lowercase().as_str() {
+        "local" | "host" | "" => Some(jiff::tz::TimeZone::system()),
+        "utc" | "gmt" => None,
+        _ => jiff::tz::TimeZone::get(zone).ok(),
+    };
+    match zone {
+        Some(zone) => timestamp(ms).to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M %Z").to_string(),
+        None => timestamp(ms).strftime("%Y-%m-%dT%H:%MZ").to_string(),
+    }
+}
+
 /// Formats for the HTTP `Date` header: `Mon, 23 Nov 2026 18:55:00 GMT`.
 pub fn http_date(ms: UnixMs) -> String {
     timestamp(ms).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

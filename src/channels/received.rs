@@ -109,6 +109,8 @@ struct Place {
     /// Not before.
     due_at: UnixMs,
     failures: u32,
+    /// How many of the first were handed out together before; 0 when that is open.
+    together: usize,
 }
 
 #[derive(Default)]
@@ -137,6 +139,12 @@ impl Seen {
 enum Line {
     Got(Box<Item>),
     Done {
+        channel: String,
+        account: String,
+        ids: Vec<String>,
+    },
+    /// Events that were handed out together, and are again after a crash: whoever handles them knows them by one id.
+    Together {
         channel: String,
         account: String,
         ids: Vec<String>,
@@ -240,12 +248,18 @@ impl Received {
             let Some(place) = state.places.get_mut(&key) else { continue };
             let decision = match place.due_at > now_ms {
                 true => batch::Decision::Wait(place.due_at),
+                false if place.together > 0 => batch::Decision::Take(place.together),
                 false => batch::decide(place.queue.iter().map(|(_, _, item)| item), pace, now_ms),
             };
             match decision {
                 batch::Decision::Take(count) => {
                     place.is_busy = true;
-                    let items = place.queue.iter().take(count.max(1)).map(|(_, _, item)| item.clone()).collect();
+                    let count = count.clamp(1, place.queue.len().max(1));
+                    let items: Vec<Item> = place.queue.iter().take(count).map(|(_, _, item)| item.clone()).collect();
+                    if count > 1 && place.together == 0 {
+                        place.together = count;
+                        state.note_together(&items);
+                    }
                     return Next::Handle(Batch { items, place: key });
                 }
                 batch::Decision::Wait(until) => {
@@ -301,6 +315,11 @@ impl Received {
         self.lock().waiting
     }
 
+    /// Returns whether nothing is taken or written any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     /// Refuses to take or write anything from now on.
     pub fn close(&self) {
         self.lock().is_closed = true;
@@ -344,12 +363,36 @@ impl State {
                 self.places.retain(|_, place| !place.queue.is_empty());
                 self.turns.retain(|key| self.places.contains_key(key));
             }
+            Line::Together { channel, account, ids } => {
+                let key = account_key(&channel, &account);
+                let is_front = |place: &&mut Place| {
+                    place.queue.len() >= ids.len()
+                        && place.queue.iter().zip(&ids).all(|((_, _, item), id)| {
+                            item.account_key() == key && item.event.update_id() == id
+                        })
+                };
+                if let Some(place) = self.places.values_mut().find(is_front) {
+                    place.together = ids.len();
+                }
+            }
             Line::Seen { channel, account, ids } => {
                 let seen = self.seen.entry(account_key(&channel, &account)).or_default();
                 for id in &ids {
                     seen.insert(id);
                 }
             }
+        }
+    }
+
+    fn note_together(&mut self, items: &[Item]) {
+        let Some(first) = items.first().filter(|_| !self.is_closed) else { return };
+        let ids = items.iter().map(|item| item.event.update_id().to_owned()).collect();
+        let line = Line::Together { channel: first.channel.clone(), account: first.account.clone(), ids };
+        let written = serde_json::to_value(&line)
+            .map_err(io::Error::from)
+            .and_then(|text| self.journal.append(&[text], Durability::Process));
+        if let Err(error) = written {
+            log::warn!(target: "gateway/channels", "cannot write the journal of received messages: {error}");
         }
     }
 
@@ -360,6 +403,7 @@ impl State {
             self.waiting_bytes -= bytes;
         }
         place.failures = 0;
+        place.together = 0;
     }
 
     /// Lets a conversation have its next turn, not before `due_at`.
@@ -388,6 +432,13 @@ impl State {
             lines.push(json!({"seen": {"channel": channel, "account": account, "ids": recent}}));
         }
         lines.extend(waiting.iter().map(|(_, _, item)| json!({"got": item})));
+        for place in self.places.values().filter(|place| place.together > 0) {
+            let items = place.queue.iter().take(place.together).map(|(_, _, item)| item);
+            let ids: Vec<&str> = items.clone().map(|item| item.event.update_id()).collect();
+            if let Some(first) = place.queue.front().map(|(_, _, item)| item) {
+                lines.push(json!({"together": {"channel": first.channel, "account": first.account, "ids": ids}}));
+            }
+        }
         self.journal.rewrite(&lines)
     }
 }

@@ -15,12 +15,14 @@ use serde_json::json;
 
 use super::accepted::{self, Acceptance};
 use super::auth::{Auth, Mode, Overrides};
+use super::chats::{self, Chats};
 use super::client::Client;
 use super::config_file::ConfigFile;
 use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::deliveries::{self, Deliveries};
+use super::feedback::Typing;
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::{Ask, AskMain, Lifecycle};
@@ -35,7 +37,7 @@ use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
-use super::{RunOptions, chats, events, host, sentinel, version};
+use super::{RunOptions, events, host, sentinel, version};
 use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
@@ -227,6 +229,8 @@ impl Gateway {
             dedupe: Dedupe::default(),
             outbox,
             deliveries: Deliveries::default(),
+            chats: Chats::default(),
+            typing: Typing::default(),
             channels,
             received: Arc::new(received),
             system_events: carried.system_events.clone(),
@@ -318,6 +322,7 @@ impl Gateway {
         // Nothing comes in any more; what came in waits in its journal.
         self.cx.channels.close();
         self.cx.received.close();
+        self.cx.chats.pump.close();
         self.cx.deliveries.close();
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();

@@ -1,7 +1,18 @@
 //! The chats: the accounts of the networks are started, stopped and started anew here, and what comes in is handled.
 //!
-//! Stopping an account may take two seconds, so all of it happens in lane [`LANE`]. Not here: how an account receives
-//! (`channels::supervisor`), what is said back (`deliveries`).
+//! Stopping an account may take two seconds, so all of it happens in lane [`LANE`]. A message goes from its journal through
+//! [`pump`] and [`handle`] to the session that [`routing`] finds. Not here: how an account receives
+//! (`channels::supervisor`), the run (`inbox`), what is said back (`deliveries`).
+
+pub mod ack;
+mod files;
+mod groups;
+mod handle;
+pub mod history;
+pub mod pump;
+mod record;
+pub mod routing;
+pub mod sent;
 
 use std::sync::Arc;
 
@@ -15,12 +26,26 @@ use crate::config::types::Config;
 /// Lane of starts and stops.
 pub const LANE: &str = "channels";
 
-/// Starts every account that is switched on and configured.
+/// What is remembered of chats; one per start.
+#[derive(Debug, Default)]
+pub struct Chats {
+    /// Who handles what came in.
+    pub pump: pump::Pump,
+    /// What was said in groups.
+    pub history: history::History,
+    /// Messages of ours.
+    pub sent: sent::Sent,
+    /// Signs that go with the answer.
+    pub acks: ack::Acks,
+}
+
+/// Starts every account that is switched on and configured, and goes on with what came in before.
 pub fn start(cx: &Arc<Ctx>) {
     let config = cx.config.get();
     for channel in channels::active(&cx.channels_at(&config)) {
         cx.channels.start(channel, &sinks(cx));
     }
+    pump::wake(cx);
 }
 
 /// Starts a channel's accounts anew, or one of them, as configured now.
@@ -73,13 +98,10 @@ fn sinks(cx: &Arc<Ctx>) -> MakeSink {
         let weak = weak.clone();
         let wake = Arc::new(move || {
             if let Some(cx) = weak.upgrade() {
-                wake(&cx);
+                pump::wake(&cx);
             }
         });
         let (channel, account) = (channel.to_owned(), account.to_owned());
         Box::new(AccountSink { received: received.clone(), channel, account, cancel: cancel.clone(), wake })
     })
 }
-
-/// Has what came in handled.
-fn wake(_cx: &Arc<Ctx>) {}

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::accepted::Acceptance;
 use super::auth::Auth;
+use super::chats::Chats;
 use super::client::Client;
 use super::config_file::ConfigFile;
 use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::deliveries::Deliveries;
+use super::feedback::Typing;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
@@ -101,6 +103,10 @@ pub struct Ctx {
     pub outbox: Outbox,
     /// Those under way.
     pub deliveries: Deliveries,
+    /// What is remembered of chats.
+    pub chats: Chats,
+    /// Who is typing where.
+    pub typing: Typing,
     /// The accounts of the chat networks.
     pub channels: Supervisor,
     /// What came in and is not handled yet.

@@ -382,6 +382,9 @@ fn act(cx: &Ctx, at: &Setting<'_>, place: &Place, delivery: &Delivery) -> Result
             return Err(disk());
         }
         last = place.channel.send(at, &place.account, &place.to, part, cancel)?;
+        if let Some(id) = last.get("messageId").and_then(Value::as_str) {
+            cx.chats.sent.note(&delivery.channel, &delivery.account, &delivery.to, id, cx.clock.now_ms());
+        }
         cx.outbox.part_done(&delivery.id);
         went_out();
     }

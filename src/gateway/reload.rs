@@ -38,6 +38,8 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
         ("disk".to_owned(), 2),
         ("side".to_owned(), 8),
         (super::deliveries::LANE.to_owned(), 32),
+        (super::chats::pump::LANE.to_owned(), super::chats::pump::WORKERS_MAX),
+        (super::feedback::LANE.to_owned(), 4),
     ]
 }
 

@@ -12,7 +12,7 @@ use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
 use super::{
-    connect, cron, deliveries, dispatch, events, exec_approvals, health, heartbeat, http, nodes, remote_bins, subagents,
+    chats, connect, cron, deliveries, dispatch, events, exec_approvals, feedback, health, heartbeat, http, nodes, remote_bins, subagents,
 };
 use crate::agent::sessions;
 use crate::base::clock::UnixMs;
@@ -98,6 +98,18 @@ pub enum Due {
     NodeInvoke {
         /// The request.
         id: String,
+    },
+    /// What came in a moment ago, or could not be handled, may be handled now.
+    Inbound {
+        /// Which arming of the timer this is.
+        until: UnixMs,
+    },
+    /// A chat shows again that somebody is at work.
+    Typing {
+        /// Which chat.
+        place: String,
+        /// Which run's typing.
+        serial: u64,
     },
     /// What could not be sent may be tried again.
     Deliver {
@@ -248,6 +260,8 @@ fn due(cx: &Arc<Ctx>, due: Due) {
                 ticket.finish(Ok(json!({"runId": run.as_str(), "status": "timeout"})));
             }
         }
+        Due::Inbound { until } => chats::pump::due(cx, until),
+        Due::Typing { place, serial } => feedback::due(cx, place, serial),
         Due::Deliver { account, until } => deliveries::due(cx, &account, until),
         Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }

@@ -1,0 +1,103 @@
+//! The little sign under a message that says that it was seen (channels.md §7).
+
+use super::handle::Chat;
+use crate::agent::session;
+use crate::base::route::Route;
+use crate::channels::inbound::Inbound;
+use crate::channels::mentions::Mention;
+use crate::channels::message::{Address, Reaction};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::feedback;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The sign when none is configured.
+const SIGN: &str = "👀";
+/// Signs that are to be taken away again; beyond it they stay.
+const SIGNS_MAX: usize = 1000;
+
+/// Signs that go when the answer is there.
+#[derive(Debug, Default)]
+pub struct Acks(Mutex<HashMap<String, ()>>);
+
+impl Acks {
+    fn key(route: &Route) -> String {
+        let message = route.reply_to.as_deref().unwrap_or_default();
+        format!("{}\n{}\n{}\n{message}", route.channel, route.account, route.to)
+    }
+
+    fn insert(&self, route: &Route) {
+        let mut signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if signs.len() < SIGNS_MAX {
+            signs.insert(Self::key(route), ());
+        }
+    }
+
+    /// Takes a sign that is to go; `false` when there is none.
+    pub fn take(&self, route: &Route) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Self::key(route)).is_some()
+    }
+}
+
+/// Shows the sign under a message of a group, where it belongs there.
+pub(super) fn show(chat: &Chat<'_>, message: &Inbound, requires_mention: bool, mention: Mention) {
+    let is_shown = match scope(chat) {
+        "all" | "group-all" => true,
+        "group-mentions" => requires_mention && mention.is_meant && !mention.is_command_only,
+        _ => false,
+    };
+    if is_shown {
+        sign(chat, message);
+    }
+}
+
+/// Shows the sign under a direct message, where it belongs there.
+pub(super) fn show_direct(chat: &Chat<'_>, message: &Inbound) {
+    if matches!(scope(chat), "all" | "direct") {
+        sign(chat, message);
+    }
+}
+
+fn scope<'a>(chat: &'a Chat<'_>) -> &'a str {
+    // compat: WhatsApp has a setting of its own, which comes with it.
+    if chat.channel.info().id == "whatsapp" {
+        return "off";
+    }
+    chat.config.tree["messages"]["ackReactionScope"].as_str().unwrap_or("group-mentions")
+}
+
+fn sign(chat: &Chat<'_>, message: &Inbound) {
+    if !chat.channel.capabilities().has_reactions || message.is_button || message.message_id.is_empty() {
+        return;
+    }
+    let configured = chat.config.tree["messages"]["ackReaction"].as_str().map(str::to_owned);
+    let place = super::routing::Peer::of(chat.channel.info().id, &chat.account.id, message);
+    let emoji = configured.unwrap_or_else(|| {
+        let agent = super::routing::place(chat.config, &place).agent;
+        let identity = session::agent_entry(chat.config, &agent).and_then(|entry| entry.identity.as_ref());
+        let own = identity.and_then(|identity| identity.emoji.clone());
+        own.filter(|emoji| !emoji.trim().is_empty()).unwrap_or_else(|| SIGN.to_owned())
+    });
+    let emoji = emoji.trim().to_owned();
+    if emoji.is_empty() {
+        return;
+    }
+    let route = chat.route(message);
+    if chat.config.tree["messages"]["removeAckAfterReply"] == true {
+        chat.cx.chats.acks.insert(&route);
+    }
+    set(chat.cx, &route, emoji);
+}
+
+/// Sets or, with an empty emoji, takes away the sign; nobody waits for it.
+pub fn set(cx: &Arc<Ctx>, route: &Route, emoji: String) {
+    let message_id = route.reply_to.clone().unwrap_or_default();
+    feedback::aside(cx, route, move |it| {
+        let is_removal = emoji.is_empty();
+        let reaction = Reaction { message_id, emoji, is_removal, ..Reaction::default() };
+        let to = Address { to: it.to.to.clone(), thread: it.to.thread.clone() };
+        if let Err(error) = it.channel.react(it.at, it.account, &to, &reaction, it.cancel) {
+            log::debug!(target: "gateway/channels", "no sign under a message: {}", error.text());
+        }
+    });
+}
