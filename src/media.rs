@@ -207,7 +207,8 @@ pub fn load(paths: &Paths, source: &str, bytes_max: Option<u64>, cancel: &Cancel
         let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         (read(&path, most)?, None, name)
     };
-    let mime = mime_of(&bytes, said.as_deref(), name.as_deref()).unwrap_or_else(|| "application/octet-stream".to_owned());
+    let mime =
+        mime_of(&bytes, said.as_deref(), name.as_deref()).unwrap_or_else(|| "application/octet-stream".to_owned());
     let cap = bytes_max.unwrap_or_else(|| Kind::of(&mime).bytes_max());
     if bytes.len() as u64 > cap {
         return Err(too_large(&mime, cap, Some(bytes.len() as u64)));
@@ -223,7 +224,8 @@ fn too_large(mime: &str, cap: u64, size: Option<u64>) -> LoadError {
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
-    let failed = |error: io::Error| LoadError::Failed { text: format!("{}: {error}", path.display()), is_remote: false };
+    let failed =
+        |error: io::Error| LoadError::Failed { text: format!("{}: {error}", path.display()), is_remote: false };
     let file = std::fs::File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     if !meta.is_file() {

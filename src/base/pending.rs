@@ -46,6 +46,13 @@ pub struct PendingId<K> {
     serial: u64,
 }
 
+impl<K> PendingId<K> {
+    /// Returns the key under which it waits.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+}
+
 impl<K: Eq + Hash + Clone, W> Pending<K, W> {
     /// Returns an empty table that holds at most `count_max` waiters.
     pub fn new(count_max: usize) -> Self {

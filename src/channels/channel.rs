@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::inbound::{MediaRef, Sink};
+use super::inbound::{ChatKind, MediaRef, Sink};
 use super::message::{Address, Part, Poll, Reaction, SendError, Sent};
 use super::reply::Reply;
 use super::state::{State, StateHandle};
@@ -274,6 +274,12 @@ pub trait Channel: Send + Sync {
     /// Splits a target that [`Channel::target`] spelled into chat and thread.
     fn address(&self, target: &str) -> Address {
         Address { to: target.to_owned(), thread: None }
+    }
+
+    /// Returns what kind of conversation a target is, as far as its spelling tells.
+    fn chat_kind(&self, to: &str) -> ChatKind {
+        // Telegram's groups are negative numbers, WhatsApp's end in `@g.us`.
+        if to.starts_with('-') || to.ends_with("@g.us") { ChatKind::Group } else { ChatKind::Direct }
     }
 
     /// Splits a reply into the messages that the network needs for it, at least one; touches no network.

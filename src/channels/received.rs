@@ -367,9 +367,11 @@ impl State {
                 let key = account_key(&channel, &account);
                 let is_front = |place: &&mut Place| {
                     place.queue.len() >= ids.len()
-                        && place.queue.iter().zip(&ids).all(|((_, _, item), id)| {
-                            item.account_key() == key && item.event.update_id() == id
-                        })
+                        && place
+                            .queue
+                            .iter()
+                            .zip(&ids)
+                            .all(|((_, _, item), id)| item.account_key() == key && item.event.update_id() == id)
                 };
                 if let Some(place) = self.places.values_mut().find(is_front) {
                     place.together = ids.len();

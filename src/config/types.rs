@@ -288,6 +288,8 @@ pub struct Heartbeat {
     pub session: Option<String>,
     /// Delivery target, default last.
     pub target: Option<String>,
+    /// Whom, on that channel.
+    pub to: Option<String>,
     /// Prompt instead of the built-in one.
     pub prompt: Option<String>,
     /// Longest acknowledgement, default 300.

@@ -10,8 +10,6 @@ use crate::protocol::cron::{CronIsolation, CronPostMode, CronStatus, CronTurn};
 const SUMMARY_CHARS_MAX: usize = 2000;
 /// Longest text of mode full, in characters, unless the job says otherwise.
 const FULL_CHARS_MAX: u64 = 8000;
-/// Channel that is meant when nothing names one.
-const CHANNEL_DEFAULT: &str = "whatsapp";
 
 /// Where the agent's main session was last answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,24 +20,26 @@ pub struct LastRoute {
     pub to: Option<String>,
 }
 
-/// Returns how a run ends whose agent said `texts`.
-///
-/// This version has no channels to deliver through: a job that wants its answer delivered ends with the original's error
-/// for a channel that is not there, and its summary is kept.
-pub fn ended(texts: &[String], turn: &CronTurn, last: &LastRoute, ack_chars_max: usize) -> Ended {
+/// Returns how a run ends whose agent said `texts`; `deliver` promises to send what is to be sent, or says why it cannot.
+pub fn ended(
+    texts: &[String],
+    turn: &CronTurn,
+    last: &LastRoute,
+    ack_chars_max: usize,
+    deliver: &mut dyn FnMut(Vec<String>) -> Result<(), String>,
+) -> Ended {
     let summary = full_text(texts).map(|text| shorten(text, SUMMARY_CHARS_MAX));
     let has_to = |to: &Option<String>| to.as_deref().is_some_and(|to| !to.trim().is_empty());
     let is_wanted = turn.deliver.unwrap_or_else(|| has_to(&turn.to));
-    if !is_wanted || texts.iter().all(|text| !matches!(report(text, ack_chars_max), Report::Text(_))) {
+    let says_something = |text: &&String| matches!(report(text, ack_chars_max), Report::Text(_));
+    if !is_wanted || !texts.iter().any(|text| says_something(&text)) {
         return Ended { status: CronStatus::Ok, error: None, summary };
     }
-    let reason = if has_to(&turn.to) || has_to(&last.to) {
-        let named = turn.channel.as_deref().filter(|channel| *channel != "last");
-        let channel = named.or(last.channel.as_deref()).unwrap_or(CHANNEL_DEFAULT);
-        format!("Unsupported channel: {channel}")
-    } else {
-        "Cron delivery requires a recipient (--to).".to_owned()
+    let delivered = match has_to(&turn.to) || has_to(&last.to) {
+        true => deliver(texts.iter().filter(|text| !text.trim().is_empty()).cloned().collect()),
+        false => Err("Cron delivery requires a recipient (--to).".to_owned()),
     };
+    let Err(reason) = delivered else { return Ended { status: CronStatus::Ok, error: None, summary } };
     if turn.best_effort_deliver == Some(true) {
         let summary = Some(format!("Delivery skipped ({reason})."));
         return Ended { status: CronStatus::Skipped, error: None, summary };
@@ -89,7 +89,8 @@ mod tests {
 
     fn check(said: &[&str], turn: CronTurn, last_to: Option<&str>, expected: (CronStatus, Option<&str>, Option<&str>)) {
         let last = LastRoute { channel: Some("telegram".to_owned()), to: last_to.map(str::to_owned) };
-        let ended = ended(&texts(said), &turn, &last, 300);
+        let mut refuse = |_| Err("Unsupported channel: telegram".to_owned());
+        let ended = ended(&texts(said), &turn, &last, 300, &mut refuse);
         assert_eq!((ended.status, ended.error.as_deref(), ended.summary.as_deref()), expected, "{said:?} {turn:?}");
     }
 
@@ -103,12 +104,13 @@ mod tests {
         check(&[], asked(), None, (Ok, None, None));
         check(&["hi"], asked(), None, (Error, Some("Cron delivery requires a recipient (--to)."), Some("hi")));
         check(&["hi"], asked(), Some("+2"), (Error, Some("Unsupported channel: telegram"), Some("hi")));
-        check(
-            &["hi"],
-            CronTurn { channel: Some("x".into()), ..to() },
-            None,
-            (Error, Some("Unsupported channel: x"), Some("hi")),
-        );
+        let mut sent = Vec::new();
+        let mut send = |texts: Vec<String>| {
+            sent = texts;
+            Result::Ok(())
+        };
+        let ended = ended(&texts(&["one", " ", "two"]), &to(), &LastRoute::default(), 300, &mut send);
+        assert_eq!((ended.status, sent), (Ok, texts(&["one", "two"])));
         check(&["hi"], CronTurn { deliver: Some(false), ..to() }, None, (Ok, None, Some("hi")));
         check(&["**HEARTBEAT_OK** all is well"], to(), None, (Ok, None, Some("**HEARTBEAT_OK** all is well")));
         let summary = "Delivery skipped (Unsupported channel: telegram).";

@@ -231,6 +231,7 @@ impl Gateway {
             deliveries: Deliveries::default(),
             chats: Chats::default(),
             typing: Typing::default(),
+            approvals_told: Default::default(),
             channels,
             received: Arc::new(received),
             system_events: carried.system_events.clone(),
@@ -268,7 +269,6 @@ impl Gateway {
         let loop_thread = thread::spawn("loop", thread::STACK_SMALL_BYTES, move || event_loop.run())
             .context("start the event loop's thread")?;
         work::arm(&cx);
-        sentinel::announce(&cx);
         cron::start(&cx);
         deliveries::resume(&cx);
         let left = cx.accepted.journal.unfinished();
@@ -276,6 +276,7 @@ impl Gateway {
         talks::start(&cx, &left);
         accepted::resume(&cx, left);
         chats::start(&cx);
+        sentinel::announce(&cx);
         banner(&cx, &config, &addresses);
         health::refresh_soon(&cx);
 

@@ -15,6 +15,7 @@ use super::cron::Cron;
 use super::dedupe::Dedupe;
 use super::deliveries::Deliveries;
 use super::feedback::Typing;
+use super::forward_approvals;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
@@ -105,6 +106,8 @@ pub struct Ctx {
     pub deliveries: Deliveries,
     /// What is remembered of chats.
     pub chats: Chats,
+    /// Which chats were told of commands that wait.
+    pub approvals_told: forward_approvals::Told,
     /// Who is typing where.
     pub typing: Typing,
     /// The accounts of the chat networks.

@@ -3,14 +3,15 @@
 //! Runs on any worker or job. The requests themselves are kept by [`crate::approvals::requests`]; whether one must be asked
 //! at all is decided by whoever runs the command.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::ctx::Ctx;
-use super::events;
 use super::work::Due;
+use super::{events, forward_approvals};
 use crate::approvals::policy::Decision;
 use crate::approvals::requests::{Answer, Answered, AskError};
 use crate::base::clock::UnixMs;
@@ -66,7 +67,7 @@ impl Term {
 /// # Errors
 /// [`AskError`] when it does not wait; `answer` has heard so too.
 pub fn ask(
-    cx: &Ctx,
+    cx: &Arc<Ctx>,
     id: &str,
     question: &Question,
     term: Term,
@@ -79,12 +80,13 @@ pub fn ask(
         "id": id, "request": question, "createdAtMs": term.created_at_ms, "expiresAtMs": term.expires_at_ms,
     });
     events::broadcast(&cx.net, events::EXEC_APPROVAL_REQUESTED, &payload, None);
+    forward_approvals::asked(cx, id, question, term);
     cx.timer.arm(timeout, Due::ExecApproval(waiting));
     Ok(())
 }
 
 /// Carries somebody's decision out; false when no such request waits.
-pub fn decide(cx: &Ctx, id: &str, decision: Decision, by: Option<&str>) -> bool {
+pub fn decide(cx: &Arc<Ctx>, id: &str, decision: Decision, by: Option<&str>) -> bool {
     let Some(answer) = cx.exec_requests.decide(id) else { return false };
     log::info!(
         target: "gateway",
@@ -97,25 +99,28 @@ pub fn decide(cx: &Ctx, id: &str, decision: Decision, by: Option<&str>) -> bool 
 }
 
 /// Ends a request that nobody decided; not an event, because the clients know the term.
-pub fn expire(cx: &Ctx, waiting: &PendingId<String>) {
+pub fn expire(cx: &Arc<Ctx>, waiting: &PendingId<String>) {
     if let Some(answer) = cx.exec_requests.expire(waiting) {
+        forward_approvals::ended(cx, waiting.key(), "it expired before anybody decided");
         answer(Answered::TimedOut);
     }
 }
 
 /// Withdraws what a connection asked that is gone: nobody is there to run it, and its id is free again.
-pub fn withdraw(cx: &Ctx, origin: ConnId) {
+pub fn withdraw(cx: &Arc<Ctx>, origin: ConnId) {
     for id in cx.exec_requests.abandon(origin) {
         log::info!(target: "gateway", "exec approval {id}: withdrawn, its client is gone");
         resolved(cx, &id, Decision::Deny, None);
     }
 }
 
-fn resolved(cx: &Ctx, id: &str, decision: Decision, by: Option<&str>) {
+fn resolved(cx: &Arc<Ctx>, id: &str, decision: Decision, by: Option<&str>) {
     let mut payload = json!({"id": id, "decision": decision.as_str()});
     if let Some(by) = by {
         payload["resolvedBy"] = by.into();
     }
     payload["ts"] = cx.clock.now_ms().into();
     events::broadcast(&cx.net, events::EXEC_APPROVAL_RESOLVED, &payload, None);
+    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+    forward_approvals::ended(cx, id, &format!("{}{by}", decision.as_str()));
 }

@@ -1,7 +1,7 @@
 //! Heartbeats: what the configuration says of them, who asks for one, and the run (agent.md §17).
 //!
 //! Owns the wishes under way, the switch of `set-heartbeats` and the last heartbeat. Runs on frame workers; the run itself
-//! is a job like any other. Not here: the rules (`heartbeat`), delivery to chats (no channel is connected yet).
+//! is a job like any other. Not here: the rules (`heartbeat`), where an answer goes (`targets`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::ctx::Ctx;
 use super::events;
 use super::start_run::{self, Start};
+use super::targets::{self, Aim};
 use super::work::Due;
 use crate::agent::run::{RunError, RunOutcome, RunRequest};
 use crate::agent::session;
@@ -21,7 +22,9 @@ use crate::base::clock::UnixMs;
 use crate::base::fs::read_text_capped;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::uuid;
+use crate::base::route::Route;
 use crate::base::text::ellipsize;
+use crate::channels::reply::Reply;
 use crate::config::types::{Config, Heartbeat};
 use crate::heartbeat::{self, ActiveHours, Report};
 
@@ -61,6 +64,7 @@ pub struct Settings {
     pub every_ms: Option<u64>,
     prompt: String,
     target: String,
+    to: Option<String>,
     model: Option<String>,
     ack_max_chars: u64,
     hours: Option<ActiveHours>,
@@ -111,6 +115,7 @@ pub fn settings(config: &Config, agent: &AgentId) -> Settings {
         every_ms,
         prompt: text(&entry.prompt, &base.prompt).unwrap_or_else(|| PROMPT.to_owned()),
         target: text(&entry.target, &base.target).unwrap_or_else(|| "last".to_owned()),
+        to: text(&entry.to, &base.to),
         model: text(&entry.model, &base.model),
         ack_max_chars: entry.ack_max_chars.or(base.ack_max_chars).unwrap_or(300),
         hours: entry.active_hours.as_ref().or(base.active_hours.as_ref()).and_then(|hours| {
@@ -322,9 +327,12 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
         let outcome = match result {
             Ok(outcome) => {
                 let told = told(cx, &key, &outcome, &Asked { settings: &settings, reason: &reason, relays });
+                let is_sent = told["status"] == "sent";
                 publish(cx, with_duration(told, duration_ms));
                 // A heartbeat alone keeps no session alive.
-                restore(cx, &key, before);
+                if !is_sent {
+                    restore(cx, &key, before);
+                }
                 HeartbeatOutcome::Ran
             }
             Err(error) => {
@@ -350,8 +358,8 @@ struct Asked<'a> {
     relays: bool,
 }
 
-/// Words what an agent answered. There is no channel yet that could carry it further than the session itself.
-fn told(cx: &Ctx, key: &SessionKey, outcome: &RunOutcome, asked: &Asked<'_>) -> Value {
+/// Sends what an agent answered to where its heartbeats go, and words what became of it.
+fn told(cx: &Arc<Ctx>, key: &SessionKey, outcome: &RunOutcome, asked: &Asked<'_>) -> Value {
     // The last text that says something is the answer.
     let answer = outcome.texts.iter().rev().find(|text| !text.trim().is_empty()).map_or("", String::as_str);
     let report = match heartbeat::report(answer, asked.settings.ack_chars_max()) {
@@ -359,19 +367,72 @@ fn told(cx: &Ctx, key: &SessionKey, outcome: &RunOutcome, asked: &Asked<'_>) -> 
         Report::Acknowledged if asked.relays => Report::Text(answer.trim().to_owned()),
         report => report,
     };
-    match report {
-        Report::Text(text) => {
-            let why = match asked.settings.target.as_str() {
-                _ if is_repeated(cx, key, &text) => "duplicate",
-                "none" => "target-none",
-                _ => "no-target",
-            };
-            json!({"status": "skipped", "reason": why, "preview": ellipsize(&text, PREVIEW_CHARS_MAX), "hasMedia": false})
-        }
+    let target = asked.settings.target.as_str();
+    let aim = Aim { channel: Some(target), to: asked.settings.to.as_deref(), ..Aim::default() };
+    let route = if target == "none" { None } else { targets::resolve(cx, key, &aim).ok() };
+    let shows = route.as_ref().map(|route| Visibility::of(cx, route));
+    let id = format!("heartbeat:{}:{}", outcome.session_id, outcome.started_at);
+    let deliver = |route: &Route, text: &str| {
+        let reply = Reply { text: text.to_owned(), ..Reply::default() };
+        targets::deliver(cx, &id, route, key, vec![reply])
+    };
+    let text = match report {
+        Report::Text(text) => text,
         report => {
             let status = if report == Report::Empty { "ok-empty" } else { "ok-token" };
-            json!({"status": status, "reason": asked.reason, "silent": true, "indicatorType": "ok"})
+            let mut event = json!({"status": status, "reason": asked.reason});
+            let is_told = shows.as_ref().is_some_and(|shows| shows.ok)
+                && route.as_ref().is_some_and(|route| deliver(route, heartbeat::TOKEN).is_ok());
+            if let Some(route) = route.as_ref().filter(|_| is_told) {
+                event["channel"] = route.channel.as_str().into();
+            }
+            event["silent"] = (!is_told).into();
+            if shows.as_ref().is_none_or(|shows| shows.indicator) {
+                event["indicatorType"] = "ok".into();
+            }
+            return event;
         }
+    };
+    let preview = ellipsize(&text, PREVIEW_CHARS_MAX);
+    let skipped = |why: &str| json!({"status": "skipped", "reason": why, "preview": preview, "hasMedia": false});
+    if is_repeated(cx, key, &text) {
+        return skipped("duplicate");
+    }
+    let (Some(route), Some(shows)) = (&route, shows) else {
+        return skipped(if target == "none" { "target-none" } else { "no-target" });
+    };
+    if !shows.alerts {
+        return skipped("alerts-disabled");
+    }
+    if let Err(error) = deliver(route, &text) {
+        return json!({"status": "failed", "reason": error, "indicatorType": "error"});
+    }
+    note_sent(cx, key, &text);
+    let mut event =
+        json!({"status": "sent", "to": route.to, "preview": preview, "hasMedia": false, "channel": route.channel});
+    if shows.indicator {
+        event["indicatorType"] = "alert".into();
+    }
+    event
+}
+
+/// What of heartbeats a chat gets to see.
+#[derive(Debug, Clone, Copy)]
+struct Visibility {
+    ok: bool,
+    alerts: bool,
+    indicator: bool,
+}
+
+impl Visibility {
+    /// Reads it: the account's settings, then the channel's, then those of all channels.
+    fn of(cx: &Ctx, route: &Route) -> Self {
+        let config = cx.config.get();
+        let tree = &config.tree["channels"];
+        let own = &tree[&route.channel];
+        let places = [&own["accounts"][&route.account]["heartbeat"], &own["heartbeat"], &tree["defaults"]["heartbeat"]];
+        let flag = |key: &str, default| places.iter().find_map(|it| it[key].as_bool()).unwrap_or(default);
+        Self { ok: flag("showOk", false), alerts: flag("showAlerts", true), indicator: flag("useIndicator", true) }
     }
 }
 
@@ -387,9 +448,8 @@ fn is_repeated(cx: &Ctx, key: &SessionKey, text: &str) -> bool {
     heartbeat::is_repeated(text, entry.other.get(LAST_TEXT).and_then(Value::as_str), last_at, cx.clock.now_ms())
 }
 
-#[allow(dead_code, reason = "no channel carries heartbeats yet")]
 /// Remembers what a heartbeat has said to the user, so that it is not said again within a day.
-pub fn note_sent(cx: &Ctx, key: &SessionKey, text: &str) {
+fn note_sent(cx: &Ctx, key: &SessionKey, text: &str) {
     let now_ms = cx.clock.now_ms();
     let noted = cx.sessions.update(key, |entry| {
         entry.other.insert(LAST_TEXT.to_owned(), text.into());

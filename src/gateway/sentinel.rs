@@ -1,16 +1,26 @@
 //! The restart sentinel: a note to the next start, for the session that asked for the restart (cli.md §3.9).
 //!
-//! Owns `<state>/restart-sentinel.json`. Written before a planned restart, read once on the way up: its text becomes a
-//! system event of the session, else of the main one. Not here: waking the agent for it on a chat network.
+//! Owns `<state>/restart-sentinel.json`. Written before a planned restart, read once on the way up: the agent says in the
+//! chat where the session was last spoken with what became of it; without one its text becomes a system event of the
+//! session, else of the main one.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::accepted;
 use super::ctx::Ctx;
+use super::start_run::Start;
+use super::targets::{self, Aim};
+use crate::agent::run::RunRequest;
+use crate::agent::run_journal::Origin;
 use crate::agent::session;
 use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use crate::base::ids::{RunId, SessionKey};
+use crate::base::rng::uuid;
+use crate::base::route::Route;
 use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
 
@@ -52,7 +62,7 @@ pub fn leave(paths: &Paths, payload: Value) -> Value {
 }
 
 /// Passes a note on and removes it.
-pub fn announce(cx: &Ctx) {
+pub fn announce(cx: &Arc<Ctx>) {
     let path = path(&cx.paths);
     let text = match read_text_capped(&path, BYTES_MAX) {
         Ok(None) => return,
@@ -67,11 +77,43 @@ pub fn announce(cx: &Ctx) {
         let payload = &note["payload"];
         let key = payload["sessionKey"].as_str().and_then(unless_blank);
         let session = key.map_or_else(|| cx.main_session(), |key| session::canonical_key(&cx.config.get(), key, None));
-        cx.system_events.push(&session, &format!("GatewayRestart:\n{payload:#}"), cx.clock.now_ms());
+        let text = format!("GatewayRestart:\n{payload:#}");
+        match route(cx, &session, payload) {
+            Some(route) => tell(cx, session, text, route),
+            None => cx.system_events.push(&session, &text, cx.clock.now_ms()),
+        }
     }
     if let Err(error) = remove(&path) {
         log::warn!(target: "gateway", "cannot remove {}: {error}", path.display());
     }
+}
+
+/// Returns the chat that is to hear of it: the note's own, else the session's last one.
+fn route(cx: &Ctx, session: &SessionKey, payload: &Value) -> Option<Route> {
+    let given = &payload["deliveryContext"];
+    let thread = payload["threadId"].as_str().or(given["threadId"].as_str());
+    let aim = Aim {
+        channel: given["channel"].as_str(),
+        to: given["to"].as_str(),
+        account: given["accountId"].as_str(),
+        thread,
+    };
+    // A session that nobody spoke with through a chat has no route, also where a default channel would be.
+    let entry = cx.sessions.entry(session).unwrap_or_default();
+    let has_chat =
+        aim.to.is_some() || entry.last_to.is_some() || entry.delivery_context.is_some_and(|it| it.to.is_some());
+    let route = targets::resolve(cx, session, &aim).ok().filter(|_| has_chat)?;
+    targets::obstacle(cx, &route).is_none().then_some(route)
+}
+
+/// Has the agent say it there.
+fn tell(cx: &Arc<Ctx>, session: SessionKey, text: String, route: Route) {
+    let agent = session::agent_of_key(&cx.config.get(), &session);
+    let run = RunId::new(format!("restart-{}", uuid(&*cx.rng)));
+    let request =
+        RunRequest { channel: route.channel.clone(), route: Some(route), ..RunRequest::new(run, agent, session, text) };
+    let start = Start { request, echo: None, is_chat: false, takes_system_events: false };
+    accepted::accept(cx, start, Origin::Channel, Box::new(|| ()));
 }
 
 fn remove(path: &std::path::Path) -> io::Result<()> {

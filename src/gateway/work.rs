@@ -12,7 +12,8 @@ use super::client::{Client, Role};
 use super::ctx::Ctx;
 use super::ticket::SharedTicket;
 use super::{
-    chats, connect, cron, deliveries, dispatch, events, exec_approvals, feedback, health, heartbeat, http, nodes, remote_bins, subagents,
+    chats, connect, cron, deliveries, dispatch, events, exec_approvals, feedback, health, heartbeat, http, nodes,
+    remote_bins, subagents,
 };
 use crate::agent::sessions;
 use crate::base::clock::UnixMs;
@@ -179,7 +180,7 @@ fn on_sessions(cx: &Ctx, job: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn closed(cx: &Ctx, conn: ConnId, client: &Client) {
+fn closed(cx: &Arc<Ctx>, conn: ConnId, client: &Client) {
     log::debug!(target: "gateway/ws", "disconnected conn={} client={}", client.conn_id, client.id);
     arm_settled(cx);
     if client.role == Role::Node {

@@ -16,6 +16,7 @@ use crate::agent::sessions::Entry;
 use crate::agent::{levels, models, prompt, session};
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::uuid;
+use crate::channels::reply::Reply;
 use crate::config::types::Config;
 use crate::cron::delivery::{self, LastRoute};
 use crate::cron::scheduler::Ended;
@@ -25,6 +26,7 @@ use crate::gateway::accepted;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::heartbeat::{self, HeartbeatOutcome};
 use crate::gateway::start_run::{self, Start};
+use crate::gateway::targets::{self, Aim};
 use crate::gateway::ticket::Ticket;
 use crate::protocol::cron::{CronJob, CronPayload, CronStatus, CronTurn, CronWakeMode};
 
@@ -167,7 +169,8 @@ impl Run {
             (Ok(texts), CronPayload::AgentTurn { turn, .. }) => {
                 let last = last_route(self.cx.sessions.entry(&session::main_key(&config, &agent)));
                 let ack_chars_max = heartbeat::settings(&config, &agent).ack_chars_max();
-                (delivery::ended(&texts, turn, &last, ack_chars_max), texts)
+                let mut deliver = |texts| deliver(&self.cx, job, turn, &agent, texts);
+                (delivery::ended(&texts, turn, &last, ack_chars_max, &mut deliver), texts)
             }
             (Ok(texts), CronPayload::SystemEvent { .. }) => (Ended::error("the job was changed during its run"), texts),
             (Err(error), _) => (Ended::error(error), Vec::new()),
@@ -313,6 +316,18 @@ fn ask(cx: &Arc<Ctx>, job: &CronJob, message: &str, turn: &CronTurn) -> Option<R
     let echo = Some(session_key.as_str().to_owned());
     let start = Start { request, echo, is_chat: false, takes_system_events: false };
     accepted::accept_here(cx, start, Origin::Cron { job: job.id.clone() }).map(texts_of)
+}
+
+/// Promises to send what an isolated job's agent said; seen from the agent's main session, `last` is where that was
+/// spoken with.
+fn deliver(cx: &Arc<Ctx>, job: &CronJob, turn: &CronTurn, agent: &AgentId, texts: Vec<String>) -> Result<(), String> {
+    let config = cx.config.get();
+    let main = session::main_key(&config, agent);
+    let aim = Aim { channel: turn.channel.as_deref(), to: turn.to.as_deref(), ..Aim::default() };
+    let route = targets::resolve(cx, &main, &aim)?;
+    let replies = texts.into_iter().map(|text| Reply { text, ..Reply::default() }).collect();
+    let id = format!("cron:{}:{}", job.id, job.state.running_at_ms.unwrap_or_default());
+    targets::deliver(cx, &id, &route, &own_session(&config, job), replies)
 }
 
 fn texts_of(outcome: Result<RunOutcome, RunError>) -> Result<Vec<String>, String> {

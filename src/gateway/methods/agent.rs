@@ -11,6 +11,7 @@ use crate::agent::run::{CHANNEL_DEFAULT, RunRequest};
 use crate::agent::run_journal::Origin;
 use crate::agent::{models, session, workspace};
 use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::route::Route;
 use crate::base::text;
 use crate::base::text::unless_blank;
 use crate::config::types::Config;
@@ -19,6 +20,7 @@ use crate::gateway::attachments;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::start_run::{Start, failure_payload};
+use crate::gateway::targets::{self, Aim};
 use crate::gateway::ticket::Outcome;
 use crate::gateway::work::Due;
 use crate::protocol::agent::{AgentIdentityParams, AgentParams, AgentWaitParams, AgentsListParams, ModelsListParams};
@@ -69,8 +71,13 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
     if let Err(error) = describe(cx, &session_key, &params) {
         return refuse(&format!("cannot change the session: {error}"));
     }
+    let route = match route(cx, &session_key, &params) {
+        Ok(route) => route,
+        Err(error) => return refuse(&format!("Error: {error}")),
+    };
     let request = RunRequest {
         session_id,
+        route,
         images,
         thinking: params.thinking,
         extra_system_prompt: params.extra_system_prompt,
@@ -83,6 +90,24 @@ fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, Error
     // Told before the job exists, so that no event of the run can precede it.
     accepted::accept(cx, start, Origin::Agent, Box::new(move || early.send(&told)));
     Ok(Reply::Later)
+}
+
+/// Returns where the answer is delivered, if that is wished.
+fn route(cx: &Ctx, key: &SessionKey, params: &AgentParams) -> Result<Option<Route>, String> {
+    if params.deliver != Some(true) {
+        return Ok(None);
+    }
+    let aim = Aim {
+        channel: params.reply_channel.as_deref().or(params.channel.as_deref()),
+        to: params.reply_to.as_deref().or(params.to.as_deref()),
+        account: params.reply_account_id.as_deref().or(params.account_id.as_deref()),
+        thread: params.thread_id.as_deref(),
+    };
+    let route = targets::resolve(cx, key, &aim)?;
+    match targets::obstacle(cx, &route) {
+        Some(why) => Err(why),
+        None => Ok(Some(route)),
+    }
 }
 
 /// Notes in the session's entry what the caller says of it: its name, and which session it works for.
