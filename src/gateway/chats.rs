@@ -10,7 +10,7 @@ mod groups;
 mod handle;
 pub mod history;
 pub mod pump;
-mod record;
+pub mod record;
 pub mod routing;
 pub mod sent;
 

@@ -13,6 +13,7 @@ mod chat;
 mod config;
 mod cron;
 mod devices;
+mod message;
 mod node_pair;
 mod nodes;
 mod sessions;
@@ -134,6 +135,7 @@ const FAMILIES: &[&[Method]] = &[
     config::METHODS,
     cron::METHODS,
     devices::METHODS,
+    message::METHODS,
     node_pair::METHODS,
     nodes::METHODS,
     sessions::METHODS,

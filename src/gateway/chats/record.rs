@@ -9,8 +9,11 @@ use super::handle::Chat;
 use super::routing::Place;
 use crate::agent::session;
 use crate::agent::sessions::{DeliveryContext, Entry, Origin};
+use crate::channels::channel::{Account, Channel};
 use crate::channels::envelope;
-use crate::channels::inbound::Inbound;
+use crate::channels::inbound::{ChatKind, Inbound};
+use crate::channels::message::Address;
+use crate::gateway::ctx::Ctx;
 
 /// Notes a message's chat in its session; a direct one is where the main session is answered from now on.
 pub(super) fn note(chat: &Chat<'_>, message: &Inbound, place: &Place) -> io::Result<()> {
@@ -62,8 +65,37 @@ pub(super) fn note(chat: &Chat<'_>, message: &Inbound, place: &Place) -> io::Res
     Ok(())
 }
 
+/// Begins the session of a chat in which we spoke first.
+pub fn note_target(
+    cx: &Ctx,
+    channel: &dyn Channel,
+    account: &Account,
+    address: &Address,
+    place: &Place,
+) -> io::Result<()> {
+    let id = channel.info().id;
+    let is_group = channel.chat_kind(&address.to) != ChatKind::Direct;
+    let to = if is_group { format!("{id}:{}", address.to) } else { address.to.clone() };
+    let context = DeliveryContext {
+        channel: Some(id.to_owned()),
+        to: Some(to),
+        account_id: Some(account.id.clone()),
+        thread_id: address.thread.as_deref().map(Value::from),
+    };
+    cx.sessions.note(&place.session, |entry| {
+        entry.chat_type = Some(if is_group { "group" } else { "direct" }.to_owned());
+        if is_group {
+            entry.channel = Some(id.to_owned());
+            entry.group_id = Some(address.to.clone());
+            entry.display_name = Some(display_name(id, &address.to, true));
+        }
+        set_route(entry, &context);
+    })?;
+    Ok(())
+}
+
 /// Points a session's answers somewhere.
-pub(super) fn set_route(entry: &mut Entry, context: &DeliveryContext) {
+fn set_route(entry: &mut Entry, context: &DeliveryContext) {
     entry.last_channel.clone_from(&context.channel);
     entry.last_to.clone_from(&context.to);
     entry.last_account_id.clone_from(&context.account_id);

@@ -1,7 +1,7 @@
 //! channels.status, channels.logout, send, poll, web.login.*.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -17,14 +17,14 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::dedupe::Flight;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::ticket::Outcome;
-use crate::gateway::{chats, deliveries};
+use crate::gateway::{chats, deliveries, targets};
 use crate::protocol::channels::{
     ChannelsLogoutParams, ChannelsStatusParams, PollParams, SendParams, WebLoginStartParams, WebLoginWaitParams,
 };
 use crate::protocol::error::ErrorShape;
 
 pub(super) const METHODS: &[Method] = methods! {
-    "channels.status" Read ChannelsStatusParams status on disk;
+    "channels.status" Read ChannelsStatusParams status on side;
     "channels.logout" Admin ChannelsLogoutParams log_out on disk;
     "send" Write SendParams send;
     "poll" Admin PollParams poll, hidden;
@@ -32,10 +32,17 @@ pub(super) const METHODS: &[Method] = methods! {
     "web.login.wait" Admin WebLoginWaitParams login_wait;
 };
 
-fn status(cx: &Arc<Ctx>, _call: &Call, _params: ChannelsStatusParams) -> Result<Reply, ErrorShape> {
+/// How long trying credentials may take, in milliseconds.
+const PROBE_MS: u64 = 10_000;
+
+fn status(cx: &Arc<Ctx>, _call: &Call, params: ChannelsStatusParams) -> Result<Reply, ErrorShape> {
     let config = cx.config.get();
     let at = cx.channels_at(&config);
     let active = channels::active(&at);
+    if params.probe == Some(true) {
+        let within = Duration::from_millis(params.timeout_ms.unwrap_or(PROBE_MS).max(1000));
+        probe(cx, &at, within);
+    }
     let by_id = |value: &dyn Fn(&dyn Channel) -> Value| -> Map<String, Value> {
         active.iter().map(|channel| (channel.info().id.to_owned(), value(*channel))).collect()
     };
@@ -64,6 +71,25 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: ChannelsStatusParams) -> Result<
         "channelAccounts": by_id(&accounts),
         "channelDefaultAccountId": by_id(&|channel| channel.default_account(&at).id.into()),
     })))
+}
+
+/// Tries the credentials of every account that is to run, one after the other.
+pub fn probe(cx: &Ctx, at: &Setting<'_>, within: Duration) {
+    let until = Instant::now() + within;
+    for channel in channels::active(at) {
+        for account in channel.accounts(at) {
+            if !account.is_enabled() || !channel.is_configured(at, &account) {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(500));
+            if let Some((probe, audit)) = channel.probe(at, &account, left) {
+                cx.channels.handle(channel.info().id, &account.id).update(|state| {
+                    state.probe = Some((cx.clock.now_ms(), probe));
+                    state.audit = audit;
+                });
+            }
+        }
+    }
 }
 
 fn state(cx: &Ctx, channel: &dyn Channel, account: &Account) -> State {
@@ -104,6 +130,8 @@ struct Route {
     channel: &'static dyn Channel,
     account: Account,
     to: Address,
+    /// As the channel spelled it, thread included.
+    target: String,
 }
 
 impl Route {
@@ -122,8 +150,8 @@ impl Route {
         let channel = channel.ok_or_else(|| ErrorShape::invalid(format!("unsupported {kind}: {id}")))?;
         let account = named_account(channel, at, account_id)?;
         let to = channel.target(at, &account, to).map_err(|text| ErrorShape::invalid(format!("Error: {text}")))?;
-        let to = channel.address(&to);
-        Ok(Self { channel, account, to })
+        let address = channel.address(&to);
+        Ok(Self { channel, account, to: address, target: to })
     }
 
     /// Returns what the outbox keeps of a delivery that a client asked for; it waits for the end, so nothing is promised.
@@ -154,21 +182,13 @@ fn send(cx: &Arc<Ctx>, call: &Call, params: SendParams) -> Result<Reply, ErrorSh
         ..Default::default()
     };
     let session = params.session_key.map(|key| key.trim().to_lowercase()).filter(|key| !key.is_empty());
+    let session = match session {
+        Some(named) => session::canonical_key(&config, &named, None),
+        None => targets::session_at(&config, route.channel, &route.account, &route.target).session,
+    };
     let text = reply.text.clone();
     let delivery = route.delivery(cx, &key, json!(reply));
-    deliver(cx, call, delivery, params.idempotency_key.0, move |cx| {
-        if let Some(session) = session {
-            mirror(cx, &session, &text);
-        }
-    })
-}
-
-/// Keeps what was sent in the conversation it belongs to.
-fn mirror(cx: &Ctx, session: &str, text: &str) {
-    let key = session::canonical_key(&cx.config.get(), session, None);
-    if let Err(error) = cx.sessions.append_injected(&key, text) {
-        log::warn!(target: "gateway/channels", "a sent message is missing in the transcript of {key}: {error}");
-    }
+    deliver(cx, call, delivery, params.idempotency_key.0, move |cx| targets::mirror(cx, &session, &text))
 }
 
 fn poll(cx: &Arc<Ctx>, call: &Call, params: PollParams) -> Result<Reply, ErrorShape> {
@@ -200,7 +220,7 @@ fn poll(cx: &Arc<Ctx>, call: &Call, params: PollParams) -> Result<Reply, ErrorSh
     deliver(cx, call, delivery, params.idempotency_key.0, |_| ())
 }
 
-fn judge_poll(poll: &Poll, options_max: usize) -> Result<(), String> {
+pub(super) fn judge_poll(poll: &Poll, options_max: usize) -> Result<(), String> {
     match poll.options.len() {
         _ if poll.question.is_empty() => Err("Poll question is required".to_owned()),
         0 | 1 => Err("Poll requires at least 2 options".to_owned()),
@@ -253,7 +273,7 @@ fn deliver(
 }
 
 /// Returns the error of a delivery that was not made: whether trying again may help is said truly.
-fn shape(error: &SendError) -> ErrorShape {
+pub(super) fn shape(error: &SendError) -> ErrorShape {
     match error {
         SendError::NotLinked(text) => ErrorShape::not_linked(format!("Error: {text}")),
         SendError::Failed(text) | SendError::Unclear(text) => ErrorShape::exception(text),
