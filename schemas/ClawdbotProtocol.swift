@@ -4153,6 +4153,7 @@ public struct MethodName: RawRepresentable, Codable, Hashable, Sendable {
     public static let browserRequest = Self(rawValue: "browser.request")
     public static let poll = Self(rawValue: "poll")
     public static let chatInject = Self(rawValue: "chat.inject")
+    public static let messageAction = Self(rawValue: "message.action")
     public static let sessionsResolve = Self(rawValue: "sessions.resolve")
 
     public var rawValue: String

@@ -1118,6 +1118,7 @@ export interface Methods {
   "browser.request": { params: BrowserRequestParams; result: unknown };
   "poll": { params: PollParams; result: unknown };
   "chat.inject": { params: ChatInjectParams; result: unknown };
+  "message.action": { params: { [key: string]: unknown }; result: unknown };
   "sessions.resolve": { params: SessionsResolveParams; result: unknown };
 }
 
