@@ -327,6 +327,7 @@ const COMMANDS: &[Row] = &[
         &["models", "auth", "paste-token"],
         &["models auth paste-token --provider anthropic --expires-in 365d"],
     ),
+    row::<models::SetupToken>(&["models", "auth", "setup-token"], &["models auth setup-token"]),
     row::<models::Login>(&["models", "auth", "login"], &["models auth login --provider anthropic"]),
     row::<models::OrderGet>(&["models", "auth", "order", "get"], &["models auth order get --provider anthropic"]),
     row::<models::OrderSet>(

@@ -406,6 +406,11 @@ fn credentials_are_stored_and_put_in_order_from_the_command_line() {
     let config: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
     assert_eq!(config["auth"]["profiles"]["test:work"], json!({"provider": "test", "mode": "token"}));
 
+    let token = format!("sk-ant-oat01-{}", "x".repeat(80));
+    let said = paste(&["setup-token"], &token);
+    assert!(said.contains("Auth profile: anthropic:default (anthropic/token)") && !said.contains(&token), "{said}");
+    assert_eq!(read_profiles(&home)["profiles"]["anthropic:default"]["token"], token.as_str());
+
     let order = ["models", "auth", "order"];
     let set = home.run(&[&order[..], &["set", "--provider", "test", "test:default", "test:work"]].concat());
     assert!(set.code == Some(0) && set.stdout.ends_with("Order override: test:default, test:work"), "{set:?}");

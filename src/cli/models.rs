@@ -11,7 +11,7 @@ mod status;
 
 use serde_json::{Map, Value};
 
-pub(super) use self::auth::{AuthAdd, OrderClear, OrderGet, OrderSet, PasteToken};
+pub(super) use self::auth::{AuthAdd, OrderClear, OrderGet, OrderSet, PasteToken, SetupToken};
 pub(super) use self::change::{
     AliasesAdd, AliasesList, AliasesRemove, FallbacksAdd, FallbacksClear, FallbacksList, FallbacksRemove,
     ImageFallbacksAdd, ImageFallbacksClear, ImageFallbacksList, ImageFallbacksRemove, Set, SetImage,

@@ -481,6 +481,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_agent_of_the_list_may_have_its_own() {
+        let general = json!({"every": "10m", "prompt": "Look.", "model": "a/b", "ackMaxChars": 5});
+        let config = |list: Value| -> Config {
+            let agents = json!({"defaults": {"heartbeat": general}, "list": list});
+            serde_json::from_value(json!({"agents": agents})).expect("configuration")
+        };
+        let of = |config: &Config, agent: &str| {
+            let settings = settings(config, &AgentId::new(agent));
+            (settings.every_ms, settings.prompt, settings.model, settings.ack_max_chars)
+        };
+        let general = (Some(600_000), "Look.".to_owned(), Some("a/b".to_owned()), 5);
+        let plain = config(json!([{"id": "main", "default": true}, {"id": "ops"}]));
+        assert_eq!((of(&plain, "main"), of(&plain, "ops").0), (general, None));
+        let own = json!({"every": "1h", "prompt": "Check.", "ackMaxChars": 0});
+        let some = config(json!([{"id": "main", "default": true}, {"id": "ops", "heartbeat": own}]));
+        assert_eq!(of(&some, "main").0, None);
+        assert_eq!(of(&some, "ops"), (Some(3_600_000), "Check.".to_owned(), Some("a/b".to_owned()), 0));
+    }
+
+    #[test]
     fn intervals() {
         let parsed = ["30m", "1.5h", "10", "0m", "5S", "250ms", "x"].map(parse_every);
         assert_eq!(parsed, [Some(1_800_000), Some(5_400_000), Some(600_000), Some(0), Some(5000), Some(250), None]);

@@ -17,6 +17,9 @@ use crate::config::tree;
 
 /// Longest secret that is read.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// How tokens of `claude setup-token` begin, and how long they are at least.
+const SETUP_TOKEN_MARK: &str = "sk-ant-oat01-";
+const SETUP_TOKEN_BYTES_MIN: usize = 80;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// store a key or token of a provider; asks for what is missing
@@ -60,6 +63,37 @@ impl Command for PasteToken {
         let id = given.map_or_else(|| format!("{provider}:manual"), str::to_owned);
         let expires = self.expires_in.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(expires_at);
         paste(cli, &provider, &id, "token", expires.transpose()?)
+    }
+}
+
+/// store the token of a Claude subscription, as `claude setup-token` prints it on any machine
+#[derive(argh::FromArgs, argh::ArgsInfo)]
+pub(in crate::cli) struct SetupToken {
+    /// provider; only anthropic has such tokens
+    #[argh(option, arg_name = "id")]
+    provider: Option<String>,
+    /// ask nothing but the token
+    #[argh(switch)]
+    yes: bool,
+}
+
+impl Command for SetupToken {
+    fn run(self, cli: &Cli) -> Outcome {
+        let provider = self.provider.as_deref().map_or_else(|| "anthropic".to_owned(), models::normalize_provider);
+        if provider != "anthropic" {
+            return Err(Failure::error("Only --provider anthropic is supported for setup-token."));
+        }
+        if !self.yes {
+            output::line("Run `claude setup-token` on a machine with a browser; it prints the token.");
+        }
+        let token = ask(&format!("Paste the token ({SETUP_TOKEN_MARK}…)"))?;
+        if !token.starts_with(SETUP_TOKEN_MARK) || token.len() < SETUP_TOKEN_BYTES_MIN {
+            return Err(Failure::error(format!(
+                "That is no such token: it begins with {SETUP_TOKEN_MARK} and has at least {SETUP_TOKEN_BYTES_MIN} characters."
+            )));
+        }
+        let profile = json!({"type": "token", "provider": provider, "token": token});
+        keep(cli, &provider, "anthropic:default", "token", profile)
     }
 }
 
