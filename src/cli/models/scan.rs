@@ -1,15 +1,18 @@
 //! `models scan`: which free models of OpenRouter can call tools and see images, tried out, and made fallbacks.
 //!
-//! Each is asked to call a tool, and those that say they see images are shown one. Here: finding, asking, choosing. What
-//! the file names afterwards is `change`'s matter too.
+//! Each is asked to call a tool, and those that say they see images are shown one. Here: asking and choosing. Not here: what
+//! there is to ask (`candidates`).
+
+mod candidates;
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use self::candidates::{Candidate, Probe, listed};
 use super::super::exit::{Failure, Outcome};
 use super::super::{Cli, Command, output};
 use super::auth::ask;
@@ -29,9 +32,6 @@ use crate::config::types::Config;
 use crate::net::fetch::Fetch;
 
 const PROVIDER: &str = "openrouter";
-/// Largest list that is read.
-const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT_MS: u64 = 12_000;
 const CONCURRENCY_DEFAULT: usize = 3;
 const CONCURRENCY_MAX: usize = 16;
@@ -79,77 +79,6 @@ pub(in crate::cli) struct ScanModels {
     /// print JSON
     #[argh(switch)]
     json: bool,
-}
-
-/// A free model, and how it did.
-#[derive(Debug, Clone, Default)]
-struct Candidate {
-    id: String,
-    name: String,
-    context: Option<u64>,
-    answer: Option<u64>,
-    parameters: usize,
-    says_tools: bool,
-    modality: Option<String>,
-    billions: Option<f64>,
-    created_at_ms: Option<f64>,
-    pricing: Value,
-    tool: Probe,
-    image: Probe,
-}
-
-/// How one try went.
-#[derive(Debug, Clone, Default)]
-struct Probe {
-    /// How long it took; `None` when it was not made.
-    took_ms: Option<u64>,
-    error: Option<String>,
-}
-
-impl Probe {
-    fn is_ok(&self) -> bool {
-        self.took_ms.is_some() && self.error.is_none()
-    }
-
-    fn to_json(&self) -> Value {
-        let mut value = json!({"ok": self.is_ok(), "latencyMs": self.took_ms});
-        match &self.error {
-            Some(error) => value["error"] = error.as_str().into(),
-            None if self.took_ms.is_none() => value["skipped"] = true.into(),
-            None => {}
-        }
-        value
-    }
-
-    fn shown(&self) -> String {
-        match self.took_ms {
-            None => "skip".to_owned(),
-            Some(_) if self.error.is_some() => "fail".to_owned(),
-            Some(ms) => format!("{ms}ms"),
-        }
-    }
-}
-
-impl Candidate {
-    fn label(&self) -> String {
-        format!("{PROVIDER}/{}", self.id)
-    }
-
-    fn sees(&self) -> bool {
-        let modality = self.modality.as_deref().unwrap_or_default().to_lowercase();
-        // `text+image->text`: what stands before the arrow goes in.
-        modality.split("->").next().unwrap_or_default().contains("image")
-    }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "id": self.id, "name": self.name, "provider": PROVIDER, "modelRef": self.label(),
-            "contextLength": self.context, "maxCompletionTokens": self.answer,
-            "supportedParametersCount": self.parameters, "supportsToolsMeta": self.says_tools, "modality": self.modality,
-            "inferredParamB": self.billions, "createdAtMs": self.created_at_ms, "pricing": self.pricing, "isFree": true,
-            "tool": self.tool.to_json(), "image": self.image.to_json(),
-        })
-    }
 }
 
 impl Command for ScanModels {
@@ -374,70 +303,6 @@ fn tried(model: &Model, key: &Secret, timeout: Duration, sees: bool) -> Probe {
     Probe { took_ms, error }
 }
 
-/// Reads the provider's list and keeps what costs nothing.
-fn listed(cli: &Cli) -> Result<Vec<Candidate>, Failure> {
-    let base = models::base_url(cli.config(), PROVIDER).unwrap_or_default();
-    let url = format!("{}/models", base.trim_end_matches('/'));
-    let cancel = CancelToken::new();
-    cancel.set_deadline(Instant::now() + LIST_TIMEOUT);
-    let failed = |what: String| Failure::error(format!("OpenRouter /models failed: {what}"));
-    let fetch = Fetch::new(&cancel);
-    let answer = fetch.get(&url, &[("accept".to_owned(), "application/json".to_owned())]);
-    let answer = answer.map_err(|error| failed(format!("{error:?}")))?;
-    if answer.status != 200 {
-        return Err(failed(format!("HTTP {}", answer.status)));
-    }
-    let mut text = String::new();
-    answer.body.take(LIST_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-    let list: Value = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    Ok(list["data"].as_array().into_iter().flatten().filter_map(free).collect())
-}
-
-/// Reads one row; `None` when it is none, or costs something.
-fn free(row: &Value) -> Option<Candidate> {
-    let id = row["id"].as_str().and_then(unless_blank)?;
-    let price = |name: &str| match &row["pricing"][name] {
-        Value::String(text) => text.trim().parse::<f64>().ok(),
-        value => value.as_f64(),
-    };
-    let is_free = id.ends_with(":free") || (price("prompt") == Some(0.0) && price("completion") == Some(0.0));
-    if !is_free {
-        return None;
-    }
-    let name = row["name"].as_str().and_then(unless_blank).unwrap_or(id);
-    let parameters: Vec<&str> =
-        row["supported_parameters"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let modality = row["modality"].as_str().or(row["architecture"]["modality"].as_str());
-    let created = row["created_at"].as_f64().or(row["created"].as_f64()).filter(|at| *at > 0.0);
-    let pricing =
-        ["prompt", "completion", "request", "image"].map(|name| (name.to_owned(), json!(price(name).unwrap_or(0.0))));
-    Some(Candidate {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        context: row["context_length"].as_u64(),
-        answer: row["max_completion_tokens"].as_u64().or(row["max_output_tokens"].as_u64()),
-        parameters: parameters.len(),
-        says_tools: parameters.contains(&"tools"),
-        modality: modality.and_then(unless_blank).map(str::to_owned),
-        billions: billions(&format!("{id} {name}")),
-        created_at_ms: created.map(|at| if at > 1e12 { at } else { at * 1000.0 }),
-        pricing: Value::Object(pricing.into_iter().collect()),
-        ..Candidate::default()
-    })
-}
-
-/// Returns the largest size that a name speaks of: `70b`, `a3b`, `1.5b`.
-fn billions(text: &str) -> Option<f64> {
-    let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
-    let sizes = words.filter_map(|word| {
-        let number = word.strip_suffix('b')?;
-        let number = number.strip_prefix(|c: char| c.is_ascii_lowercase()).unwrap_or(number);
-        number.parse::<f64>().ok().filter(|size| *size > 0.0)
-    });
-    sizes.fold(None, |largest: Option<f64>, size| Some(largest.map_or(size, |largest| largest.max(size))))
-}
-
 /// Those that see first, then the quickest, then the larger.
 fn sort(found: &mut [Candidate]) {
     found.sort_by(|a, b| {
@@ -471,36 +336,5 @@ fn table(found: &[Candidate]) {
         let notes = it.modality.as_deref().map(|modality| format!("modality:{modality}")).unwrap_or_default();
         let label = crate::base::text::ellipsize(&it.label(), 39);
         output::line(&row(&label, &it.tool.shown(), &it.image.shown(), &context, &size, &notes));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_from_names() {
-        for (name, expected) in [
-            ("meta-llama/llama-3.3-70b-instruct:free", Some(70.0)),
-            ("qwen/qwen3-30b-a3b", Some(30.0)),
-            ("google/gemma-3n-e4b-it", Some(4.0)),
-            ("tiny 1.5B", Some(1.5)),
-            ("z-ai/glm-4.5-air", None),
-            ("abb/b", None),
-        ] {
-            assert_eq!(billions(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn only_what_costs_nothing_is_listed() {
-        assert!(free(&json!({"id": "a/b:free"})).is_some());
-        assert!(free(&json!({"id": "a/b", "pricing": {"prompt": "0", "completion": 0}})).is_some());
-        assert!(free(&json!({"id": "a/b", "pricing": {"prompt": "0.1", "completion": "0"}})).is_none());
-        assert!(free(&json!({"id": " "})).is_none());
-        let seen = free(&json!({"id": "a/b:free", "architecture": {"modality": "text+image->text"}})).expect("free");
-        assert!(seen.sees());
-        let paints = free(&json!({"id": "a/b:free", "modality": "text->image"})).expect("free");
-        assert!(!paints.sees());
     }
 }
