@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::client::now_ms;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
+use crate::support::provider::{Answer, Provider};
 use crate::support::replay::Replay;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -114,18 +115,34 @@ fn a_huge_transcript_costs_no_memory() {
 }
 
 #[test]
-fn providers_that_cannot_be_asked_say_so() {
+fn providers_say_what_is_used_up_and_others_that_they_cannot_be_asked() {
+    let provider = Provider::judging(|asked| match asked.path.as_str() {
+        "/api/oauth/usage" => {
+            Answer::Json(json!({"five_hour": {"utilization": 12.5}, "seven_day": {"utilization": 60}}))
+        }
+        _ => Answer::Refused(401, json!({"error": {"message": "who is planted-key?"}})),
+    });
     let home = Home::with_config(&json!({}));
     let agent = home.state_dir().join("agents/main/agent");
     std::fs::create_dir_all(&agent).unwrap();
     let profiles = json!({"version": 1, "profiles": {"anthropic:default": {"type": "token", "provider": "anthropic", "token": "t"}}});
     std::fs::write(agent.join("auth-profiles.json"), profiles.to_string()).unwrap();
-    let gateway = Gateway::start_in(home, &[], &[("ZAI_API_KEY", "k")]);
+    let origin = provider.origin();
+    let env = [("ZAI_API_KEY", "planted-key"), ("MINIMAX_API_KEY", "k"), ("CLAWDBOT_OAUTH_BASE_URL", origin.as_str())];
+    let gateway = Gateway::start_in(home, &[], &env);
     let status = gateway.client().request("usage.status", json!({})).unwrap();
+    let windows = json!([{"label": "5h", "usedPercent": 12.5}, {"label": "Week", "usedPercent": 60.0}]);
     let error = "usage lookup is not built into this version";
     let wanted = json!([
-        {"provider": "anthropic", "displayName": "Claude", "windows": [], "error": error},
-        {"provider": "zai", "displayName": "z.ai", "windows": [], "error": error},
+        {"provider": "anthropic", "displayName": "Claude", "windows": windows},
+        {"provider": "minimax", "displayName": "MiniMax", "windows": [], "error": error},
+        {"provider": "zai", "displayName": "z.ai", "windows": [], "error": "HTTP 401: who is ***?"},
     ]);
     assert_eq!(status["providers"], wanted);
+    let asked = provider.asked();
+    let of_claude = asked.iter().find(|it| it.path == "/api/oauth/usage").expect("asked");
+    assert_eq!(
+        (of_claude.header("authorization"), of_claude.header("anthropic-beta")),
+        (Some("Bearer t"), Some("oauth-2025-04-20"))
+    );
 }

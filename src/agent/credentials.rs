@@ -119,6 +119,13 @@ impl<'a> Wallet<'a> {
         })
     }
 
+    /// Returns the account that a credential says it is for.
+    pub fn account(&self, credential: &Credential) -> Option<String> {
+        let id = &credential.profile.as_ref()?.id;
+        let profile = self.stores.iter().find_map(|(_, store)| store.profile(id))?;
+        profile.get("accountId")?.as_str().map(str::to_owned)
+    }
+
     /// Returns what a session wishes for, and whether its entry has to remember that.
     pub fn wish_of(&self, entry: &Entry, provider: &str) -> (Wish, bool) {
         let text =

@@ -1,7 +1,9 @@
 //! Which providers could be asked how much of a plan is used up (`usage.status`).
 //!
-//! A provider counts when there is a credential that its usage endpoint takes. Pure functions. Asking them is not built
-//! in: each is reported with an error that says so, instead of as if nothing were configured.
+//! A provider counts when there is a credential that its usage endpoint takes. Pure functions. Those that `ask` does not know
+//! are reported with an error that says so, instead of as if nothing were configured.
+
+pub mod ask;
 
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Any, Method, methods};
-use crate::agent::usage::quotas;
+use crate::agent::credentials::Wallet;
+use crate::agent::usage::quotas::{self, ask};
 use crate::agent::{auth_profiles, session};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
@@ -13,19 +14,43 @@ use crate::gateway::usage_costs;
 use crate::protocol::error::ErrorShape;
 
 pub(super) const METHODS: &[Method] = methods! {
-    "usage.status" Read Any status on disk;
+    "usage.status" Read Any status;
     "usage.cost" Read Any cost;
 };
 
+/// One look at the providers at a time.
+const LANE: &str = "usage.status";
 /// Days when the caller names none.
 const DAYS_DEFAULT: u64 = 30;
 
-fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
+/// Providers are asked on a job of its own: they may take their time.
+fn status(cx: &Arc<Ctx>, call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
+    let (job_cx, ticket) = (cx.clone(), call.ticket(cx));
+    // Dropped with its ticket when it is not taken, which answers.
+    let submitted = cx.jobs.submit(vec![LANE.to_owned()], move || {
+        let answer = asked(&job_cx);
+        ticket.finish(Ok(answer));
+    });
+    if let Err(error) = submitted {
+        log::debug!(target: "gateway", "usage.status is refused: {error}");
+    }
+    Ok(Reply::Later)
+}
+
+fn asked(cx: &Ctx) -> Value {
     let config = cx.config.get();
     let agent = session::default_agent(&config);
     let profiles = auth_profiles::read(&auth_profiles::agent_dir(&config, &cx.paths, &agent));
-    let providers = quotas::providers(&config, &profiles, &|name| std::env::var(name).ok());
-    Ok(Reply::Now(json!({"updatedAt": cx.clock.now_ms(), "providers": providers})))
+    let mut providers = quotas::providers(&config, &profiles, &|name| std::env::var(name).ok());
+    let wallet = Wallet::open(&config, &cx.paths, &agent, cx.clock.now_ms());
+    for row in &mut providers {
+        let said = row["provider"].as_str().and_then(|id| ask::ask(id, &wallet, &*cx.clock));
+        if let (Some(Value::Object(said)), Some(row)) = (said, row.as_object_mut()) {
+            row.remove("error");
+            row.extend(said);
+        }
+    }
+    json!({"updatedAt": cx.clock.now_ms(), "providers": providers})
 }
 
 fn cost(cx: &Arc<Ctx>, call: &Call, params: Any) -> Result<Reply, ErrorShape> {
