@@ -7,6 +7,7 @@ mod agent;
 mod agents;
 mod approvals;
 mod argv;
+mod ask;
 mod channels;
 mod config;
 #[cfg(feature = "onboarding")]
@@ -14,6 +15,7 @@ mod configure;
 mod cron;
 mod dashboard;
 mod devices;
+mod doctor;
 mod environment;
 mod exit;
 mod gateway;
@@ -34,7 +36,9 @@ mod onboard;
 mod output;
 #[cfg(feature = "onboarding")]
 mod prompt;
+mod reset;
 mod rpc;
+mod security;
 mod service;
 mod sessions;
 mod setup;
@@ -137,6 +141,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["models", "auth", "order"], "in which order an agent uses the credentials of a provider"),
     (&["models", "fallbacks"], "models that are tried when others fail"),
     (&["models", "image-fallbacks"], "models that are tried for images when others fail"),
+    (&["security"], "who could get in"),
     (&["skills"], "what the agent has learnt to do"),
 ];
 
@@ -161,6 +166,8 @@ const COMMANDS: &[Row] = &[
         &["config set gateway.mode local", "config set agents.defaults.model '{primary: \"openai/gpt-5\"}' --json"],
     ),
     row::<config::Unset>(&["config", "unset"], &["config unset channels.telegram.groups[-100123]"]),
+    row::<doctor::Doctor>(&["doctor"], &["doctor", "doctor --fix", "doctor --non-interactive --deep"]),
+    row::<security::Audit>(&["security", "audit"], &["security audit", "security audit --deep --fix"]),
     row::<dashboard::Dashboard>(&["dashboard"], &["dashboard --no-open"]),
     row::<agent::Agent>(
         &["agent"],
@@ -292,6 +299,8 @@ const COMMANDS: &[Row] = &[
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+    row::<reset::Reset>(&["reset"], &["reset --dry-run --scope full", "reset --scope config --yes"]),
+    row::<reset::Uninstall>(&["uninstall"], &["uninstall --dry-run --all", "uninstall --service --yes"]),
     row::<update::Update>(&["update"], &["update", "update --json"]),
     row::<agents::List>(&["agents"], &["agents"]),
     row::<agents::List>(&["agents", "list"], &["agents list --bindings", "agents list --json"]),

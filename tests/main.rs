@@ -10,6 +10,7 @@ mod cli;
 mod client_models;
 mod config;
 mod cron;
+mod doctor;
 mod fairness;
 mod golden;
 mod handshake;

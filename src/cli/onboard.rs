@@ -233,7 +233,7 @@ fn unsupported_choice(choice: &str) -> Failure {
 
 /// Refuses to ask where nobody can answer; `instead` are commands that need nobody.
 pub(super) fn require_terminal(cli: &Cli, command: &str, instead: &[&str]) -> Outcome {
-    if prompt::has_terminal() {
+    if super::ask::has_terminal() {
         return Ok(());
     }
     let mut text = format!("{} asks questions and needs a terminal.", cli.paths.hint(command));

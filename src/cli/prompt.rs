@@ -3,18 +3,13 @@
 //! Plain lines without cursor movement, so that it also works over a serial console or in a log. Not here: the questions
 //! (`crate::wizard`), and what happens when they are answered.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::Value;
 
 use super::output;
 use crate::wizard::session::{End, Session, State};
 use crate::wizard::{Kind, Step};
-
-/// Returns whether somebody can be asked.
-pub(super) fn has_terminal() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
-}
 
 /// Asks until the run needs no more answers; the end of the input cancels it.
 pub(super) fn drive(session: &mut Session) {

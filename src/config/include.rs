@@ -13,6 +13,8 @@ use crate::base::fs::read_text_capped;
 const KEY: &str = "$include";
 /// Longest chain of files below the main one.
 const DEPTH_MAX: usize = 10;
+/// Most files that are told apart by [`files`].
+const FILES_MAX: usize = 64;
 /// Largest configuration file, included or not, in bytes.
 pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -31,6 +33,45 @@ pub fn is_used(value: &Value) -> bool {
 /// The text of the issue.
 pub fn resolve(value: Value, file: &Path) -> Result<Value, String> {
     resolve_below(value, &mut vec![normalize(file)])
+}
+
+/// Returns the files that the configuration file includes, in any depth, that can be named: also those that cannot be
+/// read at the moment. Never more than [`FILES_MAX`].
+pub fn files(file: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![normalize(file)];
+    while let Some(file) = left.pop() {
+        let text = read_text_capped(&file, FILE_BYTES_MAX).ok().flatten().unwrap_or_default();
+        let Ok(value) = json5::parse(&text) else { continue };
+        let mut names = Vec::new();
+        names_in(&value, &mut names);
+        let from = file.parent().unwrap_or(Path::new("/"));
+        for path in names.iter().map(|name| normalize(&from.join(name))) {
+            if found.len() < FILES_MAX && !found.contains(&path) {
+                found.push(path.clone());
+                left.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn names_in(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, names)),
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(name) if key == KEY => names.push(name.clone()),
+                    Value::Array(list) if key == KEY => {
+                        names.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    value => names_in(value, names),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// `chain` holds the files being read, the innermost last.

@@ -36,6 +36,12 @@ pub fn check(tree: &mut Value) -> Vec<Found> {
     check::check(root(), tree)
 }
 
+/// Takes the keys away that nobody knows; returns their paths as the file would name them.
+pub fn strip_unknown(tree: &mut Value) -> Vec<String> {
+    let unknown: Vec<Vec<String>> = check(&mut tree.clone()).into_iter().flat_map(|found| found.unknown).collect();
+    unknown.into_iter().filter(|path| super::tree::unset(tree, path)).map(|path| path.join(".")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ use crate::config::env;
 use crate::config::load::{self, Snapshot};
 use crate::config::paths::{Paths, gateway_port, log_dir};
 use crate::config::types::Config;
+use crate::config::{migrate, write};
 use crate::logging::{self, console::Style, file::Destination};
 
 /// Requests that may wait for main; it handles each in milliseconds, but for a restart.
@@ -211,8 +212,33 @@ fn drain(gateway: &Gateway, inbox: &Receiver<Control>, next: Next) -> Next {
     }
 }
 
+/// Reads the configuration. Keys of older versions are moved to where they stand now; the old file is kept beside it.
 fn load_valid(paths: &Paths) -> Result<Snapshot, String> {
-    let snapshot = load::load(paths);
+    let mut snapshot = load::load(paths);
+    if !snapshot.valid && !snapshot.legacy_issues.is_empty() {
+        if std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1") {
+            return Err("Legacy config entries detected while running in Nix mode. Update your Nix config to the latest schema and restart.".to_owned());
+        }
+        let mut changes = Vec::new();
+        let edited = write::edit(paths, |tree| {
+            changes = migrate::migrate(tree);
+            if changes.is_empty() { Err(String::new()) } else { Ok(()) }
+        });
+        match edited {
+            Ok(migrated) => {
+                for change in changes {
+                    log::info!(target: "gateway", "migrated legacy config: {change}");
+                }
+                snapshot = migrated;
+            }
+            Err(_) => {
+                let doctor = paths.hint("doctor");
+                let reason =
+                    format!("Legacy config entries detected but auto-migration failed. Run \"{doctor}\" to migrate.");
+                return Err(format!("{}\n{reason}", load::describe_invalid(paths, &snapshot)));
+            }
+        }
+    }
     if snapshot.valid { Ok(snapshot) } else { Err(load::describe_invalid(paths, &snapshot)) }
 }
 

@@ -16,6 +16,8 @@ pub struct Found {
     pub message: String,
     /// Path of the text to point at, where it is another one.
     pub at: Option<String>,
+    /// Segments of the keys that nobody knows, when that is what is wrong.
+    pub unknown: Vec<Vec<String>>,
     /// Whether the value cannot be understood at all; rules over its object are then left out.
     hard: bool,
 }
@@ -34,7 +36,13 @@ struct Walk {
 
 impl Walk {
     fn report(&mut self, hard: bool, message: impl Into<String>) {
-        self.found.push(Found { path: self.path.join("."), message: message.into(), at: None, hard });
+        self.found.push(Found {
+            path: self.path.join("."),
+            message: message.into(),
+            at: None,
+            unknown: Vec::new(),
+            hard,
+        });
     }
 
     fn below(&mut self, segment: &str, check: impl FnOnce(&mut Self)) {
@@ -157,7 +165,7 @@ impl Walk {
             rule.check(object, &mut |segments, message| {
                 let path =
                     self.path.iter().map(String::as_str).chain(segments.iter().copied()).collect::<Vec<_>>().join(".");
-                self.found.push(Found { path, message, at: None, hard: false });
+                self.found.push(Found { path, message, at: None, unknown: Vec::new(), hard: false });
             });
         }
     }
@@ -173,6 +181,10 @@ impl Walk {
                 found.at = Some(at);
             }
         });
+        let unknown = keys.iter().map(|key| [self.path.as_slice(), &[(*key).clone()]].concat()).collect();
+        if let Some(found) = self.found.last_mut() {
+            found.unknown = unknown;
+        }
     }
 
     /// The first branch that fits wins. Otherwise the one branch that was at least understood tells what is wrong.

@@ -1,0 +1,111 @@
+//! Who may write to the assistant: policies of direct messages and of groups.
+
+use serde_json::Value;
+
+use super::{Finding, Severity};
+use crate::base::fs::read_text_capped;
+use crate::config::paths::Paths;
+use crate::config::types::Config;
+
+/// Channels that this program has, and what people call them.
+const CHANNELS: [(&str, &str); 2] = [("telegram", "Telegram"), ("whatsapp", "WhatsApp")];
+/// A list of people is a page of text.
+const ALLOW_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(super) fn findings(paths: &Paths, config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (id, label) in CHANNELS {
+        let section = &config.tree["channels"][id];
+        if !section.is_object() || section["enabled"] == false {
+            continue;
+        }
+        let stored = stored_allow_from(paths, id);
+        direct(id, label, section, &stored, config, &mut found);
+        groups(id, label, section, &stored, config, &mut found);
+    }
+    found
+}
+
+fn direct(id: &str, label: &str, section: &Value, stored: &[String], config: &Config, found: &mut Vec<Finding>) {
+    let configured = texts(&section["allowFrom"]);
+    let is_wild = configured.iter().any(|it| it == "*");
+    let policy = section["dmPolicy"].as_str().unwrap_or("pairing");
+    if policy == "open" {
+        let detail = format!("channels.{id}.dmPolicy is open: everybody may write to the assistant.");
+        let title = format!("{label}: direct messages are open");
+        let finding = Finding::new(format!("channels.{id}.dm.open"), Severity::Critical, &title, detail);
+        found.push(finding.fix("Use pairing or allowlist."));
+        if !is_wild {
+            let detail = format!("open needs \"*\" in channels.{id}.allowFrom.");
+            let title = format!("{label}: open, and yet not");
+            found.push(Finding::new(format!("channels.{id}.dm.open_invalid"), Severity::Warn, &title, detail));
+        }
+    }
+    if policy == "disabled" {
+        let detail = format!("channels.{id}.dmPolicy is disabled: direct messages are not read.");
+        let title = format!("{label}: direct messages are off");
+        found.push(Finding::new(format!("channels.{id}.dm.disabled"), Severity::Info, &title, detail));
+        return;
+    }
+    let mut people: Vec<&String> = configured.iter().filter(|it| *it != "*").chain(stored).collect();
+    people.sort();
+    people.dedup();
+    let scope = config.tree["session"]["dmScope"].as_str().unwrap_or("main");
+    if scope == "main" && (is_wild || people.len() > 1) {
+        let detail = "Several people write into the main session, so each may learn what another said.";
+        let title = format!("{label}: people share one session");
+        let finding = Finding::new(format!("channels.{id}.dm.scope_main_multiuser"), Severity::Warn, &title, detail);
+        found.push(finding.fix("Set session.dmScope to per-channel-peer."));
+    }
+}
+
+fn groups(id: &str, label: &str, section: &Value, stored: &[String], config: &Config, found: &mut Vec<Finding>) {
+    let default = config.tree["channels"]["defaults"]["groupPolicy"].as_str();
+    let policy = section["groupPolicy"].as_str().or(default).unwrap_or("allowlist");
+    let groups = section["groups"].as_object();
+    let is_reachable = policy == "open" || policy == "allowlist" && groups.is_some_and(|groups| !groups.is_empty());
+    if policy == "open" {
+        let detail = format!("channels.{id}.groupPolicy is open: everybody in a group may ask the assistant.");
+        let title = format!("{label}: groups are open");
+        let finding =
+            Finding::new(format!("channels.{id}.warning.group_policy_open"), Severity::Critical, &title, detail);
+        found.push(finding.fix(format!("Set channels.{id}.groupPolicy to allowlist and groupAllowFrom to people.")));
+    }
+    if id != "telegram" || !is_reachable || config.tree["commands"]["text"] == false {
+        return;
+    }
+    let allowed = texts(&section["groupAllowFrom"]);
+    let has_own_list = |group: &Value| {
+        let topics = group["topics"].as_object().into_iter().flat_map(|topics| topics.values());
+        std::iter::once(group).chain(topics).any(|it| !texts(&it["allowFrom"]).is_empty())
+    };
+    let any_own_list = groups.is_some_and(|groups| groups.values().any(has_own_list));
+    if allowed.iter().chain(stored).any(|it| it == "*") {
+        let detail = "\"*\" lets every member of a group give commands.";
+        let title = "Telegram: everybody in a group may give commands";
+        let finding = Finding::new("channels.telegram.groups.allowFrom.wildcard", Severity::Critical, title, detail);
+        found.push(finding.fix("Name people in channels.telegram.groupAllowFrom instead."));
+    } else if allowed.is_empty() && stored.is_empty() && !any_own_list {
+        let detail = "Groups are let in, and no list says whose commands count there.";
+        let title = "Telegram: nobody is named for commands in groups";
+        let finding = Finding::new("channels.telegram.groups.allowFrom.missing", Severity::Critical, title, detail);
+        found.push(finding.fix("Pair yourself, or set channels.telegram.groupAllowFrom."));
+    }
+}
+
+fn stored_allow_from(paths: &Paths, channel: &str) -> Vec<String> {
+    let file = paths.state_dir.join("credentials").join(format!("{channel}-allowFrom.json"));
+    let text = read_text_capped(&file, ALLOW_BYTES_MAX).ok().flatten().unwrap_or_default();
+    let stored: Value = serde_json::from_str(&text).unwrap_or_default();
+    texts(&stored["allowFrom"])
+}
+
+/// Returns the entries of a list of ids, which may be written as numbers.
+fn texts(list: &Value) -> Vec<String> {
+    let text = |it: &Value| match it {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    list.as_array().into_iter().flatten().filter_map(text).collect()
+}
