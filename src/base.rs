@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod cancel;
+pub mod certificate;
 pub mod clock;
 pub mod fs;
 pub mod hash;

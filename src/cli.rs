@@ -9,6 +9,7 @@ mod approvals;
 mod argv;
 mod ask;
 mod channels;
+mod completion;
 mod config;
 #[cfg(feature = "onboarding")]
 mod configure;
@@ -299,6 +300,10 @@ const COMMANDS: &[Row] = &[
     row::<status::Status>(&["status"], &["status", "status --json"]),
     row::<health::Health>(&["health"], &["health", "health --json --timeout 3000"]),
     row::<sessions::Sessions>(&["sessions"], &["sessions", "sessions --active 60 --json"]),
+    row::<completion::Completion>(
+        &["completion"],
+        &["completion bash > ~/.local/share/bash-completion/completions/clawdbot"],
+    ),
     row::<reset::Reset>(&["reset"], &["reset --dry-run --scope full", "reset --scope config --yes"]),
     row::<reset::Uninstall>(&["uninstall"], &["uninstall --dry-run --all", "uninstall --service --yes"]),
     row::<update::Update>(&["update"], &["update", "update --json"]),

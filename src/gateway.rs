@@ -42,10 +42,13 @@ mod start_run;
 mod subagents;
 mod supervise;
 mod surfaces;
+mod sweep;
 mod system_events;
+mod tailscale;
 mod talks;
 mod targets;
 mod ticket;
+mod tls;
 mod tool_host;
 mod usage_costs;
 #[cfg(feature = "onboarding")]
@@ -74,6 +77,8 @@ pub struct RunOptions {
     pub password: Option<String>,
     /// `--tailscale`.
     pub tailscale: Option<String>,
+    /// `--tailscale-reset-on-exit`.
+    pub tailscale_reset_on_exit: bool,
     /// `--allow-unconfigured`.
     pub allow_unconfigured: bool,
     /// `--dev`, or profile dev.

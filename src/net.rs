@@ -11,6 +11,7 @@ pub mod http;
 pub mod outbox;
 pub mod public;
 pub mod sse;
+mod tls;
 pub mod ws;
 
 pub use event_loop::{EventLoop, Limits, Listener, Surface};

@@ -166,7 +166,7 @@ fn without_a_terminal_it_says_what_to_do() {
 fn a_person_answers() {
     let home = Home::empty();
     // Risk, QuickStart, a wrong word and then the offline agent.
-    let ran = terminal::run(home.command(&["onboard"]), "y\n\nnonsense\noffline\n");
+    let ran = terminal::run(home.command(&["onboard", "--skip-daemon"]), "y\n\nnonsense\noffline\n\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("Please choose a number from 1 to "), "{ran:?}");
     assert!(ran.stdout.contains("Updated ~/.clawdbot/clawdbot.json"), "{ran:?}");
@@ -176,7 +176,7 @@ fn a_person_answers() {
     assert!(home.path().join("clawd/AGENTS.md").exists());
 
     // The provider by flag: only its key and model are asked for.
-    let args = ["onboard", "--accept-risk", "--auth-choice", "groq-api-key"];
+    let args = ["onboard", "--accept-risk", "--auth-choice", "groq-api-key", "--skip-channels", "--skip-daemon"];
     let ran = terminal::run(home.command(&args), "\n\ngsk-1\n\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(config(&home)["env"]["vars"]["GROQ_API_KEY"], "gsk-1");

@@ -135,6 +135,15 @@ pub fn set_aside(path: &Path, now_ms: UnixMs) -> io::Result<PathBuf> {
     }
 }
 
+/// Returns whether a file's name is that of a write of [`write_atomic`] whose process is gone.
+pub fn is_left_behind(name: &str) -> bool {
+    let Some(rest) = name.strip_suffix(".tmp") else { return false };
+    let mut parts = rest.rsplitn(3, '.');
+    let (Some(count), Some(pid), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(count) && pid.parse().is_ok_and(|pid: u32| !super::process::is_alive(pid))
+}
+
 fn temp_beside(path: &Path) -> PathBuf {
     let count = TEMP_COUNTER.fetch_add(1, Ordering::Relaxed);
     let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -17,37 +17,43 @@ pub(super) struct Dashboard {
 
 impl Command for Dashboard {
     fn run(self, cli: &Cli) -> Outcome {
-        let gateway = &cli.config().gateway;
-        let port = gateway_port(None, cli.config());
-        let base = base_path(gateway.control_ui.base_path.as_deref());
-        let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
-        let query = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-        let query = query.map(|token| format!("?token={}", encode(&token))).unwrap_or_default();
-        let host = match gateway.bind.as_deref() {
-            Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
-            Some("tailnet") => {
-                crate::base::host::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
-            }
-            _ => "127.0.0.1".to_owned(),
-        };
-        let url = format!("http://{host}:{port}{base}/{query}");
-        output::line(&format!("Dashboard URL: {url}"));
-        output::line(if copy(&url) { "Copied to clipboard." } else { "Copy to clipboard unavailable." });
-        if self.no_open {
-            output::line("Browser launch disabled (--no-open). Use the URL above.");
-        } else if open(&url) {
-            output::line("Opened in your browser. Keep that tab to control Clawdbot.");
-        } else {
-            let user = environment::var("USER").unwrap_or_else(|| "user".to_owned());
-            output::line("No GUI detected. Open from your computer:");
-            output::line(&format!("ssh -N -L {port}:127.0.0.1:{port} {user}@<host>"));
-            output::line("Then open:");
-            output::line(&format!("http://localhost:{port}{base}/{query}"));
-            output::line("Docs:");
-            output::line("https://docs.clawd.bot/gateway/remote");
-            output::line("https://docs.clawd.bot/web/control-ui");
-        }
+        show(cli, !self.no_open);
         Ok(())
+    }
+}
+
+/// Says where the page is, and opens it where that is wanted and possible.
+pub(super) fn show(cli: &Cli, opens: bool) {
+    let gateway = &cli.config().gateway;
+    let port = gateway_port(None, cli.config());
+    let base = base_path(gateway.control_ui.base_path.as_deref());
+    let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
+    let query = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    let query = query.map(|token| format!("?token={}", encode(&token))).unwrap_or_default();
+    let host = match gateway.bind.as_deref() {
+        Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+        Some("tailnet") => {
+            crate::base::host::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
+        }
+        _ => "127.0.0.1".to_owned(),
+    };
+    let scheme = if gateway.tls.enabled == Some(true) { "https" } else { "http" };
+    let url = format!("{scheme}://{host}:{port}{base}/{query}");
+    output::line(&format!("Dashboard URL: {url}"));
+    output::line(if copy(&url) { "Copied to clipboard." } else { "Copy to clipboard unavailable." });
+    if !opens {
+        output::line("Browser launch disabled (--no-open). Use the URL above.");
+    } else if open(&url) {
+        output::line("Opened in your browser. Keep that tab to control Clawdbot.");
+    } else {
+        let user = environment::var("USER").unwrap_or_else(|| "user".to_owned());
+        output::line("No GUI detected. Open from your computer:");
+        output::line(&format!("ssh -N -L {port}:127.0.0.1:{port} {user}@<host>"));
+        output::line("Then open:");
+        output::line(&format!("{scheme}://localhost:{port}{base}/{query}"));
+        output::line("Docs:");
+        output::line("https://docs.clawd.bot/gateway/remote");
+        output::line("https://docs.clawd.bot/web/control-ui");
     }
 }
 

@@ -10,6 +10,9 @@ mod legacy;
 mod service;
 mod state;
 
+#[cfg(feature = "onboarding")]
+pub(super) use service::ensure_linger;
+
 use super::exit::Outcome;
 use super::{Cli, Command, ask, output, security};
 use crate::config::paths::Paths;

@@ -34,7 +34,6 @@ pub(super) struct Run {
     tailscale: Option<String>,
     /// undo serve or funnel when the gateway stops
     #[argh(switch)]
-    #[allow(dead_code)] // Accepted; the gateway has no use for it yet.
     tailscale_reset_on_exit: bool,
     /// start although gateway.mode is not local
     #[argh(switch)]
@@ -132,6 +131,7 @@ impl Run {
             token: self.token.clone().filter(|token| !token.trim().is_empty()),
             password: self.password.clone(),
             tailscale: self.tailscale.clone(),
+            tailscale_reset_on_exit: self.tailscale_reset_on_exit,
             allow_unconfigured: self.allow_unconfigured,
             dev,
             reset: self.reset,

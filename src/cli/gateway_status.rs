@@ -234,7 +234,13 @@ impl Status {
             password: secret(&self.password, "CLAWDBOT_GATEWAY_PASSWORD")
                 .or_else(|| config.gateway.auth.password.clone()),
         };
-        let target = Target::resolve(&view.paths, config, &overrides);
+        let mut target = Target::resolve(&view.paths, config, &overrides);
+        if self.url.is_none() && config.gateway.tls.enabled == Some(true) {
+            // Its own certificate is known: by the file, not by the address.
+            let local = Overrides { url: None, ..overrides };
+            let url = url.replacen("ws://", "wss://", 1);
+            target = Target { url, ..Target::resolve(&view.paths, config, &local) };
+        }
         let deadline = Deadline::after(Duration::from_millis(self.timeout.or(TIMEOUT_DEFAULT_MS)));
         let result = Client::connect(&view.paths, &target, &Profile::cli(), deadline).and_then(|mut client| {
             let result = client.request("status", json!({}), false, deadline);

@@ -46,6 +46,7 @@ impl Command for Logs {
         // Nobody stops a pause: the process ends by its signal.
         let (_keep, never) = crossbeam_channel::bounded::<()>(0);
         let mut cursor: Option<u64> = None;
+        let mut is_lost = false;
         loop {
             let mut params = json!({
                 "limit": self.limit.or(LIMIT_DEFAULT),
@@ -54,7 +55,23 @@ impl Command for Logs {
             if let Some(cursor) = cursor {
                 params["cursor"] = cursor.into();
             }
-            let tail = rpc::call(cli, &options, "logs.tail", params).map_err(|error| self.unreachable(cli, &error))?;
+            let tail = match rpc::call(cli, &options, "logs.tail", params) {
+                Ok(tail) => tail,
+                // A gateway that was there comes back: a restart must not end somebody's watching.
+                Err(error) if self.follow && cursor.is_some() && error.error.is_connection() => {
+                    if !is_lost && self.notice("Gateway connection lost; waiting for it to come back.").is_err() {
+                        return Ok(());
+                    }
+                    is_lost = true;
+                    let _ = never.recv_timeout(interval);
+                    continue;
+                }
+                Err(error) => return Err(self.unreachable(cli, &error)),
+            };
+            if is_lost {
+                is_lost = false;
+                let _ = self.notice("Gateway connection is back.");
+            }
             if self.print(&tail, cursor.is_none()).is_err() {
                 output::error_line("clawdbot logs: output stdout closed (EPIPE). Stopping tail.");
                 return Ok(());

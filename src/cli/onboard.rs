@@ -1,5 +1,6 @@
 //! `onboard`: the set-up, asked step by step or told by flags (cli.md §12.2–12.4).
 
+mod finish;
 mod flags;
 
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -177,8 +178,13 @@ impl Onboard {
             skip_ui: self.skip_ui,
         };
         if ask(cli, facts, request)? {
-            output::line(&format!("\nNext: {}", cli.paths.hint("gateway")));
-            output::line(&format!("Then: {}", cli.paths.hint("dashboard")));
+            let service = match () {
+                () if self.no_install_daemon || self.skip_daemon => Some(false),
+                () if self.install_daemon => Some(true),
+                () => None,
+            };
+            let wanted = finish::Wanted { channels: !self.skip_channels, service, page: !self.skip_ui };
+            finish::with_person(&wanted, &cli.paths);
         }
         Ok(())
     }

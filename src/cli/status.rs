@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::rpc::{Positive, TIMEOUT_DEFAULT_MS, items};
-use super::{Cli, Command, health, output};
+use super::{Cli, Command, gateway_service, health, output, security};
 use crate::agent::session::{agent_ids, default_agent};
 use crate::agent::sessions::Sessions;
 use crate::agent::{listing, workspace};
@@ -18,6 +18,8 @@ use crate::base::text::{age, duration, tokens};
 use crate::client::target::{Overrides, Target};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::live::Live;
+use crate::service::plan::Names;
+use crate::service::{self, Manager, Scope};
 
 /// Longest wait for the gateway, in milliseconds.
 const PROBE_MS_MAX: u64 = 2500;
@@ -73,6 +75,11 @@ impl Command for Status {
             "error": answers.error,
         });
         report["agents"] = agents(cli, &report);
+        let findings = security::audit(&cli.paths, cli.config());
+        report["securityAudit"] = security::report_of(&findings, json!({}));
+        report["gatewayService"] =
+            service_view(service::manager(gateway_service::names(&cli.paths), &cli.paths, Scope::User));
+        report["nodeService"] = service_view(service::manager(Names::node(), &cli.paths, Scope::User));
         if let Some(health) = answers.health {
             report["health"] = health;
         }
@@ -86,6 +93,19 @@ impl Command for Status {
         }
         Ok(())
     }
+}
+
+/// Returns what a service manager says in two words.
+fn service_view(manager: Result<Box<dyn Manager>, String>) -> Value {
+    let manager = match manager {
+        Ok(manager) => manager,
+        Err(error) => return json!({"label": "unknown", "installed": false, "loadedText": error, "runtimeShort": null}),
+    };
+    let is_loaded = manager.is_loaded().unwrap_or(false);
+    let installed = is_loaded || manager.installed().is_some();
+    let text = if is_loaded { manager.loaded_text() } else { manager.not_loaded_text() };
+    let runtime = if installed { Value::from(manager.runtime().describe()) } else { Value::Null };
+    json!({"label": manager.label(), "installed": installed, "loadedText": text, "runtimeShort": runtime})
 }
 
 /// What the gateway said.
@@ -198,8 +218,27 @@ fn print(cli: &Cli, report: &Value, is_all: bool) {
             _ => format!("http://127.0.0.1:{port}{base}/"),
         },
     );
+    let problem = report["configProblem"].as_str().or_else(|| report["health"]["configProblem"].as_str());
+    if let Some(problem) = problem {
+        add("Config", format!("not in force: {problem}"));
+    } else if !cli.snapshot().valid {
+        add("Config", format!("invalid; see {}", cli.paths.hint("doctor")));
+    }
     add("OS", text(&report["os"]["label"]));
     add("Gateway", gateway_value(cli, &report["gateway"]));
+    for (name, key) in [("Gateway service", "gatewayService"), ("Node service", "nodeService")] {
+        let service = &report[key];
+        let state = match service["installed"].as_bool() {
+            Some(true) => format!(
+                "{} {} · {}",
+                text(&service["label"]),
+                text(&service["loadedText"]),
+                service["runtimeShort"].as_str().unwrap_or("unknown")
+            ),
+            _ => format!("{} not installed", text(&service["label"])),
+        };
+        add(name, state);
+    }
     let agents = &report["agents"];
     add(
         "Agents",
@@ -225,6 +264,7 @@ fn print(cli: &Cli, report: &Value, is_all: bool) {
         add("Log", cli.paths.default_log_file(SystemClock.now_ms()).display().to_string());
     }
     output::line(&format!("\n{}\n{}", output::bold("Overview"), output::table(&["Item", "Value"], &rows)));
+    print_audit(cli, &report["securityAudit"]);
     let channels = items(&report["channelSummary"]);
     if !channels.is_empty() {
         output::line(&format!("\n{}", output::bold("Channels")));
@@ -257,6 +297,22 @@ fn print(cli: &Cli, report: &Value, is_all: bool) {
         output::line(&format!("  Start it: {}", cli.paths.hint("gateway")));
         output::line(&format!("  Look closer: {}", cli.paths.hint("gateway status")));
     }
+}
+
+/// Shows the worst of what `security audit` finds.
+fn print_audit(cli: &Cli, audit: &Value) {
+    let summary = &audit["summary"];
+    output::line(&format!("\n{}", output::bold("Security audit")));
+    output::line(&format!(
+        "Summary: {} critical · {} warn · {} info",
+        summary["critical"], summary["warn"], summary["info"]
+    ));
+    let findings = items(&audit["findings"]).iter().filter(|finding| finding["severity"] != "info");
+    for finding in findings.take(6) {
+        let word = |key: &str| finding[key].as_str().unwrap_or_default();
+        output::line(&format!("  {} {}", word("severity").to_uppercase(), word("title")));
+    }
+    output::line(&format!("Full report: {}", cli.paths.hint("security audit")));
 }
 
 fn gateway_value(cli: &Cli, gateway: &Value) -> String {

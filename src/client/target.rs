@@ -61,7 +61,10 @@ impl Target {
         let flag = given(overrides.url.as_deref());
         let remote = if is_remote { given(gateway.remote.url.as_deref()) } else { None };
         let pin = if flag.is_none() && remote.is_some() { &gateway.remote.tls_fingerprint } else { &None };
-        let tls_fingerprint = given(pin.as_deref());
+        // This machine's own gateway is known by its certificate: nobody else can read the file.
+        let is_local = flag.is_none() && remote.is_none() && gateway.tls.enabled == Some(true);
+        let own = || super::tls::fingerprint_of(&paths.tls_files(config).0);
+        let tls_fingerprint = given(pin.as_deref()).or_else(|| if is_local { own() } else { None });
         let mut bind_detail = None;
         let mut note = None;
         let (url, source) = match (flag, remote) {

@@ -18,6 +18,13 @@ use crate::base::hash::sha256_hex;
 
 const MISMATCH: &str = "gateway tls fingerprint mismatch";
 
+/// Returns the fingerprint of the certificate in a file; `None` where there is none to be read.
+pub fn fingerprint_of(file: &std::path::Path) -> Option<String> {
+    use rustls::pki_types::pem::PemObject as _;
+    let certificate = CertificateDer::from_pem_file(file).ok()?;
+    Some(sha256_hex(&certificate))
+}
+
 /// Does the TLS handshake; the stream's own timeouts bound it.
 pub(super) fn connect(
     mut stream: TcpStream,

@@ -9,12 +9,12 @@ use super::types::Config;
 
 /// See the module. Clones share the same configuration.
 #[derive(Debug, Clone)]
-pub struct Live(Arc<RwLock<Arc<Snapshot>>>);
+pub struct Live(Arc<RwLock<Arc<Snapshot>>>, Arc<RwLock<Option<String>>>);
 
 impl Live {
     /// Starts with one configuration.
     pub fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(snapshot))))
+        Self(Arc::new(RwLock::new(Arc::new(snapshot))), Arc::default())
     }
 
     /// Returns the typed view of the configuration in force.
@@ -25,6 +25,16 @@ impl Live {
     /// Returns everything known of the configuration in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns why the file as it is now is not in force, if it is not.
+    pub fn problem(&self) -> Option<String> {
+        self.1.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that, or that all is well.
+    pub fn note_problem(&self, problem: Option<String>) {
+        *self.1.write().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     /// Puts another configuration into force.

@@ -86,6 +86,16 @@ impl Paths {
         self.home.join(".clawdbot/exec-approvals.json")
     }
 
+    /// Returns the gateway's certificate and its key.
+    pub fn tls_files(&self, config: &Config) -> (PathBuf, PathBuf) {
+        let tls = &config.gateway.tls;
+        let file = |given: &Option<String>, name: &str| {
+            let given = given.as_deref().filter(|path| !path.trim().is_empty()).map(|path| self.expand(path));
+            given.unwrap_or_else(|| self.state_dir.join("gateway/tls").join(name))
+        };
+        (file(&tls.cert_path, "gateway-cert.pem"), file(&tls.key_path, "gateway-key.pem"))
+    }
+
     /// Returns the directory of small settings that clients change: wake words, speech.
     pub fn settings_dir(&self) -> PathBuf {
         self.state_dir.join("settings")

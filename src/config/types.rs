@@ -545,6 +545,8 @@ impl std::fmt::Debug for GatewayAuth {
 pub struct Tailscale {
     /// off (default), serve, funnel.
     pub mode: Option<String>,
+    /// Whether the exposure ends with the gateway; default false.
+    pub reset_on_exit: Option<bool>,
 }
 
 /// `gateway.remote`.
@@ -595,4 +597,10 @@ pub struct GatewayReload {
 pub struct GatewayTls {
     /// Default false.
     pub enabled: Option<bool>,
+    /// Whether a certificate is made where there is none; default true.
+    pub auto_generate: Option<bool>,
+    /// The certificate, PEM.
+    pub cert_path: Option<String>,
+    /// Its key, PEM.
+    pub key_path: Option<String>,
 }

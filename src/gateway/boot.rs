@@ -3,6 +3,7 @@
 //! [`Gateway::start`] reads like a table of contents; what was started is dropped in reverse when a later step fails.
 //! [`Gateway::stop`] is the order of architecture §8. Runs on `main`. Not here: the process (`supervise`).
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ use super::usage_costs::UsageCosts;
 #[cfg(feature = "onboarding")]
 use super::wizards::Wizards;
 use super::work::{self, Due, Work};
-use super::{RunOptions, events, host, sentinel, version};
+use super::{RunOptions, events, host, sentinel, sweep, tailscale, version};
 use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
@@ -57,7 +58,7 @@ use crate::config::live::Live;
 use crate::config::load::Snapshot;
 use crate::config::paths::gateway_port;
 use crate::config::types::Config;
-use crate::config::watch::ConfigWatch;
+use crate::config::watch::{ConfigWatch, Look};
 use crate::devices::pairing::Pairing;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg, mailbox};
@@ -135,6 +136,17 @@ pub struct Gateway {
     timer: Option<Timer<Due>>,
     loop_thread: Option<Joiner>,
     pool: Option<Pool>,
+    /// The last valid configuration that was seen: later ones are compared with it, also when it was not put into force.
+    base: RefCell<Arc<Config>>,
+    exposure: Option<Exposure>,
+}
+
+/// Reach through Tailscale.
+#[derive(Debug, Clone, Copy)]
+struct Exposure {
+    mode: tailscale::Mode,
+    /// Whether it ends with the gateway.
+    is_reset_at_end: bool,
 }
 
 /// Where a gateway listens, decided before anything is started.
@@ -163,10 +175,14 @@ impl Gateway {
         let auth = resolve_auth(options, &config)?;
         let address = resolve_address(options, &config);
         refuse_open_door(&address, &auth)?;
+        let exposure = resolve_exposure(options, &config, &address, &auth)?;
+        let tls = super::tls::load(&config, &options.paths, &SystemClock)?;
 
         // Stores.
-        let pairing = Pairing::open(&paths.devices_dir()).context("open the device pairing files")?;
-        let node_pairing = NodePairing::open(&paths.nodes_dir()).context("open the node pairing files")?;
+        let pairing = Pairing::open(&paths.devices_dir())
+            .with_context(|| format!("open the device pairing files in {}", paths.devices_dir().display()))?;
+        let node_pairing = NodePairing::open(&paths.nodes_dir())
+            .with_context(|| format!("open the node pairing files in {}", paths.nodes_dir().display()))?;
         let tts = Tts::new(paths.clone(), clock.clone(), rng.clone());
         let voicewake = VoiceWake::open(&paths.settings_dir()).context("open the wake words")?;
         let sessions = Arc::new(Sessions::new(live.clone(), paths.clone(), clock.clone(), rng.clone()));
@@ -251,6 +267,7 @@ impl Gateway {
         let surface = Box::new(GatewaySurface(cx.clone()));
         let event_loop =
             EventLoop::new(mailbox, listeners, surface, limits(), work_sender).context("start the event loop")?;
+        let event_loop = event_loop.with_tls(tls.as_ref().map(|tls| tls.config.clone()));
         let worker_cx = cx.clone();
         let pool = Pool::start(
             worker_count(),
@@ -277,17 +294,26 @@ impl Gateway {
         accepted::resume(&cx, left);
         chats::start(&cx);
         sentinel::announce(&cx);
-        banner(&cx, &config, &addresses);
+        banner(&cx, &config, &addresses, tls.as_ref());
+        expose(&cx, exposure, &addresses, &config);
+        sweep::start(&cx);
         health::refresh_soon(&cx);
 
         // Watch the configuration.
         let watch = start_watch(&cx, ask);
-        Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool) })
+        let base = RefCell::new(config);
+        Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool), base, exposure })
     }
 
     /// Applies a changed configuration.
     pub fn reload(&self, change: Change) -> super::reload::Applied {
-        super::reload::apply(&self.cx, change)
+        let base = self.base.replace(change.0.typed.clone());
+        super::reload::apply(&self.cx, &base, change)
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.cx.config.get()
     }
 
     /// Returns whether a client's restart is coming.
@@ -314,6 +340,9 @@ impl Gateway {
             StopKind::Restart => ("gateway restarting", Some(1500)),
         };
         drop(self.watch.take());
+        if let Some(exposure) = self.exposure.filter(|exposure| exposure.is_reset_at_end && kind == StopKind::Stop) {
+            tailscale::reset(exposure.mode);
+        }
         let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
         events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
         drop(self.timer.take());
@@ -410,6 +439,41 @@ fn refuse_open_door(address: &Address, auth: &Auth) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Decides about Tailscale: only a gateway of this machine's own is published, and to everybody only by a password.
+fn resolve_exposure(
+    options: &RunOptions,
+    config: &Config,
+    address: &Address,
+    auth: &Auth,
+) -> anyhow::Result<Option<Exposure>> {
+    let settings = &config.gateway.tailscale;
+    let word = options.tailscale.as_deref().or(settings.mode.as_deref());
+    let Some(mode) = tailscale::Mode::parse(word) else { return Ok(None) };
+    if mode == tailscale::Mode::Funnel && !matches!(auth.mode, Mode::Password(_)) {
+        bail!(
+            "tailscale funnel requires gateway auth mode=password (set gateway.auth.password or CLAWDBOT_GATEWAY_PASSWORD)"
+        );
+    }
+    if !address.ip.is_loopback() {
+        bail!("tailscale serve/funnel requires gateway bind=loopback (127.0.0.1)");
+    }
+    let is_reset_at_end = options.tailscale_reset_on_exit || settings.reset_on_exit == Some(true);
+    Ok(Some(Exposure { mode, is_reset_at_end }))
+}
+
+/// Publishes the port, in a job: the command may take seconds.
+fn expose(cx: &Arc<Ctx>, exposure: Option<Exposure>, addresses: &[SocketAddr], config: &Config) {
+    let (Some(Exposure { mode, .. }), Some(address)) = (exposure, addresses.first()) else { return };
+    let port = address.port();
+    let base = config.gateway.control_ui.base_path.as_deref().unwrap_or_default().trim().trim_matches('/');
+    let base = if base.is_empty() { "/".to_owned() } else { format!("/{base}/") };
+    let stopping = cx.lifecycle.stopping().clone();
+    let submitted = cx.jobs.submit(vec!["side".to_owned()], move || tailscale::publish(mode, port, &base, &stopping));
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/tailscale", "{} failed: {error}", mode.as_str());
+    }
+}
+
 fn bind_error(address: &Address, error: &std::io::Error) -> anyhow::Error {
     let url = format!("ws://{}:{}", address.ip, address.port);
     if error.kind() == std::io::ErrorKind::AddrInUse {
@@ -429,7 +493,7 @@ impl std::fmt::Display for PortInUse {
     }
 }
 
-fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
+fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr], tls: Option<&super::tls::Tls>) {
     let agent = session::default_agent(config);
     match models::resolve(config, &agent, None, None) {
         Ok(model) => log::info!(target: "gateway", "agent model: {}/{}", model.provider, model.id),
@@ -438,7 +502,11 @@ fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
     let pid = std::process::id();
     for (index, address) in addresses.iter().enumerate() {
         let suffix = if index == 0 { format!(" (PID {pid})") } else { String::new() };
-        log::info!(target: "gateway", "listening on ws://{address}{suffix}");
+        let scheme = if tls.is_some() { "wss" } else { "ws" };
+        log::info!(target: "gateway", "listening on {scheme}://{address}{suffix}");
+    }
+    if let Some(tls) = tls {
+        log::info!(target: "gateway/tls", "certificate sha256:{}", tls.fingerprint);
     }
     if let Some(file) = logging::current_file() {
         log::info!(target: "gateway", "log file: {}", file.display());
@@ -453,11 +521,24 @@ fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr]) {
 
 fn start_watch(cx: &Arc<Ctx>, ask: AskMain) -> Option<ConfigWatch> {
     let debounce = Duration::from_millis(cx.config.get().gateway.reload.debounce_ms.unwrap_or(300));
-    let watch = ConfigWatch::start(cx.paths.clone(), debounce, move |snapshot| {
-        // Main takes what is queued within milliseconds; if it cannot, it is stopping.
-        if !ask(Ask::Reload(Change(Box::new(snapshot)))) {
-            log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
+    let watch_cx = cx.clone();
+    let note = move |problem: Option<String>| {
+        if watch_cx.config.problem() != problem {
+            watch_cx.config.note_problem(problem);
+            // Clients are told with the health.
+            health::refresh_soon(&watch_cx);
         }
+    };
+    let watch = ConfigWatch::start(cx.paths.clone(), &cx.config.snapshot(), debounce, move |look| match look {
+        Look::Changed(snapshot) => {
+            note(None);
+            // Main takes what is queued within milliseconds; if it cannot, it is stopping.
+            if !ask(Ask::Reload(Change(snapshot))) {
+                log::warn!(target: "gateway/reload", "config change not taken: the gateway is stopping");
+            }
+        }
+        Look::Problem(problem) => note(Some(problem)),
+        Look::Fine => note(None),
     });
     match watch {
         Ok(watch) => Some(watch),

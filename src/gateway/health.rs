@@ -224,7 +224,7 @@ fn make(cx: &Ctx) -> Value {
     }
     let channels = channels::active(&cx.channels_at(&config));
     let took = cx.clock.now().saturating_duration_since(started);
-    json!({
+    let mut health = json!({
         "ok": true,
         "ts": now_ms,
         "durationMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
@@ -235,5 +235,9 @@ fn make(cx: &Ctx) -> Value {
         "defaultAgentId": default_agent.as_str(),
         "agents": agents,
         "sessions": default_sessions,
-    })
+    });
+    if let Some(problem) = cx.config.problem() {
+        health["configProblem"] = problem.into();
+    }
+    health
 }

@@ -43,11 +43,10 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
     ]
 }
 
-/// Puts a change into force.
-pub fn apply(cx: &Arc<Ctx>, change: Change) -> Applied {
-    let old = cx.config.get();
+/// Puts a change into force; it is compared with `old`, the last valid configuration that was seen.
+pub fn apply(cx: &Arc<Ctx>, old: &Config, change: Change) -> Applied {
     let snapshot = *change.0;
-    let plan = diff::plan(&old, &snapshot.typed, diff::Mode::of(&snapshot.typed));
+    let plan = diff::plan(old, &snapshot.typed, diff::Mode::of(&snapshot.typed));
     if plan.changed.is_empty() {
         return Applied::InPlace;
     }

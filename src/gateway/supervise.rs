@@ -112,7 +112,7 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
         let ask = Arc::new(move |ask| asks.try_send(Control::Asked(start, ask)).is_ok());
         let gateway =
             Gateway::start(&options, snapshot, &carried, ask).map_err(|error| start_error(&error, &options))?;
-        let next = drain(&gateway, &inbox, wait(&gateway, &inbox, start));
+        let next = drain(&gateway, &inbox, wait(&gateway, &inbox, start, &options));
         signals.limit_stop(STOP_SECONDS_MAX);
         if matches!(next, Next::End) {
             gateway.stop(StopKind::Stop);
@@ -150,7 +150,7 @@ enum Next {
 }
 
 /// Waits until the gateway is to stop or start anew.
-fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64) -> Next {
+fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64, options: &RunOptions) -> Next {
     // Main itself holds a sender, so the channel cannot close.
     while let Ok(control) = inbox.recv() {
         match control {
@@ -177,7 +177,8 @@ fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64) -> Next {
                     log::info!(target: "gateway/reload", "the change waits for the restart that is coming anyway");
                 }
                 Applied::NeedsRestart(_) => return Next::Again,
-                Applied::InPlace => {}
+                // Levels and the log's place are read when it is started.
+                Applied::InPlace => start_logging(&gateway.config(), &options.paths, options.verbose),
             },
         }
     }

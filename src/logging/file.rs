@@ -14,6 +14,8 @@ use super::level_meta;
 use crate::base::clock::{UnixMs, iso_utc, local_date};
 use crate::base::host;
 
+/// A file of this size gives way to a new one and stays as `<file>.1`, in place of the one before it.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Daily files older than this are deleted when a new one is opened.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
@@ -47,6 +49,8 @@ struct Open {
     destination: Destination,
     day: u64,
     file: File,
+    /// How large it is, as far as this process knows.
+    bytes: u64,
 }
 
 impl FileLog {
@@ -58,11 +62,20 @@ impl FileLog {
         // Days are compared in hours so that the local midnight is noticed within the hour in every zone.
         let day = now_ms / 3_600_000;
         if open.as_ref().is_none_or(|open| open.day != day || open.destination != *destination) {
-            *open = open_file(destination, now_ms).map(|file| Open { destination: destination.clone(), day, file });
+            *open = open_file(destination, now_ms).map(|file| Open::new(destination, day, file));
+        }
+        if open.as_ref().is_some_and(|open| open.bytes >= BYTES_MAX) {
+            let path = destination.path(now_ms);
+            let mut older = path.clone().into_os_string();
+            older.push(".1");
+            // A file that cannot be moved goes on growing: better than no log.
+            let _ = std::fs::rename(&path, older);
+            *open = open_file(destination, now_ms).map(|file| Open::new(destination, day, file));
         }
         if let Some(open) = open.as_mut() {
             // One write per line: lines of several processes do not mix.
             let _ = open.file.write_all(line.as_bytes());
+            open.bytes += line.len() as u64;
         }
     }
 
@@ -71,6 +84,13 @@ impl FileLog {
         if let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             let _ = open.file.flush();
         }
+    }
+}
+
+impl Open {
+    fn new(destination: &Destination, day: u64, file: File) -> Self {
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        Self { destination: destination.clone(), day, file, bytes }
     }
 }
 
@@ -94,7 +114,7 @@ fn prune(directory: &Path) {
             .metadata()
             .and_then(|meta| meta.modified())
             .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > KEEP));
-        if name.starts_with("clawdbot-") && name.ends_with(".log") && is_old {
+        if name.starts_with("clawdbot-") && (name.ends_with(".log") || name.ends_with(".log.1")) && is_old {
             let _ = std::fs::remove_file(entry.path());
         }
     }

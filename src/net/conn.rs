@@ -10,20 +10,19 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use mio::net::TcpStream;
-
 use super::handle::Peer;
 use super::http::{BodyDecoder, RequestHead};
 use super::outbox::Outbox;
+use super::tls::Socket;
 use super::ws::WsCodec;
 use crate::base::ids::ConnId;
+use bytes::Bytes;
 
 /// One connection of a loop whose clients are `C`.
 #[derive(Debug)]
 pub(super) struct Conn<C> {
     pub id: ConnId,
-    pub socket: TcpStream,
+    pub socket: Socket,
     pub address: SocketAddr,
     pub phase: Phase<C>,
     pub outbox: Outbox,
@@ -97,8 +96,9 @@ impl<C> Conn<C> {
             return match self.socket.read(scratch) {
                 Ok(0) => SocketRead::Gone,
                 Ok(count) => {
-                    // A short read took all there was; whatever comes from now on is a new event.
-                    self.is_readable = count == scratch.len() || self.is_ending;
+                    // A short read took all there was; whatever comes from now on is a new event. Under TLS it took a record.
+                    self.is_readable =
+                        count == scratch.len() || self.is_ending || !self.socket.is_drained_by_short_read();
                     SocketRead::Bytes(count)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -21,6 +21,7 @@ use slab::Slab;
 use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
 use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
 use super::http::{BodyDecoder, Malformed, RequestHead, Response, parse_head};
+use super::tls::Socket;
 use super::ws::{WsCodec, WsRead, close_frame, text_frame};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::ConnId;
@@ -134,11 +135,18 @@ pub struct EventLoop<C, W> {
     seq: u64,
     stop_at: Option<Instant>,
     scratch: Vec<u8>,
+    /// What sockets speak TLS with, if they do.
+    tls: Option<Arc<rustls::ServerConfig>>,
     /// Until when frames are answered at once in this turn.
     answers_until: Instant,
 }
 
 impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<C, W> {
+    /// Has the sockets that are accepted from now on speak TLS.
+    pub fn with_tls(self, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Builds a loop over bound listeners, for whoever has the other end of `mailbox`.
     ///
     /// # Errors
@@ -179,6 +187,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             seq: 0,
             stop_at: None,
             scratch: vec![0; SCRATCH_BYTES],
+            tls: None,
             answers_until: Instant::now(),
         })
     }
@@ -433,10 +442,11 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn add(&mut self, mut socket: mio::net::TcpStream, address: std::net::SocketAddr) {
+    fn add(&mut self, socket: mio::net::TcpStream, address: std::net::SocketAddr) {
         self.evict_oldest_unadmitted();
         // Latency matters more than packets; without it small answers wait for the peer's delayed ACK.
         let _ = socket.set_nodelay(true);
+        let Some(mut socket) = Socket::new(socket, self.tls.as_ref()) else { return };
         let entry = self.conns.vacant_entry();
         let key = entry.key();
         if self.poll.registry().register(&mut socket, Token(CONN_TOKEN_FIRST + key), Interest::READABLE).is_err() {
@@ -859,7 +869,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     fn flush(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return };
-        let is_flushed = match conn.outbox.flush(&mut conn.socket) {
+        let flushed = conn.outbox.flush(&mut conn.socket);
+        // Under TLS what was taken may still wait in the session.
+        let is_flushed = match flushed.and_then(|is_flushed| Ok(conn.socket.settle()? && is_flushed)) {
             Ok(is_flushed) => is_flushed,
             Err(_) => return self.remove(id),
         };

@@ -104,6 +104,12 @@ impl Gateway {
         assert!(stdout.wait_count(PATIENCE, text, count), "no {count} lines with {text:?}:\n{}", stdout.text());
     }
 
+    /// The same for what is wrong, which goes to stderr.
+    pub fn wait_errors(&self, text: &str, count: usize) {
+        let stderr = &self.process.stderr;
+        assert!(stderr.wait_count(PATIENCE, text, count), "no {count} lines with {text:?}:\n{}", stderr.text());
+    }
+
     /// How many lines of the console hold `text` so far.
     pub fn count_lines(&self, text: &str) -> usize {
         self.process.stdout.count(text)
@@ -167,8 +173,10 @@ impl Gateway {
 impl Process {
     /// Waits for the line that says so; else everything it wrote.
     fn wait_listening(&self, port: u16) -> Result<(), String> {
-        let ready = format!("listening on ws://127.0.0.1:{port} ");
-        let found = self.stdout.wait(PATIENCE, |line| line.contains(&ready).then_some(()));
+        // ws or, under TLS, wss.
+        let ready = format!("://127.0.0.1:{port} ");
+        let is_ready = |line: &str| line.contains("listening on ws") && line.contains(&ready);
+        let found = self.stdout.wait(PATIENCE, |line| is_ready(line).then_some(()));
         found.ok_or_else(|| format!("{}\n{}", self.stdout.text(), self.stderr.text()))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Onboard, carry_out, facts, is_listening, unsupported_choice};
+use super::{Onboard, carry_out, facts, finish, is_listening, unsupported_choice};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::cli::exit::{Failure, Outcome};
@@ -94,7 +94,7 @@ fn local(flags: &Onboard, cli: &Cli, facts: &Facts, config: &Config, mut plan: P
     }
     let installs = flags.install_daemon && !flags.no_install_daemon && !flags.skip_daemon;
     if installs {
-        output::line("Skipping service install: onboard of this build does not install one.");
+        finish::install(&Cli::new(cli.paths.clone()), |_| true, false);
     }
     if !flags.skip_health {
         wait_for_gateway(cli, &gateway)?;

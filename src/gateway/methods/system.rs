@@ -73,6 +73,9 @@ fn status(cx: &Arc<Ctx>, _call: &Call, _params: Any) -> Result<Reply, ErrorShape
     if let Value::Object(rest) = rest {
         status.extend(rest);
     }
+    if let Some(problem) = cx.config.problem() {
+        status.insert("configProblem".to_owned(), problem.into());
+    }
     Ok(Reply::Now(Value::Object(status)))
 }
 

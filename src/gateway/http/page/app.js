@@ -515,6 +515,11 @@ function setHealth(snapshot) {
   if (!snapshot || typeof snapshot.ok !== "boolean") return;
   health.ok = snapshot.ok;
   health.sessions = snapshot.sessions?.count ?? null;
+  if (snapshot.configProblem) {
+    showBanner(`The configuration file is not in force: ${snapshot.configProblem}`, "config");
+  } else if ($("banner").dataset.kind === "config") {
+    hideBanner();
+  }
   drawHealth();
 }
 

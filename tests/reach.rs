@@ -1,0 +1,111 @@
+//! TLS of the gateway's port, and its exposure through Tailscale.
+
+use std::io::{Read as _, Write as _};
+
+use serde_json::json;
+
+use crate::service::with_tool;
+use crate::support::gateway::{Gateway, free_port};
+use crate::support::home::{Home, Ran};
+
+#[test]
+fn the_port_speaks_tls_with_a_certificate_of_its_own() {
+    let home = Home::with_config(&json!({ "gateway": { "tls": { "enabled": true } } }));
+    let gateway = Gateway::start_in(home, &[], &[]);
+    gateway.wait_lines(&format!("listening on wss://127.0.0.1:{} (PID", gateway.port), 1);
+    let certificate = gateway.home.state_dir().join("gateway/tls/gateway-cert.pem");
+    let first = std::fs::read_to_string(&certificate).expect("a certificate was made");
+    // The command line trusts this machine's own certificate by its fingerprint.
+    assert_eq!(gateway.cli(&["health", "--json"]).json()["ok"], true);
+    let big = gateway.cli(&["gateway", "call", "config.schema", "--json"]).json();
+    assert!(big.to_string().len() > 100_000, "a large answer arrives whole");
+    let status = gateway.cli(&["gateway", "status", "--json"]).json();
+    assert_eq!(status["rpc"]["ok"], true, "{status}");
+    // Somebody who does not know it is not fooled.
+    let url = format!("wss://127.0.0.1:{}", gateway.port);
+    let stranger = gateway.cli(&["gateway", "call", "health", "--url", &url]);
+    assert!(stranger.stderr.contains("certificate not trusted"), "{stranger:?}");
+    // Plain HTTP gets no answer of the gateway's.
+    let mut plain = gateway.socket();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("write");
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+    match std::process::Command::new("curl")
+        .args(["-sk", "--max-time", "15", &format!("https://127.0.0.1:{}/", gateway.port)])
+        .output()
+    {
+        Ok(page) => assert!(String::from_utf8_lossy(&page.stdout).contains("<html"), "{page:?}"),
+        Err(error) => crate::support::skipped(&format!("the page over TLS by curl: {error}")),
+    }
+    let port = gateway.port;
+    let again = Gateway::start_on(port, gateway.kill());
+    assert_eq!(std::fs::read_to_string(&certificate).expect("kept"), first, "clients know it by now");
+    drop(again);
+}
+
+#[test]
+fn tls_that_cannot_work_stops_the_start() {
+    let home = Home::with_config(&json!({ "gateway": { "tls": { "enabled": true, "autoGenerate": false } } }));
+    let ended = Gateway::run_to_end(&home, free_port(), &[]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("gateway tls: cert/key missing"), "{ended:?}");
+    let dir = home.state_dir().join("gateway/tls");
+    std::fs::create_dir_all(&dir).expect("directory");
+    for file in ["gateway-cert.pem", "gateway-key.pem"] {
+        std::fs::write(dir.join(file), "nonsense").expect("write");
+    }
+    let ended = Gateway::run_to_end(&home, free_port(), &[]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("gateway tls: failed to load cert ("), "{ended:?}");
+}
+
+#[test]
+fn tailscale_publishes_the_port_and_takes_it_back() {
+    let home = Home::with_config(&json!({ "gateway": { "tailscale": { "mode": "serve", "resetOnExit": true } } }));
+    let path = with_tool(
+        &home,
+        "tailscale",
+        "case $1 in status) echo '{\"Self\":{\"DNSName\":\"box.tail1.ts.net.\"}}' ;; esac",
+    );
+    let mut gateway = Gateway::start_in(home, &[], &[("PATH", &path)]);
+    gateway.wait_lines("serve enabled: https://box.tail1.ts.net/ (WS via wss://box.tail1.ts.net)", 1);
+    gateway.stop();
+    let log = std::fs::read_to_string(gateway.home.path().join("tailscale.log")).expect("a log");
+    assert_eq!(log, format!("serve --bg --yes {}\nstatus --json\nserve reset\n", gateway.port));
+}
+
+#[test]
+fn tailscale_only_where_it_is_safe() {
+    let check = |config: serde_json::Value, said: &str| {
+        let home = Home::with_config(&config);
+        let ended = Gateway::run_to_end(&home, free_port(), &[]);
+        assert!(ended.code == Some(1) && ended.stderr.contains(said), "{ended:?}");
+    };
+    check(
+        json!({ "gateway": { "tailscale": { "mode": "funnel" } } }),
+        "tailscale funnel requires gateway auth mode=password (set gateway.auth.password or CLAWDBOT_GATEWAY_PASSWORD)",
+    );
+    check(
+        json!({ "gateway": { "bind": "lan", "tailscale": { "mode": "serve" } } }),
+        "tailscale serve/funnel requires gateway bind=loopback (127.0.0.1)",
+    );
+}
+
+#[test]
+fn a_shell_completes_commands_and_options() {
+    let home = Home::empty();
+    let bash = home.run(&["completion", "bash"]);
+    assert_eq!(bash.code, Some(0), "{bash:?}");
+    std::fs::write(home.path().join("completion.bash"), &bash.stdout).expect("write");
+    let script = "source completion.bash; COMP_WORDS=(clawdbot gateway sta); COMP_CWORD=2; _clawdbot; echo ${COMPREPLY[@]}; COMP_WORDS=(clawdbot gateway status --no); COMP_CWORD=3; _clawdbot; echo ${COMPREPLY[@]}";
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", script]).current_dir(home.path());
+    let ran = Ran::of(command);
+    assert_eq!(ran.stdout, "status start\n--no-probe", "{ran:?}");
+    assert!(
+        home.run(&["completion", "fish"])
+            .stdout
+            .contains("complete -c clawdbot -n \"__clawdbot_at ' gateway'\" -a install")
+    );
+    assert!(home.run(&["completion", "zsh"]).stdout.starts_with("autoload -U +X bashcompinit"));
+    assert_eq!(home.run(&["completion", "tcsh"]).code, Some(1));
+}
