@@ -27,6 +27,7 @@ mod health;
 mod help;
 mod logs;
 mod memory;
+mod message;
 mod models;
 #[cfg(feature = "node-host")]
 mod node;
@@ -35,6 +36,7 @@ mod nodes;
 #[cfg(feature = "onboarding")]
 mod onboard;
 mod output;
+mod pairing;
 #[cfg(feature = "onboarding")]
 mod prompt;
 mod reset;
@@ -123,6 +125,8 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["approvals", "allowlist"], "allow programs, and take that back"),
     (&["devices"], "device pairing and device tokens"),
     (&["channels"], "the chat networks and their accounts"),
+    (&["message"], "say and do things in chats"),
+    (&["pairing"], "who asked a chat channel to be let in"),
     (&["cron"], "jobs that run by themselves"),
     #[cfg(feature = "node-host")]
     (&["node"], "run this machine as a headless node of a gateway (system.run, system.which)"),
@@ -204,7 +208,49 @@ const COMMANDS: &[Row] = &[
     row::<logs::Logs>(&["logs"], &["logs --follow", "logs --limit 50 --json"]),
     row::<channels::List>(&["channels", "list"], &["channels list", "channels list --json"]),
     row::<channels::Status>(&["channels", "status"], &["channels status", "channels status --probe"]),
+    row::<channels::Add>(
+        &["channels", "add"],
+        &[
+            "channels add --channel telegram --token <token>",
+            "channels add --channel telegram --account work --token-file ~/work.token",
+        ],
+    ),
+    row::<channels::Remove>(&["channels", "remove"], &["channels remove --channel telegram --account work --delete"]),
+    row::<channels::Login>(&["channels", "login"], &["channels login --channel whatsapp"]),
     row::<channels::Logout>(&["channels", "logout"], &["channels logout --channel telegram --account default"]),
+    row::<channels::Logs>(&["channels", "logs"], &["channels logs --channel telegram --lines 50"]),
+    row::<channels::Capabilities>(&["channels", "capabilities"], &["channels capabilities --channel telegram --json"]),
+    row::<channels::Resolve>(&["channels", "resolve"], &["channels resolve --channel telegram @somebody"]),
+    row::<message::Send>(
+        &["message", "send"],
+        &[
+            "message send --channel telegram --target 123456789 --message \"Hello\"",
+            "message send --target @somebody --media ./photo.jpg",
+        ],
+    ),
+    row::<message::Broadcast>(
+        &["message", "broadcast"],
+        &["message broadcast --targets 123456789 987654321 --message \"Hello\""],
+    ),
+    row::<message::Poll>(
+        &["message", "poll"],
+        &[
+            "message poll --channel whatsapp --target +15555550123 --poll-question \"When?\" --poll-option Now --poll-option Later",
+        ],
+    ),
+    row::<message::React>(&["message", "react"], &["message react --target 123456789 --message-id 7 --emoji 👍"]),
+    row::<message::Reactions>(&["message", "reactions"], &["message reactions --target 123456789 --message-id 7"]),
+    row::<message::Read>(&["message", "read"], &["message read --target 123456789 --limit 20"]),
+    row::<message::Edit>(
+        &["message", "edit"],
+        &["message edit --target 123456789 --message-id 7 --message \"Better\""],
+    ),
+    row::<message::Delete>(&["message", "delete"], &["message delete --target 123456789 --message-id 7"]),
+    row::<message::Pin>(&["message", "pin"], &["message pin --target 123456789 --message-id 7"]),
+    row::<message::Unpin>(&["message", "unpin"], &["message unpin --target 123456789 --message-id 7"]),
+    row::<message::Pins>(&["message", "pins"], &["message pins --target 123456789"]),
+    row::<pairing::List>(&["pairing", "list"], &["pairing list telegram", "pairing list telegram --json"]),
+    row::<pairing::Approve>(&["pairing", "approve"], &["pairing approve telegram <code> --notify"]),
     row::<cron::Status>(&["cron", "status"], &["cron status"]),
     row::<cron::List>(&["cron", "list"], &["cron list", "cron list --all --json"]),
     row::<cron::Add>(&["cron", "add"], CRON_ADD_EXAMPLES),

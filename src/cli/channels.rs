@@ -1,11 +1,17 @@
-//! `channels`: which chat networks are configured, how they are, and logging out (cli.md §15). Adding and linking them
-//! comes with the networks themselves.
+//! `channels`: which chat networks are configured, how they are, and logging out (cli.md §15).
+
+mod add;
+mod login;
+mod look;
 
 use std::io::{self, IsTerminal as _};
 
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::add::{Add, Remove};
+pub(super) use self::login::Login;
+pub(super) use self::look::{Capabilities, Logs, Resolve};
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, client_command, items};
 use super::{Cli, Command, output};
@@ -167,8 +173,14 @@ fn live_words(row: &Value, now_ms: u64) -> Vec<String> {
 
 /// What should be mended about an account.
 fn issue(row: &Value) -> Option<String> {
-    let is_missing = row["enabled"] != false && row["linked"] == false;
-    is_missing.then(|| format!("Not linked (no WhatsApp Web session). Linking is {NOT_BUILT_IN}."))
+    if row["enabled"] != false && row["linked"] == false {
+        return Some(format!("Not linked (no WhatsApp Web session). Linking is {NOT_BUILT_IN}."));
+    }
+    // Running and not connected is what somebody must know: messages do not come in.
+    let is_cut_off = row["running"] == true && row["connected"] == false;
+    let error = row["lastError"].as_str()?;
+    let attempts = row["reconnectAttempts"].as_u64().unwrap_or(0);
+    is_cut_off.then(|| format!("Linked but disconnected (reconnectAttempts={attempts}): {error}"))
 }
 
 fn config_lines(cli: &Cli) -> Vec<String> {

@@ -150,7 +150,7 @@ impl Logs {
 
 /// One line of the log file that is JSON.
 #[derive(Debug, Default)]
-struct Entry {
+pub(super) struct Entry {
     time: Option<String>,
     level: Option<String>,
     subsystem: Option<String>,
@@ -159,7 +159,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn parse(raw: &str) -> Option<Self> {
+    /// Reads a line; `None` when it is no JSON.
+    pub(super) fn parse(raw: &str) -> Option<Self> {
         let line: Map<String, Value> = serde_json::from_str(raw).ok()?;
         let meta = line.get("_meta");
         let meta_text = |key: &str| meta.and_then(|meta| meta[key].as_str());
@@ -175,7 +176,18 @@ impl Entry {
         })
     }
 
-    fn to_json(&self, raw: &str) -> Value {
+    /// Returns who wrote it.
+    pub(super) fn subsystem(&self) -> &str {
+        self.subsystem.as_deref().or(self.module.as_deref()).unwrap_or_default()
+    }
+
+    /// Returns what it says.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns it for programs.
+    pub(super) fn to_json(&self, raw: &str) -> Value {
         let mut object = Map::new();
         object.insert("type".to_owned(), "log".into());
         let optional =
@@ -190,7 +202,8 @@ impl Entry {
         Value::Object(object)
     }
 
-    fn to_line(&self, is_pretty: bool) -> String {
+    /// Returns it for people.
+    pub(super) fn to_line(&self, is_pretty: bool) -> String {
         let time = self.time.as_deref().unwrap_or_default();
         // `2026-11-23T18:55:00.123Z` → `18:55:00`.
         let time = if is_pretty { time.get(11..19).unwrap_or(time) } else { time };

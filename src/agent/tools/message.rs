@@ -1,20 +1,21 @@
-//! `message`: sending through a chat channel, as far as channels offer it.
+//! `message`: saying and doing things in chats. The gateway does it (`message.action`); here is who may speak where.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::{Tool, ToolContext, ToolResult, always};
 use crate::base::rng::uuid;
 
-/// Most targets of one broadcast.
-const TARGETS_MAX: usize = 50;
+/// Actions that say something, which a conversation may do elsewhere only where that is allowed.
+const CROSSING: [&str; 8] =
+    ["send", "poll", "reply", "sendWithEffect", "sendAttachment", "thread-create", "thread-reply", "sticker"];
 /// Channels that are no chat network.
 const INTERNAL: [&str; 3] = ["webchat", "node", "last"];
 
 pub(super) const TOOL: Tool = Tool {
     name: "message",
-    description: "Send messages through chat channels: send, broadcast (several targets), poll. The answer to the message at \
-                  hand needs no tool.",
+    description: "Say and do things in chats: send, broadcast (several targets), poll, react, edit, delete, as far as the \
+                  channel can. The answer to the message at hand needs no tool.",
     parameters: &[
         (
             "action",
@@ -55,102 +56,64 @@ pub(super) const TOOL: Tool = Tool {
 };
 
 fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
-    match args.required("action")? {
-        "send" => {
-            let target = args.text("target").map(str::to_owned).or_else(|| own_target(cx));
-            let target = target.ok_or("target required")?;
-            Ok(ToolResult::json(send(cx, args, &target)?))
-        }
-        "broadcast" => broadcast(cx, args),
-        "poll" => poll(cx, args),
-        other => Err(format!("Message action {other} not supported for channel {}.", shown_channel(cx, args))),
-    }
-}
-
-/// Returns the channel of a call: the named one, else that of the conversation; `None` leaves it to the gateway.
-fn channel<'a>(cx: &'a ToolContext<'_>, args: &Arguments<'a>) -> Option<&'a str> {
-    args.text("channel").or(Some(cx.channel)).filter(|channel| !INTERNAL.contains(channel))
-}
-
-fn shown_channel<'a>(cx: &'a ToolContext<'_>, args: &Arguments<'a>) -> &'a str {
-    channel(cx, args).unwrap_or(cx.channel)
-}
-
-/// Returns where this conversation's answers go, when the call is for its channel.
-fn own_target(cx: &ToolContext<'_>) -> Option<String> {
-    let route = cx.entry.delivery_context.as_ref();
-    route.and_then(|route| route.to.clone()).or_else(|| cx.entry.last_to.clone())
-}
-
-fn send(cx: &ToolContext<'_>, args: &Arguments<'_>, target: &str) -> Result<Value, String> {
+    let action = args.required("action")?;
     if args.text("buffer").is_some() {
         return Err("buffer is not supported by this version; write the file and pass its path as media".to_owned());
     }
-    let text = args.text("message").or_else(|| args.text("caption")).unwrap_or_default();
-    let media = args.text("media");
-    if text.is_empty() && media.is_none() {
-        return Err("message required".to_owned());
+    let channel = args.text("channel").filter(|channel| !INTERNAL.contains(channel));
+    judge_context(cx, args, action, channel)?;
+    let own = ["action", "channel", "accountId", "dryRun", "gatewayUrl", "gatewayToken", "timeoutMs"];
+    let names: Vec<&str> = TOOL.parameters.iter().map(|(name, ..)| *name).filter(|name| !own.contains(name)).collect();
+    let mut params = args.only(&names);
+    if let Some(media) = args.text("media").filter(|media| !media.contains("://") && !media.starts_with('~')) {
+        // A file of the workspace is meant, wherever the gateway was started.
+        params.insert("media".to_owned(), cx.resolve(media).display().to_string().into());
     }
-    let mut params = Map::new();
-    params.insert("to".to_owned(), target.into());
-    params.insert("message".to_owned(), text.into());
-    if let Some(media) = media {
-        params.insert("mediaUrl".to_owned(), media.into());
+    if let Some(target) = params.remove("target") {
+        params.insert("to".to_owned(), target);
     }
-    route(cx, args, &mut params);
-    if let Some(gif) = args.flag("gifPlayback") {
-        params.insert("gifPlayback".to_owned(), gif.into());
-    }
-    params.insert("sessionKey".to_owned(), cx.session.as_str().into());
-    if args.flag("dryRun") == Some(true) {
-        return Ok(json!({"dryRun": true, "channel": channel(cx, args), "to": target, "params": params}));
-    }
-    params.insert("idempotencyKey".to_owned(), uuid(&**cx.rng).into());
-    cx.call_for(args, "send", params.into())
+    let wanted = json!({
+        "action": action, "channel": channel, "accountId": args.text("accountId"), "sessionKey": cx.session.as_str(),
+        "dryRun": args.flag("dryRun").unwrap_or(false), "idempotencyKey": uuid(&**cx.rng), "params": params,
+    });
+    Ok(ToolResult::json(cx.call_for(args, "message.action", wanted)?))
 }
 
-fn route(cx: &ToolContext<'_>, args: &Arguments<'_>, params: &mut Map<String, Value>) {
-    for (name, value) in [("channel", channel(cx, args)), ("accountId", args.text("accountId"))] {
-        if let Some(value) = value {
-            params.insert(name.to_owned(), value.into());
-        }
+/// A conversation of one chat says things in others only where that is allowed.
+fn judge_context(
+    cx: &ToolContext<'_>,
+    args: &Arguments<'_>,
+    action: &str,
+    channel: Option<&str>,
+) -> Result<(), String> {
+    if !CROSSING.contains(&action) || INTERNAL.contains(&cx.channel) {
+        return Ok(());
     }
-}
-
-fn broadcast(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
-    let targets = args.list("targets");
-    if targets.is_empty() {
-        return Err("targets required".to_owned());
+    let context = cx.entry.delivery_context.as_ref();
+    let own = context.and_then(|it| it.channel.as_deref()).or(cx.entry.last_channel.as_deref());
+    let own_to = context.and_then(|it| it.to.as_deref()).or(cx.entry.last_to.as_deref());
+    let (Some(own), Some(own_to)) = (own, own_to) else { return Ok(()) };
+    let rule = |name: &str| cx.setting(&format!("message/{name}")).and_then(Value::as_bool);
+    if rule("allowCrossContextSend") == Some(true) {
+        return Ok(());
     }
-    if targets.len() > TARGETS_MAX {
-        return Err(format!("at most {TARGETS_MAX} targets at a time"));
+    let wanted = channel.unwrap_or(own);
+    if wanted != own {
+        return match rule("crossContext/allowAcrossProviders") {
+            Some(true) => Ok(()),
+            _ => Err(format!(
+                "Cross-context messaging denied: action={action} target provider \"{wanted}\" while bound to \"{own}\"."
+            )),
+        };
     }
-    let results: Vec<Value> = targets
-        .iter()
-        .map(|target| match send(cx, args, target) {
-            Ok(result) => json!({"to": target, "ok": true, "result": result}),
-            Err(error) => json!({"to": target, "ok": false, "error": error}),
-        })
-        .collect();
-    Ok(ToolResult::json(json!({"results": results})))
-}
-
-fn poll(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
-    let options = args.list("pollOption");
-    if options.len() < 2 {
-        return Err("pollOption requires at least two values".to_owned());
+    let bare = |to: &str| to.strip_prefix(&format!("{own}:")).unwrap_or(to).to_owned();
+    let target = args.text("target");
+    let is_elsewhere = target.is_some_and(|target| bare(target) != bare(own_to));
+    if is_elsewhere && rule("crossContext/allowWithinProvider") == Some(false) {
+        let target = target.unwrap_or_default();
+        return Err(format!(
+            "Cross-context messaging denied: action={action} target=\"{target}\" while bound to \"{own_to}\" (channel={own})."
+        ));
     }
-    let mut params = Map::new();
-    params.insert("to".to_owned(), args.required("target")?.into());
-    params.insert("question".to_owned(), args.required("pollQuestion")?.into());
-    if args.flag("pollMulti") == Some(true) {
-        params.insert("maxSelections".to_owned(), options.len().into());
-    }
-    params.insert("options".to_owned(), options.into());
-    if let Some(hours) = args.count("pollDurationHours") {
-        params.insert("durationHours".to_owned(), hours.into());
-    }
-    route(cx, args, &mut params);
-    params.insert("idempotencyKey".to_owned(), uuid(&**cx.rng).into());
-    Ok(ToolResult::json(cx.call_for(args, "poll", params.into())?))
+    Ok(())
 }
