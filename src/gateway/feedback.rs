@@ -182,7 +182,9 @@ pub fn aside(cx: &Arc<Ctx>, route: &Route, act: impl FnOnce(Aside<'_>) + Send + 
         return;
     }
     let (job_cx, route) = (cx.clone(), route.clone());
-    let submitted = cx.jobs.submit(vec![LANE.to_owned()], move || {
+    // First the chat's own lane: what belongs to one chat keeps its order.
+    let own = format!("{LANE}:{}:{}:{}", route.channel, route.account, route.to);
+    let submitted = cx.jobs.submit(vec![own, LANE.to_owned()], move || {
         let config = job_cx.config.get();
         let at = job_cx.channels_at(&config);
         let Some(channel) = channels::find(&at, &route.channel) else { return };

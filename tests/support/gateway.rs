@@ -51,6 +51,12 @@ impl Gateway {
     /// Starts with a scripted provider as the model.
     pub fn with_provider(provider: &Provider, config: Value) -> Self {
         let home = Home::with_config(&config);
+        Self::use_provider(&home, provider);
+        Self::start_in(home, &[], &[])
+    }
+
+    /// Makes a scripted provider the model of a home.
+    pub fn use_provider(home: &Home, provider: &Provider) {
         let mut all: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
         let model = json!({
             "id": "m", "name": "m", "reasoning": false, "input": ["text"], "contextWindow": 32000, "maxTokens": 1000,
@@ -60,7 +66,6 @@ impl Gateway {
         all["models"] = json!({ "providers": { "test": entry } });
         all["agents"]["defaults"]["model"] = json!({ "primary": "test/m" });
         home.write_config(&all.to_string());
-        Self::start_in(home, &[], &[])
     }
 
     /// Starts in a home that exists, with more arguments and environment.

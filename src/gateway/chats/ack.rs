@@ -93,8 +93,8 @@ fn sign(chat: &Chat<'_>, message: &Inbound) {
 pub fn set(cx: &Arc<Ctx>, route: &Route, emoji: String) {
     let message_id = route.reply_to.clone().unwrap_or_default();
     feedback::aside(cx, route, move |it| {
-        let is_removal = emoji.is_empty();
-        let reaction = Reaction { message_id, emoji, is_removal, ..Reaction::default() };
+        // An empty emoji takes ours away, whichever it was.
+        let reaction = Reaction { message_id, emoji, ..Reaction::default() };
         let to = Address { to: it.to.to.clone(), thread: it.to.thread.clone() };
         if let Err(error) = it.channel.react(it.at, it.account, &to, &reaction, it.cancel) {
             log::debug!(target: "gateway/channels", "no sign under a message: {}", error.text());

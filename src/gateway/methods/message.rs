@@ -350,9 +350,9 @@ fn poll(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Opt
 fn react(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place) -> Result<Value, ErrorShape> {
     let message_id = wanted.word("messageId").ok_or_else(|| ErrorShape::invalid("messageId required"))?;
     let emoji = wanted.text("emoji").unwrap_or_default().to_owned();
-    let is_removal = wanted.flag("remove") || emoji.is_empty();
+    let is_removal = wanted.flag("remove");
     let label = place.channel.info().label;
-    if wanted.flag("remove") && emoji.is_empty() {
+    if is_removal && emoji.is_empty() {
         return Err(ErrorShape::invalid(format!("Emoji is required to remove a {label} reaction.")));
     }
     // An agent reacts only where it may; a person at the command line does as he likes.
@@ -364,13 +364,13 @@ fn react(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place) -> Result<Value, ErrorSh
     }
     let config = cx.config.get();
     let address = place.channel.address(&place.target);
-    let shown = emoji.clone();
+    let (shown, is_gone) = (emoji.clone(), is_removal || emoji.is_empty());
     let reaction = Reaction { message_id, emoji, is_removal, more: wanted.params.clone() };
     place
         .channel
         .react(&cx.channels_at(&config), &place.account, &address, &reaction, &patience())
         .map_err(|error| shape(&error))?;
-    Ok(if is_removal { json!({"ok": true, "removed": true}) } else { json!({"ok": true, "added": shown}) })
+    Ok(if is_gone { json!({"ok": true, "removed": true}) } else { json!({"ok": true, "added": shown}) })
 }
 
 /// Sends one text to several targets, by one channel or by all that are configured.
