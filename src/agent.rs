@@ -16,6 +16,7 @@ pub mod preview;
 pub mod processes;
 pub mod prompt;
 pub mod providers;
+pub mod queue;
 pub mod run;
 pub mod run_journal;
 pub mod session;

@@ -33,6 +33,7 @@ mod lifecycle;
 mod lock;
 mod methods;
 mod nodes;
+mod queue;
 mod reload;
 mod remote_bins;
 mod replies;

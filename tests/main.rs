@@ -31,6 +31,7 @@ mod pairing;
 mod process;
 mod provider_sdks;
 mod providers;
+mod queue;
 mod reach;
 mod restarts;
 mod runs;

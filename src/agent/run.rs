@@ -4,6 +4,7 @@
 //! in the transcript before a model hears of it, every answer and tool result before the next step, and the last answer
 //! before the run says that it is over. Not here: who may start a run and who hears of it (`gateway`).
 
+mod mailbox;
 mod resume;
 mod turn;
 
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-pub use self::resume::{Promise, give_up};
+pub use self::mailbox::{Letter, Mailbox};
+pub use self::resume::{Promise, give_up, was_read};
 use super::events::{RunEvent, RunSink};
 use super::levels;
 use super::message::{Block, Content, Message, ToolResultMessage, Usage};
@@ -83,6 +85,8 @@ pub struct Around<'a> {
     pub sink: &'a dyn RunSink,
     /// Stops the run.
     pub cancel: &'a CancelToken,
+    /// Where the user's further messages arrive.
+    pub mailbox: &'a Mailbox,
 }
 
 /// What is asked for; kept in the journal of runs until it is done.
@@ -97,8 +101,11 @@ pub struct RunRequest {
     pub agent_id: AgentId,
     /// A transcript to go on with instead of the session's current one.
     pub session_id: Option<String>,
-    /// What the user said.
+    /// What the user said, as the model gets it.
     pub message: String,
+    /// What the user typed, when that is something else.
+    #[serde(default)]
+    pub typed: Option<String>,
     /// Images with it.
     pub images: Vec<Block>,
     /// Lines put in front of the message: system events that wait for the next prompt.
@@ -134,6 +141,7 @@ impl RunRequest {
             agent_id,
             session_id: None,
             message: message.into(),
+            typed: None,
             images: Vec::new(),
             prefix_lines: Vec::new(),
             thinking: None,
@@ -170,6 +178,20 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    /// What comes of a message that needs no run of its own.
+    pub fn none(now_ms: UnixMs, aborted: bool) -> Self {
+        Self {
+            texts: Vec::new(),
+            started_at: now_ms,
+            duration_ms: 0,
+            session_id: String::new(),
+            provider: String::new(),
+            model: String::new(),
+            usage: Usage::default(),
+            aborted,
+        }
+    }
+
     /// Returns `result` of the `agent` response (agent.md §8).
     pub fn to_json(&self) -> Value {
         let payloads: Vec<Value> = self.texts.iter().map(|text| json!({"text": text, "mediaUrl": null})).collect();
@@ -242,7 +264,9 @@ pub fn run(
         around.cancel.set_deadline(deadline);
     }
     let outcome = Run::begin(agent, &config, request, around, promise, started_at).and_then(|mut run| {
+        around.mailbox.open(true);
         let ended = run.go();
+        around.mailbox.close();
         run.settle(&ended);
         ended.map(|()| run)
     });
@@ -442,20 +466,46 @@ impl<'a> Run<'a> {
                 })
                 .collect();
             if calls.is_empty() {
-                return Ok(());
+                // A letter that comes now is read, or goes to a run of its own.
+                if self.around.mailbox.close_if_empty() {
+                    return Ok(());
+                }
+                self.read_mail()?;
+                continue;
             }
-            for (id, name, args) in calls {
-                self.call(id, name, args)?;
+            for (at, (id, name, args)) in calls.into_iter().enumerate() {
+                let has_mail = at > 0 && self.around.mailbox.has_mail();
+                let refusal = match () {
+                    () if self.around.cancel.is_cancelled() => Some("Not run: the run was stopped."),
+                    () if has_mail => Some("Not run: the user has said something meanwhile; read that first."),
+                    () => None,
+                };
+                self.call(id, name, args, refusal)?;
             }
             if self.stopped()? {
                 return Ok(());
             }
+            self.read_mail()?;
         }
         Err(Stop::Failed(format!("the model asked for tools {ROUNDS_MAX} times in a row; the run was stopped")))
     }
 
-    /// Carries one tool call out and puts its result into the transcript.
-    fn call(&mut self, id: String, name: String, args: Value) -> Result<(), Stop> {
+    /// Puts what the user has said meanwhile behind what is there.
+    fn read_mail(&mut self) -> Result<(), Stop> {
+        for letter in self.around.mailbox.take() {
+            (letter.reading)();
+            let said =
+                resume::append_said(&mut self.transcript, &letter.request, &letter.entry_id, self.agent.clock.now_ms())
+                    .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
+            self.messages.push(said);
+            (letter.answered)(true);
+        }
+        Ok(())
+    }
+
+    /// Carries one tool call out, unless it is refused, and puts its result into the transcript: each of the model's calls
+    /// gets one.
+    fn call(&mut self, id: String, name: String, args: Value, refusal: Option<&str>) -> Result<(), Stop> {
         self.around.sink.emit(RunEvent::ToolStart { name: name.clone(), tool_call_id: id.clone(), args: args.clone() });
         let on_update = |partial_result: Value| {
             self.around.sink.emit(RunEvent::ToolUpdate {
@@ -464,12 +514,9 @@ impl<'a> Run<'a> {
                 partial_result,
             });
         };
-        let result = if self.around.cancel.is_cancelled() {
-            // The model's calls each get a result, also those that an abort overtook.
-            let content = vec![Block::text("Not run: the run was stopped.")];
-            tools::ToolResult { content, details: None, is_error: true }
-        } else {
-            self.carry_out(&name, &args, &on_update)
+        let result = match refusal {
+            Some(text) => tools::ToolResult { content: vec![Block::text(text)], details: None, is_error: true },
+            None => self.carry_out(&name, &args, &on_update),
         };
         self.around.sink.emit(RunEvent::ToolResult {
             meta: tools::summary(&name, &args),

@@ -89,6 +89,12 @@ pub struct Accepted {
     /// Whether that was because its session was deleted.
     #[serde(default)]
     pub is_deleted: bool,
+    /// Whether another run has read its message.
+    #[serde(default)]
+    pub is_read: bool,
+    /// Messages that this run answers with its own; they have no runs any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<RunId>,
 }
 
 /// How an accepted run ended.
@@ -161,6 +167,10 @@ enum Line {
         run: RunId,
         #[serde(default)]
         is_deleted: bool,
+    },
+    /// Another run reads the message.
+    Read {
+        run: RunId,
     },
     Ended(Ended),
     /// The gateway stopped of its own will: no run took it down.
@@ -239,6 +249,11 @@ impl RunJournal {
         }
     }
 
+    /// Notes that another run is about to read a run's message.
+    pub fn read(&self, run: &RunId) {
+        self.lock().note(Line::Read { run: run.clone() });
+    }
+
     /// Notes how a run ended. Also for what never was a run and must not happen twice.
     pub fn end(&self, ended: Ended) {
         let mut state = self.lock();
@@ -304,9 +319,11 @@ impl State {
     fn take(&mut self, line: Line) {
         match line {
             Line::Accepted(accepted) => {
-                let order = self.next_order;
-                self.next_order += 1;
                 let run = accepted.request.run_id.clone();
+                accepted.supersedes.iter().for_each(|run| drop(self.live.remove(run)));
+                // Written down again when it answers others too.
+                let order = self.live.get(&run).map_or(self.next_order, |live| live.order);
+                self.next_order += 1;
                 self.live.insert(run, Live { order, accepted: *accepted, is_going: false });
             }
             Line::Begun { run, at } => {
@@ -321,6 +338,11 @@ impl State {
                 if let Some(live) = self.live.get_mut(&run) {
                     live.accepted.is_aborted = true;
                     live.accepted.is_deleted |= is_deleted;
+                }
+            }
+            Line::Read { run } => {
+                if let Some(live) = self.live.get_mut(&run) {
+                    live.accepted.is_read = true;
                 }
             }
             Line::Ended(ended) => {
@@ -395,6 +417,8 @@ mod tests {
             crashes: 0,
             is_aborted: false,
             is_deleted: false,
+            is_read: false,
+            supersedes: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::ctx::Ctx;
 use super::fanout::settle_chat;
+use super::queue;
 use super::runs::Finished;
 use super::start_run::{Ready, Settled, Start, failure_payload, lane_of};
 use super::subagents;
@@ -111,6 +112,8 @@ fn record(cx: &Ctx, start: &Start, origin: Origin) -> Accepted {
         crashes: 0,
         is_aborted: false,
         is_deleted: false,
+        is_read: false,
+        supersedes: Vec::new(),
     }
 }
 
@@ -185,8 +188,9 @@ impl Flush {
             match &written {
                 Ok(()) => {
                     told();
+                    let waits = may_wait(&accepted.origin);
                     ready.survive(accepted);
-                    ready.submit();
+                    if waits { queue::place(cx, ready) } else { ready.submit() }
                 }
                 Err(error) => {
                     let text = format!("the run could not be written down, so it was not accepted: {error}");
@@ -204,6 +208,11 @@ impl Drop for Flush {
             drop(self.cx.accepted.take());
         }
     }
+}
+
+/// Returns whether what is under way in its session decides about a run.
+fn may_wait(origin: &Origin) -> bool {
+    matches!(origin, Origin::Chat | Origin::Channel)
 }
 
 /// Settles a run that nobody was told of; the same request may be made again.
@@ -318,7 +327,9 @@ pub fn restore(cx: &Ctx) {
 
 /// Carries on what was accepted before this start and has not ended.
 pub fn resume(cx: &Arc<Ctx>, left: Vec<Accepted>) {
-    for accepted in left {
+    // What had begun goes first: what waited then waits for it again.
+    let (begun, waiting): (Vec<_>, Vec<_>) = left.into_iter().partition(|accepted| accepted.begun_at.is_some());
+    for accepted in begun.into_iter().chain(waiting) {
         // A cron job carries its own runs on.
         if matches!(accepted.origin, Origin::Cron { .. }) {
             continue;
@@ -350,11 +361,21 @@ fn resume_one(cx: &Arc<Ctx>, accepted: Accepted) {
         takes_system_events: accepted.takes_system_events && accepted.begun_at.is_none(),
     };
     let Some(mut ready) = Ready::register(cx, start, settled(&accepted)) else { return };
+    let waits = may_wait(&accepted.origin) && accepted.begun_at.is_none();
+    let is_answered = waits && is_answered(cx, &accepted);
     ready.survive(accepted);
     match end {
+        Ok(_) if is_answered => ready.leave(false),
+        Ok(_) if waits => queue::place(cx, ready),
         Ok(_) => ready.submit(),
         Err(end) => ready.submit_end(end),
     }
+}
+
+/// Returns whether a message that never had a run was read by another one.
+fn is_answered(cx: &Ctx, accepted: &Accepted) -> bool {
+    let was_read = || run::was_read(&cx.agent, &accepted.request, &accepted.entry_id, accepted.accepted_at);
+    accepted.is_read && was_read().unwrap_or_default()
 }
 
 /// Why a run is not carried on.

@@ -27,6 +27,7 @@ use super::feedback::Typing;
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
 use super::lifecycle::{Ask, AskMain, Lifecycle};
+use super::queue::Queue;
 use super::reload::Change;
 use super::remote_bins::RemoteBins;
 use super::runs::Runs;
@@ -240,6 +241,7 @@ impl Gateway {
             sessions,
             agent,
             accepted,
+            queue: Queue::default(),
             runs: Runs::default(),
             subagents,
             dedupe: Dedupe::default(),
@@ -354,6 +356,7 @@ impl Gateway {
         self.cx.received.close();
         self.cx.chats.pump.close();
         self.cx.deliveries.close();
+        self.cx.queue.close();
         // Queued jobs are dropped, which answers their tickets; running ones see their tokens.
         self.cx.jobs.close();
         self.cx.cron.cancel();

@@ -12,6 +12,7 @@ use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::chat_event;
 use super::lifecycle::Planned;
+use super::queue;
 use crate::agent::commands::{self, Command, StatusCard};
 use crate::agent::{models, session};
 use crate::base::ids::{RunId, SessionKey};
@@ -46,6 +47,7 @@ pub fn execute(cx: &Ctx, key: &SessionKey, command: Command) -> anyhow::Result<E
                 model: models::resolve(&config, &agent, entry.as_ref(), None),
                 uptime: cx.clock.now().saturating_duration_since(cx.started_at),
                 active_runs: cx.runs.active_count(),
+                queue: (queue::settings(cx, key, "webchat"), cx.queue.depth(key)),
             };
             Ok(Executed::Answer(commands::status_reply(&card)))
         }

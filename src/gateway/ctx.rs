@@ -19,6 +19,7 @@ use super::forward_approvals;
 use super::health::HealthStore;
 use super::heartbeat::Heartbeats;
 use super::lifecycle::Lifecycle;
+use super::queue::Queue;
 use super::remote_bins::RemoteBins;
 use super::runs::Runs;
 use super::subagents::Subagents;
@@ -94,6 +95,8 @@ pub struct Ctx {
     pub agent: Agent,
     /// Runs that outlive the gateway.
     pub accepted: Acceptance,
+    /// Messages that wait for their run.
+    pub queue: Queue,
     /// Active and finished runs.
     pub runs: Runs,
     /// Agents that agents have started.

@@ -171,6 +171,7 @@ fn run(cx: &Arc<Ctx>, turn: Turn, told: Told) {
         timeout: turn.timeout,
         speaker: Some(turn.speaker),
         route: turn.route,
+        typed: Some(turn.raw).filter(|raw| *raw != turn.text),
         ..RunRequest::new(turn.id, turn.agent, turn.session, turn.text)
     };
     let start = Start { request, echo: Some(echo), is_chat: true, takes_system_events: true };

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::ticket::Ticket;
+use crate::agent::run::Mailbox;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::UnixMs;
 use crate::base::ids::{RunId, SessionKey};
@@ -36,6 +37,8 @@ pub struct Active {
     pub echo: Option<String>,
     /// Whether `chat.abort` may stop it: it came from `chat.send`.
     pub is_chat: bool,
+    /// Takes further messages of the user.
+    pub mailbox: Arc<Mailbox>,
 }
 
 /// How a run ended.

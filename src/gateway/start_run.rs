@@ -10,12 +10,14 @@ use serde_json::json;
 
 use super::accepted::{self, End};
 use super::ctx::Ctx;
-use super::fanout::Fanout;
+use super::events::CHAT;
+use super::fanout::{Fanout, chat_event};
+use super::queue;
 use super::replies::Overheard;
 use super::runs::{Active, Finished};
 use super::{replies, tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
-use crate::agent::run::{self, Around, Promise, RunError, RunOutcome, RunRequest};
+use crate::agent::run::{self, Around, Mailbox, Promise, RunError, RunOutcome, RunRequest};
 use crate::agent::run_journal::Accepted;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::iso_utc;
@@ -57,6 +59,7 @@ pub struct Ready {
     run: RunId,
     start: Start,
     cancel: CancelToken,
+    mailbox: Arc<Mailbox>,
     guard: Unsettled,
 }
 
@@ -65,11 +68,13 @@ impl Ready {
     pub fn register(cx: &Arc<Ctx>, start: Start, settled: Settled) -> Option<Self> {
         let cancel = CancelToken::new();
         let run = start.request.run_id.clone();
+        let mailbox = Arc::<Mailbox>::default();
         let active = Active {
             cancel: cancel.clone(),
             session: start.request.session_key.clone(),
             echo: start.echo.clone(),
             is_chat: start.is_chat,
+            mailbox: mailbox.clone(),
         };
         if !cx.runs.begin(&run, active) {
             settled(cx, Err(RunError::new(format!("a run with id {run} is active already"))));
@@ -79,11 +84,12 @@ impl Ready {
         let guard = Unsettled {
             cx: cx.clone(),
             run: run.clone(),
+            session: start.request.session_key.clone(),
             echo: start.echo.clone(),
             settled: Some(settled),
             accepted: None,
         };
-        Some(Self { cx: cx.clone(), run, start, cancel, guard })
+        Some(Self { cx: cx.clone(), run, start, cancel, mailbox, guard })
     }
 
     /// Returns its id.
@@ -111,7 +117,56 @@ impl Ready {
         self.guard.settle(Err(error));
     }
 
+    /// Returns what is asked for.
+    pub fn request(&self) -> &RunRequest {
+        &self.start.request
+    }
+
+    /// Returns where it takes place.
+    pub fn session(&self) -> &SessionKey {
+        &self.start.request.session_key
+    }
+
+    /// Returns whether somebody stopped it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Returns the id that its message has in the transcript, if one was promised.
+    pub fn entry_id(&self) -> Option<String> {
+        self.guard.accepted.as_ref().map(|accepted| accepted.entry_id.clone())
+    }
+
+    /// Ends it without a run: another one answers its message, or nobody does.
+    pub fn leave(self, aborted: bool) {
+        let now_ms = self.cx.clock.now_ms();
+        if let Some(echo) = self.start.echo.as_deref().filter(|_| !aborted && self.start.request.route.is_none()) {
+            let seq = self.cx.runs.next_seq(&self.run);
+            chat_event(&self.cx, CHAT, &self.run, echo, seq, "final", |_| ());
+        }
+        self.guard.settle(Ok(RunOutcome::none(now_ms, aborted)));
+    }
+
+    /// Queues it with a request that answers these messages too; the journal knows before it begins.
+    pub fn submit_with(self, merged: Option<RunRequest>, others: Vec<Self>) {
+        let Some(merged) = merged else { return self.submit() };
+        self.queue(move |mut ready| {
+            ready.start.request = merged.clone();
+            if let Some(accepted) = &mut ready.guard.accepted {
+                accepted.request = merged;
+                accepted.supersedes = others.iter().map(|other| other.run.clone()).collect();
+                if let Err(error) = ready.cx.accepted.journal.accept(vec![accepted.clone()]) {
+                    // At worst they are answered once more after a crash.
+                    log::error!(target: "gateway", "run {} answers others too, which is not written down: {error}", ready.run);
+                }
+            }
+            others.into_iter().for_each(|other| other.leave(false));
+            ready.go();
+        });
+    }
+
     fn queue(self, act: impl FnOnce(Self) + Send + 'static) {
+        self.cx.queue.began(self.session(), &self.run);
         let (cx, run) = (self.cx.clone(), self.run.clone());
         if let Err(error) = cx.jobs.submit(accepted::lanes(&self.start.request), move || act(self)) {
             log::warn!(target: "gateway", "run {run} was not started: {error}");
@@ -120,7 +175,8 @@ impl Ready {
 
     /// Carries it out on this thread, a job's that holds the session's lane.
     pub fn go(self) {
-        let Self { cx, run, start, cancel, guard } = self;
+        self.cx.queue.began(self.session(), &self.run);
+        let Self { cx, run, start, cancel, mailbox, guard } = self;
         let Start { mut request, echo, takes_system_events, .. } = start;
         if guard.accepted.is_some() && !cx.accepted.journal.begin(&run, cx.clock.now_ms()) {
             // It stays in the journal, for the next start.
@@ -134,10 +190,15 @@ impl Ready {
         let sink = Overheard::new(&cx, &request, &fanout);
         let host = tool_host::of(&cx);
         let outcome = match &guard.accepted {
-            None => run::run(&cx.agent, &request, &Around { host: &host, sink: &sink, cancel: &cancel }, None),
+            None => run::run(
+                &cx.agent,
+                &request,
+                &Around { host: &host, sink: &sink, cancel: &cancel, mailbox: &mailbox },
+                None,
+            ),
             Some(accepted) => {
                 let sink = Surviving { sink: &sink, cancel: &cancel };
-                let around = Around { host: &host, sink: &sink, cancel: &cancel };
+                let around = Around { host: &host, sink: &sink, cancel: &cancel, mailbox: &mailbox };
                 run::run(&cx.agent, &request, &around, Some(&promise(&cx, accepted)))
             }
         };
@@ -206,6 +267,7 @@ fn waiting_lines(cx: &Ctx, session: &SessionKey) -> Vec<String> {
 struct Unsettled {
     cx: Arc<Ctx>,
     run: RunId,
+    session: SessionKey,
     echo: Option<String>,
     settled: Option<Settled>,
     /// What the journal knows of it, if it outlives the gateway.
@@ -234,6 +296,7 @@ impl Unsettled {
             ticket.finish(Ok(result.clone()));
         }
         settled(&self.cx, outcome);
+        queue::ended(&self.cx, &self.session, &self.run);
         work::arm_settled(&self.cx);
     }
 
@@ -246,6 +309,7 @@ impl Unsettled {
         for ticket in self.cx.runs.put_down(&self.run) {
             ticket.finish(Ok(json!({"runId": self.run, "status": "timeout"})));
         }
+        queue::ended(&self.cx, &self.session, &self.run);
     }
 }
 

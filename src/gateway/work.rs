@@ -13,11 +13,11 @@ use super::ctx::Ctx;
 use super::ticket::SharedTicket;
 use super::{
     chats, connect, cron, deliveries, dispatch, events, exec_approvals, feedback, health, heartbeat, http, nodes,
-    remote_bins, subagents,
+    queue, remote_bins, subagents,
 };
 use crate::agent::sessions;
 use crate::base::clock::UnixMs;
-use crate::base::ids::{AgentId, ConnId, RunId};
+use crate::base::ids::{AgentId, ConnId, RunId, SessionKey};
 use crate::base::memory;
 use crate::base::pending::PendingId;
 use crate::net::NetEvent;
@@ -99,6 +99,11 @@ pub enum Due {
     NodeInvoke {
         /// The request.
         id: String,
+    },
+    /// Messages of a session have waited long enough, perhaps.
+    Queue {
+        /// Whose.
+        session: SessionKey,
     },
     /// What came in a moment ago, or could not be handled, may be handled now.
     Inbound {
@@ -264,6 +269,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         Due::Inbound { until } => chats::pump::due(cx, until),
         Due::Typing { place, serial } => feedback::due(cx, place, serial),
         Due::Deliver { account, until } => deliveries::due(cx, &account, until),
+        Due::Queue { session } => queue::advance(cx, &session),
         Due::ExecApproval(waiting) => exec_approvals::expire(cx, &waiting),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Cx;
 use crate::agent::models::{CONTEXT_TOKENS_DEFAULT, Model};
+use crate::agent::queue::Settings;
 use crate::agent::sessions::Entry;
 use crate::base::ids::SessionKey;
 use crate::base::text::{duration, tokens};
@@ -22,6 +23,8 @@ pub struct StatusCard<'a> {
     pub uptime: Duration,
     /// Runs at this moment.
     pub active_runs: usize,
+    /// How its messages wait, and how many do.
+    pub queue: (Settings, usize),
 }
 
 /// Returns the card as text.
@@ -29,6 +32,9 @@ pub fn status_reply(card: &StatusCard<'_>) -> String {
     let mut lines = vec![format!("🦞 Clawdbot {}", card.version)];
     lines.extend(session_lines(card.key, card.entry, &card.model));
     let uptime = duration(u64::try_from(card.uptime.as_millis()).unwrap_or(u64::MAX) / 1000 * 1000);
+    let (queue, depth) = &card.queue;
+    let waiting = if *depth > 0 { format!(" (depth {depth})") } else { String::new() };
+    lines.push(format!("🪢 Queue: {}{waiting}", queue.mode.as_str()));
     lines.push(format!("⏱️ Uptime: {uptime} · Active runs: {}", card.active_runs));
     lines.join("\n")
 }
@@ -88,11 +94,12 @@ mod tests {
             model: Err("no key".into()),
             uptime: Duration::from_millis(61_500),
             active_runs: 2,
+            queue: (Settings::default(), 3),
         };
         assert_eq!(
             status_reply(&card),
             "🦞 Clawdbot 2026.1.24\n🧠 Model: ⚠️ no key\n📚 Context: 8.0k/32k (25%) · 🧹 Compactions: 0\n\
-             🧵 Session: agent:main:main\n⚙️ Think: off\n⏱️ Uptime: 1m 1s · Active runs: 2"
+             🧵 Session: agent:main:main\n⚙️ Think: off\n🪢 Queue: collect (depth 3)\n⏱️ Uptime: 1m 1s · Active runs: 2"
         );
     }
 }

@@ -122,13 +122,32 @@ pub(super) fn append_request(
 ) -> io::Result<Message> {
     let said = Message::User(UserMessage { content: user_content(request), timestamp: now_ms });
     match promise {
+        Some(promise) => return append_said(transcript, request, promise.entry_id, now_ms),
         None => transcript.append_message(&said)?,
-        Some(promise) => {
-            let fields = serde_json::Map::from_iter([("message".to_owned(), serde_json::to_value(&said)?)]);
-            transcript.append_as(promise.entry_id, "message", fields)?
-        }
     };
     Ok(said)
+}
+
+/// Puts a message into the transcript under an id that was promised.
+pub(super) fn append_said(
+    transcript: &mut Transcript,
+    request: &RunRequest,
+    entry_id: &str,
+    now_ms: UnixMs,
+) -> io::Result<Message> {
+    let said = Message::User(UserMessage { content: user_content(request), timestamp: now_ms });
+    let fields = serde_json::Map::from_iter([("message".to_owned(), serde_json::to_value(&said)?)]);
+    transcript.append_as(entry_id, "message", fields)?;
+    Ok(said)
+}
+
+/// Returns whether a run that never began has its message in the transcript: another run has read it there.
+///
+/// # Errors
+/// Any I/O error.
+pub fn was_read(agent: &Agent, request: &RunRequest, entry_id: &str, accepted_at: UnixMs) -> io::Result<bool> {
+    let promise = Promise { entry_id, resumed_from: Some(accepted_at) };
+    Ok(progress(agent, request, &promise)?.is_some())
 }
 
 /// Says in the session that a run will not be carried on, and why; its message is there, too. Once, however often it is
