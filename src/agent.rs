@@ -4,7 +4,9 @@
 
 pub mod auth_profiles;
 pub mod commands;
+pub mod compaction;
 pub mod credentials;
+pub mod elevation;
 pub mod events;
 pub mod failover;
 pub mod levels;
@@ -16,7 +18,9 @@ pub mod preview;
 pub mod processes;
 pub mod prompt;
 pub mod providers;
+pub mod pruning;
 pub mod queue;
+pub mod reply;
 pub mod run;
 pub mod run_journal;
 pub mod session;

@@ -10,6 +10,7 @@ mod boot;
 mod chat_commands;
 mod chats;
 mod client;
+mod compacting;
 mod config_file;
 mod connect;
 mod cron;

@@ -8,6 +8,8 @@ mod approvals;
 mod channels;
 mod cli;
 mod client_models;
+mod commands;
+mod compaction;
 mod config;
 mod cron;
 mod doctor;

@@ -112,7 +112,7 @@ fn what_waits_is_answered_in_order_unless_it_is_stopped() {
     assert_eq!(final_text(&mut client, "r1").as_deref(), Some("One."));
     assert_eq!(final_text(&mut client, "r3").as_deref(), Some("Two."));
     assert_eq!(final_text(&mut client, "r4").as_deref(), Some("Three."));
-    assert_eq!(said(&provider.requests()[2]), ["r1", "r3", "r4"]);
+    assert_eq!(said(&provider.requests()[2]), ["r1", "r2", "r3", "r4"], "what was stopped was said all the same");
 }
 
 #[test]

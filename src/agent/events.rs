@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::agent::reply::Said;
 use crate::base::clock::UnixMs;
 
 /// One step of a run, in the order things happen.
@@ -21,6 +22,11 @@ pub enum RunEvent {
         text: String,
         /// What was added since the last event of this message (may begin with white space).
         delta: String,
+    },
+    /// A message of the answer is complete and in the transcript.
+    Said {
+        /// What it says.
+        said: Said,
     },
     /// A tool call begins.
     ToolStart {
@@ -52,6 +58,13 @@ pub enum RunEvent {
         is_error: bool,
         /// `{content, details}`, large text cut to 8000 characters.
         result: Value,
+    },
+    /// The older part of the conversation is about to be summed up.
+    CompactionStart,
+    /// It was, or could not be.
+    CompactionEnd {
+        /// Whether the turn that did not fit is made again.
+        will_retry: bool,
     },
     /// The run is over and its turn is in the transcript; the last event.
     End {

@@ -161,6 +161,12 @@ pub fn parse_name(config: &Config, text: &str) -> Option<Name> {
     Some(Name { id: full_id(&provider, text), provider })
 }
 
+/// Returns whether a word is the short name of an allowed model.
+pub fn is_alias(config: &Config, word: &str) -> bool {
+    let mut listed = config.agents.defaults.models.values();
+    listed.any(|allowed| allowed.alias.as_deref().is_some_and(|alias| alias.trim().eq_ignore_ascii_case(word.trim())))
+}
+
 /// Returns the agent's own choice, without a session's; `None` when the configuration names none.
 pub fn configured_name(config: &Config, agent: &AgentId) -> Option<Name> {
     let own = session::agent_entry(config, agent).and_then(|entry| entry.model.as_ref());

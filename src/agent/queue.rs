@@ -222,6 +222,11 @@ impl Queues {
         Next::Run(queue.take())
     }
 
+    /// Returns the runs of a session that are under way.
+    pub fn under_way(&self, session: &SessionKey) -> Vec<RunId> {
+        self.sessions.get(session).map(|queue| queue.active.iter().cloned().collect()).unwrap_or_default()
+    }
+
     /// Returns how many messages of a session wait.
     pub fn depth(&self, session: &SessionKey) -> usize {
         self.sessions.get(session).map_or(0, |queue| queue.items.len())

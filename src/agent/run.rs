@@ -4,7 +4,11 @@
 //! in the transcript before a model hears of it, every answer and tool result before the next step, and the last answer
 //! before the run says that it is over. Not here: who may start a run and who hears of it (`gateway`).
 
+mod call;
+mod compact;
+mod flush;
 mod mailbox;
+mod request;
 mod resume;
 mod turn;
 
@@ -14,41 +18,39 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use self::compact::Compaction;
 pub use self::mailbox::{Letter, Mailbox};
+pub use self::request::{CHANNEL_DEFAULT, RunError, RunOutcome, RunRequest, Sent};
 pub use self::resume::{Promise, give_up, was_read};
+use super::credentials::{Wallet, Wish};
 use super::events::{RunEvent, RunSink};
 use super::levels;
-use super::message::{Block, Content, Message, ToolResultMessage, Usage};
+use super::message::{Block, Content, Message, Usage};
 use super::models::{self, Model};
 use super::prompt::{self, PromptInput};
 use super::providers::ToolSpec;
+use super::pruning;
+use super::reply::Said;
 use super::sessions::{Entry, Sessions};
-use super::speaker::Speaker;
-use super::tools::{self, Host, ToolContext, Toolbox};
-use super::transcript::Transcript;
+use super::tools::{self, Host, Toolbox};
+use super::transcript::{History, Transcript};
 use super::workspace;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::{Clock, UnixMs};
-use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::ids::SessionKey;
 use crate::base::rng::Rng;
-use crate::base::route::Route;
-use crate::base::text::ellipsize;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::net::fetch::Fetch;
 use crate::skills;
 
-/// The channel of runs that came by none.
-pub const CHANNEL_DEFAULT: &str = "webchat";
 /// Limit of a run when nobody names one (agent.md §8).
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// Most rounds of tool calls in one run: a model that goes in circles is stopped.
 const ROUNDS_MAX: usize = 200;
 /// Least that is read of a transcript for a turn, in bytes: pictures are long.
 const HISTORY_BYTES_MIN: usize = 4 * 1024 * 1024;
-/// Longest text of a tool result in an event, in characters (agent.md §8).
-const EVENT_TEXT_CHARS_MAX: usize = 8000;
 
 /// What every run needs.
 #[derive(Clone)]
@@ -89,150 +91,17 @@ pub struct Around<'a> {
     pub mailbox: &'a Mailbox,
 }
 
-/// What is asked for; kept in the journal of runs until it is done.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunRequest {
-    /// Its id.
-    pub run_id: RunId,
-    /// Where it takes place.
-    pub session_key: SessionKey,
-    /// Whose session that is.
-    pub agent_id: AgentId,
-    /// A transcript to go on with instead of the session's current one.
-    pub session_id: Option<String>,
-    /// What the user said, as the model gets it.
-    pub message: String,
-    /// What the user typed, when that is something else.
-    #[serde(default)]
-    pub typed: Option<String>,
-    /// Images with it.
-    pub images: Vec<Block>,
-    /// Lines put in front of the message: system events that wait for the next prompt.
-    pub prefix_lines: Vec<String>,
-    /// Thinking level of this run alone.
-    pub thinking: Option<String>,
-    /// More instructions for the system prompt.
-    pub extra_system_prompt: Option<String>,
-    /// The channel it came by.
-    pub channel: String,
-    /// Its limit, instead of the configured one.
-    pub timeout: Option<Duration>,
-    /// The model of this run alone, as people write it.
-    #[serde(default)]
-    pub model: Option<String>,
-    /// The global lane it waits in, instead of `main`.
-    #[serde(default)]
-    pub lane: Option<String>,
-    /// Who spoke, when it was a person in a chat.
-    #[serde(default)]
-    pub speaker: Option<Speaker>,
-    /// Where its replies go beside the clients that watch the session.
-    #[serde(default)]
-    pub route: Option<Route>,
-}
-
-impl RunRequest {
-    /// A message of nobody in particular, under the usual conditions.
-    pub fn new(run_id: RunId, agent_id: AgentId, session_key: SessionKey, message: impl Into<String>) -> Self {
-        Self {
-            run_id,
-            session_key,
-            agent_id,
-            session_id: None,
-            message: message.into(),
-            typed: None,
-            images: Vec::new(),
-            prefix_lines: Vec::new(),
-            thinking: None,
-            extra_system_prompt: None,
-            channel: CHANNEL_DEFAULT.to_owned(),
-            timeout: None,
-            model: None,
-            lane: None,
-            speaker: None,
-            route: None,
-        }
-    }
-}
-
-/// A run that came to its end.
-#[derive(Debug, Clone)]
-pub struct RunOutcome {
-    /// Visible texts, in order.
-    pub texts: Vec<String>,
-    /// When it began.
-    pub started_at: UnixMs,
-    /// How long it took.
-    pub duration_ms: u64,
-    /// The session's transcript id.
-    pub session_id: String,
-    /// Who answered.
-    pub provider: String,
-    /// With which model.
-    pub model: String,
-    /// Tokens of all its turns.
-    pub usage: Usage,
-    /// Whether it was aborted.
-    pub aborted: bool,
-}
-
-impl RunOutcome {
-    /// What comes of a message that needs no run of its own.
-    pub fn none(now_ms: UnixMs, aborted: bool) -> Self {
-        Self {
-            texts: Vec::new(),
-            started_at: now_ms,
-            duration_ms: 0,
-            session_id: String::new(),
-            provider: String::new(),
-            model: String::new(),
-            usage: Usage::default(),
-            aborted,
-        }
-    }
-
-    /// Returns `result` of the `agent` response (agent.md §8).
-    pub fn to_json(&self) -> Value {
-        let payloads: Vec<Value> = self.texts.iter().map(|text| json!({"text": text, "mediaUrl": null})).collect();
-        let usage = json!({
-            "input": self.usage.input, "output": self.usage.output, "cacheRead": self.usage.cache_read,
-            "cacheWrite": self.usage.cache_write, "total": self.usage.total_tokens,
-        });
-        let agent_meta = json!({
-            "sessionId": self.session_id, "provider": self.provider, "model": self.model, "usage": usage,
-        });
-        json!({
-            "payloads": payloads,
-            "meta": {"durationMs": self.duration_ms, "agentMeta": agent_meta, "aborted": self.aborted},
-        })
-    }
-}
-
-/// A run that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunError {
-    /// What to tell the user.
-    pub message: String,
-    /// Whether its deadline ended it.
-    pub timed_out: bool,
-    /// When it began, if it did.
-    pub started_at: Option<UnixMs>,
-}
-
-impl RunError {
-    /// A run that did not even begin.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), timed_out: false, started_at: None }
-    }
-}
-
 /// Returns whether a run shows its tool calls.
 pub fn is_verbose(agent: &Agent, request: &RunRequest) -> bool {
+    verbose_level(agent, request) != "off"
+}
+
+/// Returns how much of its tools' work a run shows: off, on, full.
+pub fn verbose_level(agent: &Agent, request: &RunRequest) -> String {
     let entry = agent.sessions.entry(&request.session_key);
     let config = agent.live.get();
     let level = entry.and_then(|entry| entry.verbose_level).or_else(|| config.agents.defaults.verbose_default.clone());
-    level.is_some_and(|level| level != "off")
+    level.unwrap_or_else(|| "off".to_owned())
 }
 
 /// Returns the thinking level of a session: its own, the configured one, else the model's.
@@ -264,8 +133,16 @@ pub fn run(
         around.cancel.set_deadline(deadline);
     }
     let outcome = Run::begin(agent, &config, request, around, promise, started_at).and_then(|mut run| {
-        around.mailbox.open(true);
-        let ended = run.go();
+        around.sink.emit(RunEvent::Start { started_at });
+        if let Some(text) = run.texts.last().filter(|_| run.is_over) {
+            around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
+        }
+        // What was said before the run was cut off may not have reached everybody.
+        run.said.iter().for_each(|said| around.sink.emit(RunEvent::Said { said: said.clone() }));
+        let ended = run.prepare(promise).and_then(|()| {
+            around.mailbox.open(true);
+            run.go()
+        });
         around.mailbox.close();
         run.settle(&ended);
         ended.map(|()| run)
@@ -279,7 +156,11 @@ pub fn run(
         provider: run.spoke.0,
         model: run.spoke.1,
         texts: run.texts,
+        said: run.said,
+        sent: run.sent,
+        is_new_session: run.is_new_session,
         usage: run.usage,
+        compactions: run.compactions,
         aborted,
     };
     match outcome {
@@ -299,6 +180,30 @@ pub fn run(
             Err(RunError { message, timed_out, started_at: Some(started_at) })
         }
     }
+}
+
+/// Sums the older part of a session's conversation up; `None` when it is short enough. `wishes` is what the user asks for
+/// in particular.
+///
+/// # Errors
+/// Why it could not be done; the conversation is then as before.
+pub fn compact(
+    agent: &Agent,
+    request: &RunRequest,
+    around: &Around<'_>,
+    wishes: Option<&str>,
+) -> Result<Option<Compaction>, String> {
+    let config = agent.live.get();
+    if let Some(deadline) = agent.clock.now().checked_add(limit(&config, request)) {
+        around.cancel.set_deadline(deadline);
+    }
+    let worded = |stop: Stop| match stop {
+        Stop::Failed(message) => message,
+        Stop::TimedOut => "it took too long".to_owned(),
+        Stop::Shutdown => "the gateway is stopping".to_owned(),
+    };
+    let mut run = Run::begin(agent, &config, request, around, None, agent.clock.now_ms()).map_err(worded)?;
+    run.compact(compact::Why::Asked(wishes)).map_err(worded)?
 }
 
 /// Returns how long a run may take.
@@ -333,11 +238,17 @@ struct Run<'a> {
     chain: Vec<Model>,
     workspace: std::path::PathBuf,
     messages: Vec<Message>,
+    /// Which entries of the transcript they are; what is only in memory has none.
+    ids: Vec<Option<String>>,
     tools: Vec<ToolSpec>,
     thinking: String,
     system_prompt: String,
     skill_variables: Vec<(String, String)>,
     texts: Vec<String>,
+    said: Vec<Said>,
+    /// What the model has sent by its tool.
+    sent: Vec<Sent>,
+    is_new_session: bool,
     usage: Usage,
     /// Tokens of the conversation as the last turn counted them.
     context_tokens: u64,
@@ -348,6 +259,10 @@ struct Run<'a> {
     is_aborted: bool,
     /// How often its time was over and another model got as much again.
     deadlines_passed: usize,
+    /// Compactions of the transcript, when this run has made one.
+    compactions: Option<u64>,
+    /// Whether its message is in the transcript.
+    is_said: bool,
     /// Whether it will be carried on when the gateway stops.
     survives: bool,
     /// Whether the model was done before the run was cut off.
@@ -372,7 +287,7 @@ impl<'a> Run<'a> {
         };
         let before = before.map_err(|error| disk("cannot read the transcript", error))?;
         let session_id = before.as_ref().map(|it| it.session_id.as_str()).or(request.session_id.as_deref());
-        let (entry, _) =
+        let (entry, is_new_session) =
             agent.sessions.open(key, session_id, started_at).map_err(|error| disk("cannot open the session", error))?;
         let chain = models(config, request, &entry)?;
         let workspace = workspace::ensure(config, &agent.paths, &request.agent_id)
@@ -384,28 +299,21 @@ impl<'a> Run<'a> {
                 .close_calls(&mut transcript, started_at)
                 .map_err(|error| disk("cannot write the transcript", error))?;
         }
-        let mut messages = transcript
-            .messages_within(history_bytes_max(&chain))
-            .map_err(|error| disk("cannot read the transcript", error))?;
+        let mut history =
+            transcript.history(history_bytes_max(&chain)).map_err(|error| disk("cannot read the transcript", error))?;
         let thinking = request.thinking.clone().unwrap_or_else(|| thinking_level(agent, key, Some(&entry)));
         let Some(model) = chain.first() else { return Err(Stop::Failed("no model is configured".to_owned())) };
         note_model(&mut transcript, &entry, model, &thinking, started_at)
-            .and_then(|()| {
-                if before.is_none() {
-                    messages.push(resume::append_request(&mut transcript, request, promise, started_at)?);
-                }
-                Ok(())
-            })
             .map_err(|error| disk("cannot write the transcript", error))?;
-        around.sink.emit(RunEvent::Start { started_at });
+        history.keep_user_turns(history_limit(config, request));
+        prune(agent, config, request, model, &mut history, started_at);
         let tools = tools::offered(config, &request.agent_id, key, model);
+        let before_is_some = before.is_some();
         let is_over = before.as_ref().is_some_and(|it| it.is_over);
-        let (texts, usage, context_tokens, spoke) =
-            before.map_or_else(Default::default, |it| (it.texts, it.usage, it.context_tokens, it.spoke));
+        let (said, usage, context_tokens, spoke) =
+            before.map_or_else(Default::default, |it| (it.said, it.usage, it.context_tokens, it.spoke));
+        let texts = said.iter().map(|it| it.text.clone()).filter(|text| !text.is_empty()).collect();
         let spoke = spoke.unwrap_or_else(|| (model.provider.clone(), model.id.clone()));
-        if let Some(text) = texts.last().filter(|_| is_over) {
-            around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
-        }
         let briefing = around.host.briefing(&request.agent_id);
         let skill_variables =
             skills::prompt::variables(&briefing.skills, config, &|name| std::env::var_os(name).is_some());
@@ -433,29 +341,53 @@ impl<'a> Run<'a> {
             transcript,
             chain,
             workspace,
-            messages,
+            messages: history.messages,
+            ids: history.ids,
             tools,
             thinking,
             system_prompt,
             skill_variables,
             texts,
+            said,
+            sent: Vec::new(),
+            is_new_session,
             usage,
             context_tokens,
             spoke,
             asked_with: BTreeMap::new(),
             is_aborted: false,
             deadlines_passed: 0,
+            compactions: None,
+            is_said: before_is_some,
             survives: promise.is_some(),
             is_over,
         })
     }
 
+    /// Puts the user's message into the transcript, unless it is there from before; what waits to be noted is noted first.
+    fn prepare(&mut self, promise: Option<&Promise<'_>>) -> Result<(), Stop> {
+        if self.is_said {
+            return Ok(());
+        }
+        self.flush_memory()?;
+        let (id, said) = resume::append_request(&mut self.transcript, self.request, promise, self.agent.clock.now_ms())
+            .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
+        self.messages.push(said);
+        self.ids.push(Some(id));
+        self.is_said = true;
+        Ok(())
+    }
+
     /// Turns and tool calls until the model is done, or somebody stops it.
     fn go(&mut self) -> Result<(), Stop> {
-        if self.is_over {
+        if self.is_over || self.is_aborted {
             return Ok(());
         }
         for _ in 0..ROUNDS_MAX {
+            self.make_room()?;
+            if self.stopped()? {
+                return Ok(());
+            }
             let Some(turn) = self.turn()? else { return Ok(()) };
             let calls: Vec<(String, String, Value)> = turn
                 .content
@@ -498,73 +430,19 @@ impl<'a> Run<'a> {
                 resume::append_said(&mut self.transcript, &letter.request, &letter.entry_id, self.agent.clock.now_ms())
                     .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
             self.messages.push(said);
+            self.ids.push(Some(letter.entry_id));
             (letter.answered)(true);
         }
         Ok(())
     }
 
-    /// Carries one tool call out, unless it is refused, and puts its result into the transcript: each of the model's calls
-    /// gets one.
-    fn call(&mut self, id: String, name: String, args: Value, refusal: Option<&str>) -> Result<(), Stop> {
-        self.around.sink.emit(RunEvent::ToolStart { name: name.clone(), tool_call_id: id.clone(), args: args.clone() });
-        let on_update = |partial_result: Value| {
-            self.around.sink.emit(RunEvent::ToolUpdate {
-                name: name.clone(),
-                tool_call_id: id.clone(),
-                partial_result,
-            });
-        };
-        let result = match refusal {
-            Some(text) => tools::ToolResult { content: vec![Block::text(text)], details: None, is_error: true },
-            None => self.carry_out(&name, &args, &on_update),
-        };
-        self.around.sink.emit(RunEvent::ToolResult {
-            meta: tools::summary(&name, &args),
-            is_error: result.is_error,
-            result: shown_result(&result),
-            name: name.clone(),
-            tool_call_id: id.clone(),
-        });
-        self.append(Message::ToolResult(ToolResultMessage {
-            tool_call_id: id,
-            tool_name: name,
-            content: result.content,
-            details: result.details,
-            is_error: result.is_error,
-            timestamp: self.agent.clock.now_ms(),
-        }))
-    }
-
-    fn carry_out(&self, name: &str, args: &Value, on_update: &dyn Fn(Value)) -> tools::ToolResult {
-        let of_turn = |model: &&Model| (&model.provider, &model.id) == (&self.spoke.0, &self.spoke.1);
-        let cx = ToolContext {
-            config: self.config,
-            agent: &self.request.agent_id,
-            session: &self.request.session_key,
-            entry: &self.entry,
-            channel: &self.request.channel,
-            skill_variables: &self.skill_variables,
-            speaker: self.request.speaker.as_ref(),
-            route: self.request.route.as_ref(),
-            model: self.chain.iter().find(of_turn).unwrap_or(&self.chain[0]),
-            workspace: &self.workspace,
-            paths: &self.agent.paths,
-            sessions: &self.agent.sessions,
-            toolbox: &self.agent.toolbox,
-            host: self.around.host,
-            cancel: self.around.cancel,
-            clock: &self.agent.clock,
-            rng: &self.agent.rng,
-            on_update,
-        };
-        tools::call(&cx, name, args)
-    }
-
     fn append(&mut self, message: Message) -> Result<(), Stop> {
-        self.transcript
+        let id = self
+            .transcript
             .append_message(&message)
             .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
         self.messages.push(message);
+        self.ids.push(Some(id));
         Ok(())
     }
 
@@ -663,6 +541,27 @@ fn note_model(
     Ok(())
 }
 
+/// Returns how many turns of the user a model gets to see in this conversation; `None` without a limit (agent.md §5).
+fn history_limit(config: &Config, request: &RunRequest) -> Option<usize> {
+    let (_, peer) = request.session_key.as_str().rsplit_once(":dm:")?;
+    let channel = &config.tree["channels"][request.channel.as_str()];
+    let limit = channel["dms"][peer]["historyLimit"].as_u64().or_else(|| channel["dmHistoryLimit"].as_u64())?;
+    usize::try_from(limit).ok().filter(|limit| *limit > 0)
+}
+
+/// Shortens old tool results when the provider's cache has gone cold.
+fn prune(agent: &Agent, config: &Config, request: &RunRequest, model: &Model, history: &mut History, now_ms: UnixMs) {
+    let has_credentials = || {
+        let wallet = Wallet::open(config, &agent.paths, &request.agent_id, now_ms);
+        wallet.keys("anthropic", &Wish::Next).is_ok()
+    };
+    let is_cold = |settings: &pruning::Settings| settings.is_cold(history.cache_touched_at, now_ms);
+    let settings = pruning::Settings::of(config, model, model.provider == "anthropic" && has_credentials());
+    let Some(settings) = settings.filter(is_cold) else { return };
+    let count = settings.prune(&mut history.messages, model.context_window);
+    log::debug!(target: "agent", "session {}: {count} old tool results were shortened", request.session_key);
+}
+
 fn user_content(request: &RunRequest) -> Content {
     let mut text = request.prefix_lines.join("\n");
     if !text.is_empty() {
@@ -672,34 +571,4 @@ fn user_content(request: &RunRequest) -> Content {
     let mut blocks = vec![Block::text(text)];
     blocks.extend(request.images.iter().cloned());
     Content::Blocks(blocks)
-}
-
-/// A tool result as events show it: long text cut, images by their size.
-fn shown_result(result: &tools::ToolResult) -> Value {
-    let content: Vec<Value> = result
-        .content
-        .iter()
-        .map(|block| match block {
-            Block::Text { text, .. } => json!({"type": "text", "text": ellipsize(text, EVENT_TEXT_CHARS_MAX)}),
-            Block::Image { data, mime_type } => {
-                json!({"type": "image", "mimeType": mime_type, "bytes": data.len() / 4 * 3, "omitted": true})
-            }
-            other => json!(other),
-        })
-        .collect();
-    let mut shown = json!({"content": content});
-    if let Some(details) = &result.details {
-        shown["details"] = cut_texts(details);
-    }
-    shown
-}
-
-fn cut_texts(value: &Value) -> Value {
-    match value {
-        Value::String(text) => ellipsize(text, EVENT_TEXT_CHARS_MAX).into(),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(key, value)| (key.clone(), cut_texts(value))).collect())
-        }
-        other => other.clone(),
-    }
 }

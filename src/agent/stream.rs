@@ -2,6 +2,10 @@
 //!
 //! Works on the whole text of one message each time it grows, because a tag may arrive in pieces. Pure.
 
+use crate::agent::reply;
+
+/// How a line begins that names files.
+const MEDIA: &str = "MEDIA:";
 /// A whole message that says nothing.
 pub const SILENT: &str = "NO_REPLY";
 
@@ -16,7 +20,7 @@ impl Visible {
     /// Takes a piece of raw text; returns the whole visible text and what was added to it, if anything was.
     pub fn push(&mut self, piece: &str) -> Option<(String, String)> {
         self.raw.push_str(piece);
-        let clean = clean(&self.raw);
+        let clean = without_media_so_far(clean(&self.raw));
         if is_silent_so_far(&clean) {
             return None;
         }
@@ -27,10 +31,24 @@ impl Visible {
     }
 }
 
+/// Returns a message without hidden parts and tags, silent or not.
+pub fn without_tags(raw: &str) -> String {
+    clean(raw)
+}
+
 /// Returns the visible part of a finished message; empty when it is silent.
 pub fn finished(raw: &str) -> String {
     let clean = clean(raw);
     if is_silent(&clean) { String::new() } else { clean }
+}
+
+/// Takes the lines out that name files, and a last line that may become one.
+fn without_media_so_far(text: String) -> String {
+    let start = text.rfind('\n').map_or(0, |at| at + 1);
+    let last = text[start..].trim_start();
+    let may_become = !last.is_empty() && MEDIA.starts_with(last) || last.starts_with(MEDIA);
+    let text = if may_become { text[..start].trim_end().to_owned() } else { text };
+    reply::without_media(&text)
 }
 
 fn is_silent_so_far(clean: &str) -> bool {

@@ -21,7 +21,7 @@ mod nodes;
 mod policy;
 mod process;
 mod read;
-mod sandbox;
+pub(super) mod sandbox;
 mod session_status;
 mod sessions;
 mod sessions_history;

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use self::backwards::Backwards;
 pub use self::compact::{Compacted, archive_path, keep_last};
-pub use self::context::{load_messages, load_messages_within};
+pub use self::context::{CACHE_TOUCH, History, load_history, load_messages, summary_message, summary_of};
 pub use self::since::since;
 use crate::agent::message::Message;
 use crate::base::clock::{Clock, iso_utc};
@@ -118,12 +118,12 @@ impl Transcript {
         load_messages(&self.path)
     }
 
-    /// As [`Transcript::messages`]; see [`load_messages_within`].
+    /// As [`Transcript::messages`], with what else is known; see [`load_history`].
     ///
     /// # Errors
     /// Any I/O error.
-    pub fn messages_within(&self, bytes_max: usize) -> io::Result<Vec<Message>> {
-        load_messages_within(&self.path, bytes_max)
+    pub fn history(&self, bytes_max: usize) -> io::Result<History> {
+        load_history(&self.path, bytes_max)
     }
 
     /// Writes the header of an empty file; else repairs the end and finds the last entry.

@@ -1,66 +1,214 @@
-//! Slash commands typed into a chat: carried out here, answered without a model (agent.md §10–11).
+//! Commands typed into a chat that need the gateway: carried out here, answered without a model (agent.md §10–11).
 //!
-//! The reply goes into the transcript as an injected message, then to every client as one `chat` final. Runs on the
-//! worker that got the message: what a command does takes milliseconds. Not here: recognising commands
-//! (`agent::commands`).
+//! Quick ones run on the thread that got the message, the others as jobs, because they wait for disks and methods. Not
+//! here: recognising commands, and those that only change their session (`agent::commands`).
+
+mod allowlist;
+mod config;
+mod context;
+mod subagents;
+mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::chat_event;
+use super::inbox::Turn;
 use super::lifecycle::Planned;
-use super::queue;
-use crate::agent::commands::{self, Command, StatusCard};
-use crate::agent::{models, session};
+use super::{queue, tool_host};
+use crate::agent::commands::{self, Command, Cx, StatusCard};
+use crate::agent::models;
+use crate::base::cancel::CancelToken;
 use crate::base::ids::{RunId, SessionKey};
+
+/// How long a command waits for a method of the gateway.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What became of a command.
 pub enum Executed {
     /// It is answered with this text.
     Answer(String),
-    /// The model is to speak; this is its prompt.
-    Prompt(String),
+    /// The model is to speak; this is its prompt. Before that the chat is told something.
+    Prompt {
+        /// The prompt.
+        prompt: String,
+        /// The word before it.
+        notice: Option<String>,
+    },
+    /// It was none: the message is for the model as it is.
+    Ordinary,
+}
+
+impl Executed {
+    fn answer(text: impl Into<String>) -> anyhow::Result<Self> {
+        Ok(Self::Answer(text.into()))
+    }
+}
+
+/// Returns whether carrying it out may wait for something.
+pub fn is_slow(command: &Command) -> bool {
+    match command.name {
+        "usage" => command.args.eq_ignore_ascii_case("cost"),
+        "context" | "config" | "debug" | "approve" | "allowlist" | "tts" | "subagents" | "dock" => true,
+        _ => false,
+    }
 }
 
 /// Carries a command out.
 ///
 /// # Errors
-/// When the session cannot be written.
-pub fn execute(cx: &Ctx, key: &SessionKey, command: Command) -> anyhow::Result<Executed> {
+/// When the session cannot be written, or what the command needs fails.
+pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<Executed> {
     let config = cx.config.get();
-    let agent = session::agent_of_key(&config, key);
-    match command {
-        Command::New { rest } | Command::Reset { rest } => {
-            cx.sessions.reset(key).with_context(|| format!("start a new session for {key}"))?;
-            let prompt = if rest.trim().is_empty() { commands::GREETING_PROMPT.to_owned() } else { rest };
-            Ok(Executed::Prompt(prompt))
+    let (key, args) = (&turn.session, command.args.as_str());
+    let with = Cx::new(&config, &cx.sessions, key, &turn.agent, &turn.speaker);
+    if let Some(applied) = with.apply(command).with_context(|| format!("change session {key}"))? {
+        if let Some(event) = &applied.event {
+            cx.system_events.push(key, event, cx.clock.now_ms());
         }
-        Command::Status => {
-            let entry = cx.sessions.entry(key);
-            let card = StatusCard {
-                version: super::version(),
-                key,
-                entry: entry.as_ref(),
-                model: models::resolve(&config, &agent, entry.as_ref(), None),
-                uptime: cx.clock.now().saturating_duration_since(cx.started_at),
-                active_runs: cx.runs.active_count(),
-                queue: (queue::settings(cx, key, "webchat"), cx.queue.depth(key)),
-            };
-            Ok(Executed::Answer(commands::status_reply(&card)))
-        }
-        Command::Restart if config.commands.restart == Some(true) => {
-            cx.lifecycle.restart(Planned::new(None, "/restart", None));
-            Ok(Executed::Answer("⚙️ Restarting clawdbot in-process (SIGUSR1); back in a few seconds.".to_owned()))
-        }
-        other => {
-            let reply = commands::apply(&config, &cx.sessions, key, &agent, other)
-                .with_context(|| format!("change session {key}"))?;
-            Ok(Executed::Answer(reply))
-        }
+        return Executed::answer(applied.text);
     }
+    match command.name {
+        "new" | "reset" => begin_anew(cx, turn, args),
+        "status" => Executed::answer(status(cx, turn)),
+        "usage" => usage::cost(cx, turn),
+        "context" => context::report(cx, turn, args),
+        "subagents" => subagents::manage(cx, turn, args),
+        "approve" => approve(cx, args),
+        "allowlist" => allowlist::manage(cx, turn, args),
+        "config" => config::manage(cx, turn, args),
+        "debug" => config::debug(&config),
+        "tts" => tts(cx, args),
+        "dock" => dock(cx, turn, args),
+        "restart" if config.commands.restart == Some(true) => {
+            cx.lifecycle.restart(Planned::new(None, "/restart", None));
+            Executed::answer("⚙️ Restarting clawdbot in-process (SIGUSR1); back in a few seconds.")
+        }
+        "restart" => Executed::answer("⚠️ /restart is disabled. Set commands.restart=true to enable."),
+        _ => Ok(Executed::Ordinary),
+    }
+}
+
+/// Calls a method of this gateway as an operator.
+fn call(cx: &Arc<Ctx>, method: &str, params: Value) -> Result<Value, String> {
+    tool_host::of(cx).call(method, params, CALL_TIMEOUT, &CancelToken::new())
+}
+
+/// A new session; its first words may name a model.
+fn begin_anew(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<Executed> {
+    let key = &turn.session;
+    cx.sessions.reset(key).with_context(|| format!("start a new session for {key}"))?;
+    let config = cx.config.get();
+    let (first, rest) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+    // A word that is no alias must look like a reference: "hello" is nobody's model.
+    let is_reference = || first.contains('/') || models::is_alias(&config, first);
+    let chosen = (!first.is_empty() && is_reference())
+        .then(|| models::parse_name(&config, first))
+        .flatten()
+        .filter(|name| models::is_allowed(&config, &turn.agent, name));
+    let text = if chosen.is_some() { rest.trim() } else { args };
+    if chosen.is_some() {
+        let command = Command { name: "model", args: first.to_owned() };
+        Cx::new(&config, &cx.sessions, key, &turn.agent, &turn.speaker).apply(&command)?;
+    }
+    let label = |entry| models::resolve(&config, &turn.agent, entry, None).map(|model| model.label());
+    let default = label(None);
+    let notice = label(cx.sessions.entry(key).as_ref()).ok().map(|model| match default {
+        Ok(default) if default != model => format!("✅ New session started · model: {model} (default: {default})"),
+        _ => format!("✅ New session started · model: {model}"),
+    });
+    let prompt = if text.trim().is_empty() { commands::GREETING_PROMPT.to_owned() } else { text.to_owned() };
+    Ok(Executed::Prompt { prompt, notice })
+}
+
+fn status(cx: &Ctx, turn: &Turn) -> String {
+    let config = cx.config.get();
+    let key = &turn.session;
+    let entry = cx.sessions.entry(key);
+    commands::status_reply(&StatusCard {
+        version: super::version(),
+        key,
+        entry: entry.as_ref(),
+        model: models::resolve(&config, &turn.agent, entry.as_ref(), None),
+        uptime: cx.clock.now().saturating_duration_since(cx.started_at),
+        active_runs: cx.runs.active_count(),
+        queue: (queue::settings(cx, key, &turn.speaker.channel), cx.queue.depth(key)),
+    })
+}
+
+fn approve(cx: &Arc<Ctx>, args: &str) -> anyhow::Result<Executed> {
+    let mut words = args.split_whitespace();
+    let decision = |word: &str| match word.to_lowercase().as_str() {
+        "allow-once" | "allow" | "once" => Some("allow-once"),
+        "allow-always" | "always" => Some("allow-always"),
+        "deny" | "reject" => Some("deny"),
+        _ => None,
+    };
+    let given = words.next().zip(words.next().and_then(decision)).filter(|_| words.next().is_none());
+    let Some((id, decision)) = given else {
+        return Executed::answer("Usage: /approve <id> allow-once|allow-always|deny");
+    };
+    match call(cx, "exec.approval.resolve", json!({"id": id, "decision": decision})) {
+        Ok(_) => Executed::answer(format!("✅ Exec approval {decision} submitted for {id}.")),
+        Err(error) => Executed::answer(format!("❌ Failed to submit approval: Error: {error}")),
+    }
+}
+
+fn tts(cx: &Arc<Ctx>, args: &str) -> anyhow::Result<Executed> {
+    let mut words = args.split_whitespace();
+    let (action, value) = (words.next().unwrap_or("status").to_lowercase(), words.next().unwrap_or_default());
+    let done = match action.as_str() {
+        "off" => call(cx, "tts.disable", json!({})).map(|_| "🔇 Spoken answers are off.".to_owned()),
+        "always" | "on" => call(cx, "tts.enable", json!({})).map(|_| "🔊 Spoken answers are on.".to_owned()),
+        "provider" if !value.is_empty() => call(cx, "tts.setProvider", json!({"provider": value}))
+            .map(|_| format!("🔊 Speech comes from {}.", value.to_lowercase())),
+        "status" | "provider" => call(cx, "tts.status", json!({})).map(|status| {
+            let text = |name: &str| status[name].as_str().unwrap_or("none").to_owned();
+            let state = if status["enabled"] == true { "on" } else { "off" };
+            format!("🔊 Spoken answers: {state}\nProvider: {}", text("provider"))
+        }),
+        "inbound" | "tagged" | "limit" | "summary" | "audio" => {
+            Err(format!("/tts {action} cannot be set from a chat yet; messages.tts in the configuration has it"))
+        }
+        _ => Err("usage: /tts off|always|status|provider [name]".to_owned()),
+    };
+    Executed::answer(done.unwrap_or_else(|error| format!("⚠️ {error}")))
+}
+
+/// Answers of this session go to another network from now on, where the same person is known.
+fn dock(cx: &Arc<Ctx>, turn: &Turn, channel: &str) -> anyhow::Result<Executed> {
+    let Some(channel) = crate::channels::normalize(channel) else { return Ok(Executed::Ordinary) };
+    let config = cx.config.get();
+    let own: Vec<String> =
+        turn.speaker.id.iter().flat_map(|id| [id.clone(), format!("{}:{id}", turn.speaker.channel)]).collect();
+    let links = config.tree["session"]["identityLinks"].as_object().into_iter().flatten();
+    let mut known =
+        links.map(|(_, ids)| ids.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>());
+    let person = known.find(|ids| ids.iter().any(|id| own.iter().any(|own| own.eq_ignore_ascii_case(id))));
+    let prefix = format!("{channel}:");
+    let to = person.and_then(|ids| ids.into_iter().find_map(|id| id.strip_prefix(&prefix).map(str::to_owned)));
+    let Some(to) = to else {
+        return Executed::answer(format!(
+            "⚠️ Where you are on {channel} is not known. List your ids together in session.identityLinks, as in {{\"me\": \
+             [\"telegram:123\", \"whatsapp:+49…\"]}}."
+        ));
+    };
+    cx.sessions.update(&turn.session, |entry| {
+        entry.last_channel = Some(channel.to_owned());
+        entry.last_to = Some(to.clone());
+        entry.last_account_id = None;
+        entry.delivery_context = Some(crate::agent::sessions::DeliveryContext {
+            channel: Some(channel.to_owned()),
+            to: Some(to),
+            ..Default::default()
+        });
+    })?;
+    Executed::answer(format!("⚙️ Replies of this session go to {channel} from now on."))
 }
 
 /// Puts an answer into the transcript and shows it.

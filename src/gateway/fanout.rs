@@ -89,6 +89,8 @@ impl RunSink for Fanout {
                 self.agent_event(seq, "assistant", json!({"text": text, "delta": delta}));
                 self.assistant(seq, text);
             }
+            // Clients have seen it grow.
+            RunEvent::Said { .. } => {}
             // compat: tool events that are not sent leave a hole in the run's numbers.
             RunEvent::ToolStart { .. } | RunEvent::ToolUpdate { .. } | RunEvent::ToolResult { .. }
                 if !self.shows_tools => {}
@@ -108,6 +110,10 @@ impl RunSink for Fanout {
                 data["isError"] = is_error.into();
                 data["result"] = result;
                 self.agent_event(seq, "tool", data);
+            }
+            RunEvent::CompactionStart => self.agent_event(seq, "compaction", json!({"phase": "start"})),
+            RunEvent::CompactionEnd { will_retry } => {
+                self.agent_event(seq, "compaction", json!({"phase": "end", "willRetry": will_retry}));
             }
             RunEvent::End { started_at, ended_at, aborted } => {
                 let mut data = json!({"phase": "end"});

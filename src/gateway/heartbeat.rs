@@ -318,8 +318,11 @@ fn run(cx: &Arc<Ctx>, agent: &AgentId, key: &SessionKey, settings: Settings, rea
     let run = RunId::new(format!("heartbeat-{}", uuid(&*cx.rng)));
     let relays = reason == RELAY && cx.system_events.peek(key).iter().any(|line| line.contains(RELAY_MARK));
     let prompt = if relays { RELAY_PROMPT } else { settings.prompt.as_str() };
-    let request =
-        RunRequest { model: settings.model.clone(), ..RunRequest::new(run, agent.clone(), key.clone(), prompt) };
+    let request = RunRequest {
+        model: settings.model.clone(),
+        is_heartbeat: true,
+        ..RunRequest::new(run, agent.clone(), key.clone(), prompt)
+    };
     let start = Start { request, echo: Some(key.as_str().to_owned()), is_chat: false, takes_system_events: true };
     let key = key.clone();
     let finish = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {

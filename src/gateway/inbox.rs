@@ -13,20 +13,22 @@ use serde_json::{Value, json};
 use super::abort;
 use super::accepted;
 use super::chat_commands::{self, Executed};
+use super::compacting;
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::{chat_event, settle_chat};
 use super::methods::skills;
 use super::replies;
-use super::start_run::Start;
+use super::start_run::{Start, lane_of};
 use super::subagents;
 use super::ticket::Outcome;
-use crate::agent::commands;
+use crate::agent::commands::{self, Command};
 use crate::agent::message::Block;
 use crate::agent::run::RunRequest;
 use crate::agent::run_journal::Origin;
 use crate::agent::session;
 use crate::agent::speaker::Speaker;
+use crate::agent::transcript::strip_envelope;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::route::Route;
 use crate::channels::reply::{Reply, ReplyKind};
@@ -65,6 +67,15 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Puts other words in place of what was typed, wherever the message holds that.
+    fn replace(&mut self, typed: &str, words: &str) {
+        self.text = match self.text.rfind(typed) {
+            Some(at) => format!("{}{words}{}", &self.text[..at], &self.text[at + typed.len()..]),
+            None => words.to_owned(),
+        };
+        self.raw = words.to_owned();
+    }
+
     fn origin(&self) -> Origin {
         if self.route.is_some() { Origin::Channel } else { Origin::Chat }
     }
@@ -77,7 +88,6 @@ impl Turn {
 /// Called once a message is on the disk, or was a command whose answer is; dropped when it was not accepted.
 pub type Told = accepted::Told;
 
-#[allow(dead_code, reason = "for channels whose threads bring one message after the other")]
 /// Takes a message and returns once it is safe: `false` when it was not accepted and should be brought again.
 pub fn receive_and_wait(cx: &Arc<Ctx>, turn: Turn) -> bool {
     let (sender, receiver) = bounded(1);
@@ -89,7 +99,6 @@ pub fn receive_and_wait(cx: &Arc<Ctx>, turn: Turn) -> bool {
     receiver.recv().is_ok()
 }
 
-#[allow(dead_code, reason = "no channel is connected yet")]
 /// Takes a message of a chat network. One that came before is not answered again.
 pub fn receive(cx: &Arc<Ctx>, turn: Turn, told: Told) {
     if turn.route.is_some() {
@@ -112,7 +121,6 @@ pub fn receive(cx: &Arc<Ctx>, turn: Turn, told: Told) {
     take(cx, turn, told);
 }
 
-#[allow(dead_code, reason = "no channel is connected yet")]
 /// Ends the session's runs and says so.
 fn stop(cx: &Arc<Ctx>, turn: &Turn) {
     let runs = cx.runs.chats_of(&turn.session);
@@ -130,33 +138,177 @@ fn stop(cx: &Arc<Ctx>, turn: &Turn) {
 /// Takes a message that nobody has seen before and that is no stop word.
 pub fn take(cx: &Arc<Ctx>, mut turn: Turn, told: Told) {
     if turn.text.trim().is_empty() && turn.images.is_empty() {
-        told();
-        say(cx, &turn, BLANK_REPLY);
-        return settle(cx, &turn, None);
+        return conclude(cx, &turn, told, Ok(BLANK_REPLY.to_owned()));
     }
-    let config = cx.config.get();
-    let may_command = turn.speaker.is_native || config.commands.text != Some(false);
-    if let Some(command) = commands::parse(&turn.raw).filter(|_| may_command && turn.speaker.is_authorised) {
-        match chat_commands::execute(cx, &turn.session, command) {
-            Ok(Executed::Prompt(prompt)) => turn.text = prompt,
-            Ok(Executed::Answer(text)) => {
+    if turn.speaker.is_native || cx.config.get().commands.text != Some(false) {
+        match read(cx, &mut turn) {
+            Read::Ignored => {
                 told();
-                say(cx, &turn, &text);
                 return settle(cx, &turn, None);
             }
+            Read::Commands(commands) => return carry_out(cx, turn, commands, told),
+            Read::Message => {}
+        }
+    }
+    run(cx, turn, told);
+}
+
+/// What a message is.
+enum Read {
+    /// Commands of somebody who may give none.
+    Ignored,
+    /// Nothing but commands.
+    Commands(Vec<Command>),
+    /// Something for the model.
+    Message,
+}
+
+/// Reads the commands in a message. Those within other text are taken out of it: directives count only alone, a few are
+/// answered at once.
+fn read(cx: &Arc<Ctx>, turn: &mut Turn) -> Read {
+    let may = turn.speaker.is_authorised;
+    let all = |commands| if may { Read::Commands(commands) } else { Read::Ignored };
+    let typed = strip_envelope(&turn.raw).to_owned();
+    if let Some(command) = reset_of(cx, &typed).or_else(|| commands::parse(&typed)).filter(|it| it.name != "skill") {
+        return all(vec![command]);
+    }
+    if may && let Some(prompt) = skill_prompt(cx, turn, &typed) {
+        turn.text = prompt;
+        return Read::Message;
+    }
+    let found = commands::directives(&typed);
+    if !found.commands.is_empty() {
+        if found.rest.is_empty() {
+            return all(found.commands);
+        }
+        turn.replace(&typed, &found.rest);
+    }
+    let typed = strip_envelope(&turn.raw).to_owned();
+    let found = commands::inline(&typed);
+    if may && !found.commands.is_empty() && !found.rest.is_empty() {
+        for command in &found.commands {
+            if let Ok(Executed::Answer(text)) = chat_commands::execute(cx, turn, command) {
+                let id = RunId::new(format!("{}-{}", turn.id, command.name));
+                say(cx, &Turn { id, ..turn.clone() }, &text);
+            }
+        }
+        turn.replace(&typed, &found.rest);
+    }
+    Read::Message
+}
+
+/// Returns what the model is told when a skill is called by its command.
+fn skill_prompt(cx: &Ctx, turn: &Turn, typed: &str) -> Option<String> {
+    if !typed.trim_start().starts_with('/') {
+        return None;
+    }
+    let usable = skills::usable(cx, &cx.config.get(), &turn.agent);
+    let commands = list(&usable, &|name| commands::parse(&format!("/{name}")).is_some());
+    prompt(&commands, typed)
+}
+
+/// Returns the command that one of the configured words for a new session is.
+fn reset_of(cx: &Ctx, typed: &str) -> Option<Command> {
+    let config = cx.config.get();
+    let triggers = config.session.reset_triggers.as_deref()?;
+    triggers.iter().map(|trigger| trigger.trim()).filter(|trigger| !trigger.is_empty()).find_map(|trigger| {
+        let rest = typed.trim().get(trigger.len()..)?;
+        let is_it = typed.trim()[..trigger.len()].eq_ignore_ascii_case(trigger);
+        let fits = is_it && (rest.is_empty() || rest.starts_with(char::is_whitespace));
+        fits.then(|| Command { name: "new", args: rest.trim().to_owned() })
+    })
+}
+
+/// Carries commands out: here, or as a job when one of them may wait for something.
+fn carry_out(cx: &Arc<Ctx>, turn: Turn, commands: Vec<Command>, told: Told) {
+    if let [Command { name: "compact", args }] = commands.as_slice() {
+        return compact(cx, turn, args.clone(), told);
+    }
+    if !commands.iter().any(chat_commands::is_slow) {
+        return answer(cx, turn, &commands, told);
+    }
+    let job_cx = cx.clone();
+    // Dropped with the message when it is not taken, which answers.
+    if let Err(error) = cx.jobs.submit(vec!["side".to_owned()], move || answer(&job_cx, turn, &commands, told)) {
+        log::warn!(target: "gateway", "a command was not taken: {error}");
+    }
+}
+
+fn answer(cx: &Arc<Ctx>, mut turn: Turn, commands: &[Command], told: Told) {
+    let mut said = Vec::new();
+    for command in commands {
+        if !counts(&turn, command) {
+            continue;
+        }
+        match chat_commands::execute(cx, &turn, command) {
+            Ok(Executed::Answer(text)) => said.push(text),
+            Ok(Executed::Prompt { prompt, notice }) => {
+                if let (Some(route), Some(text)) = (&turn.route, notice) {
+                    let reply = Reply { text, kind: ReplyKind::Notice, ..Reply::default() };
+                    replies::promise(cx, &turn.id, &turn.session, route, "notice", vec![reply]);
+                }
+                turn.text = prompt;
+                return run(cx, turn, told);
+            }
+            Ok(Executed::Ordinary) => return run(cx, turn, told),
             Err(error) => {
-                told();
                 log::error!(target: "gateway", "command in {} failed: {error:#}", turn.session);
-                return settle(cx, &turn, Some(format!("Error: {error:#}")));
+                return conclude(cx, &turn, told, Err(format!("Error: {error:#}")));
             }
         }
     }
-    if may_command && turn.speaker.is_authorised && turn.raw.trim_start().starts_with('/') {
-        let usable = skills::usable(cx, &config, &turn.agent);
-        let commands = list(&usable, &|name| commands::parse(&format!("/{name}")).is_some());
-        turn.text = prompt(&commands, &turn.raw).unwrap_or(turn.text);
+    conclude(cx, &turn, told, Ok(said.join(" ")));
+}
+
+/// In groups what makes commands freer counts only for who addresses the bot.
+fn counts(turn: &Turn, command: &Command) -> bool {
+    let is_free = match command.name {
+        "elevated" => !command.args.eq_ignore_ascii_case("off"),
+        "exec" => !command.args.to_lowercase().contains("security=deny"),
+        _ => false,
+    };
+    !(turn.speaker.is_group() && !turn.speaker.was_mentioned && is_free)
+}
+
+/// Has the conversation summed up, behind whatever is under way, which is stopped.
+fn compact(cx: &Arc<Ctx>, turn: Turn, wishes: String, told: Told) {
+    let has_session = cx.sessions.entry(&turn.session).is_some_and(|entry| !entry.session_id.is_empty());
+    if !has_session {
+        let text = "⚙️ Compaction unavailable (missing session id).".to_owned();
+        return conclude(cx, &turn, told, Ok(text));
     }
-    run(cx, turn, told);
+    abort::runs(cx, &cx.queue.under_way(&turn.session), "rpc");
+    let job_cx = cx.clone();
+    let lanes = vec![lane_of(&turn.session), "main".to_owned()];
+    let submitted = cx.jobs.submit(lanes, move || {
+        let text = compacting::compact(&job_cx, &turn, &wishes);
+        job_cx.system_events.push(&turn.session, &text, job_cx.clock.now_ms());
+        conclude(&job_cx, &turn, told, Ok(format!("⚙️ {text}")));
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway", "a compaction was not taken: {error}");
+    }
+}
+
+/// Ends a message that needs no run. A client of the gateway is told first that its message was taken.
+fn conclude(cx: &Arc<Ctx>, turn: &Turn, told: Told, answer: Result<String, String>) {
+    let mut told = Some(told);
+    if turn.route.is_none()
+        && let Some(told) = told.take()
+    {
+        told();
+    }
+    let error = match answer {
+        Ok(text) => {
+            say(cx, turn, &text);
+            None
+        }
+        Err(error) => Some(error),
+    };
+    settle(cx, turn, error);
+    if let Some(told) = told {
+        told();
+    }
 }
 
 /// Has a run for the message accepted.

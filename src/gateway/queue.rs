@@ -36,6 +36,11 @@ impl Queue {
         self.lock().queues.began(session, run);
     }
 
+    /// Returns the runs of a session that are under way.
+    pub fn under_way(&self, session: &SessionKey) -> Vec<RunId> {
+        self.lock().queues.under_way(session)
+    }
+
     /// Returns how many messages of a session wait.
     pub fn depth(&self, session: &SessionKey) -> usize {
         self.lock().queues.depth(session)
@@ -82,7 +87,7 @@ pub fn place(cx: &Arc<Ctx>, ready: Ready) {
         Arrival::Interrupt { stop, clear } => {
             let cleared: Vec<Ready> = clear.iter().filter_map(|run| state.waiting.remove(run)).collect();
             drop(state);
-            cleared.into_iter().for_each(|waiting| waiting.leave(true));
+            cleared.into_iter().for_each(Ready::stop);
             abort::runs(cx, &stop, "interrupt");
             ready.submit();
         }
@@ -108,7 +113,7 @@ fn steer(cx: &Arc<Ctx>, ready: Ready, item: Item, settings: Settings, into: &[Ru
     let answered = move |is_read: bool| match weak.upgrade() {
         Some(_) if is_read => ready.leave(false),
         // Whoever stopped the run meant its letters too.
-        Some(_) if ready.is_cancelled() => ready.leave(true),
+        Some(_) if ready.is_cancelled() => ready.stop(),
         Some(cx) => wait(&cx, ready, item, settings),
         None => {}
     };
@@ -177,7 +182,7 @@ pub fn withdraw(cx: &Ctx, session: &SessionKey, run: &RunId) {
         state.waiting.remove(run)
     };
     if let Some(ready) = ready {
-        ready.leave(true);
+        ready.stop();
     }
 }
 

@@ -1,15 +1,20 @@
 //! What a run says to the chat that it came from: replies, into the outbox before the run counts as ended.
 //!
-//! Runs on the run's own thread. Each reply has an id made of the run's and its number, so that a run which is carried on
-//! after a crash says nothing twice. Not here: sending (`deliveries`), what clients of the gateway see (`fanout`).
+//! Runs on the run's own thread. Each reply has an id made of the run's and of its place in the answer, so that a run
+//! which is carried on after a crash says nothing twice. Not here: sending (`deliveries`), what clients of the gateway see
+//! (`fanout`), how an answer is read and cut (`agent::reply`).
 
-use std::cell::Cell;
+mod wording;
+
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ctx::Ctx;
 use super::{deliveries, feedback};
 use crate::agent::events::{RunEvent, RunSink};
+use crate::agent::reply::blocks::{Cutter, Settings};
+use crate::agent::reply::{ReplyTo, Said};
 use crate::agent::run::{RunError, RunOutcome, RunRequest};
 use crate::base::ids::{RunId, SessionKey};
 use crate::base::route::Route;
@@ -17,44 +22,148 @@ use crate::channels::reply::{Reply, ReplyKind};
 
 /// Least time between two drafts of one answer.
 const DRAFT_INTERVAL: Duration = Duration::from_millis(300);
+/// Pauses between parts of an answer by default, in milliseconds.
+const HUMAN_DELAY_MS: (u64, u64) = (800, 2500);
 
-/// The sink of a run that came from a chat: passes everything on, and shows the chat that somebody is at work.
+/// The sink of a run that came from a chat: passes everything on, shows the chat that somebody is at work, and says what
+/// is to be said before the end.
 pub struct Overheard<'a> {
-    /// Hears everything first.
-    pub inner: &'a dyn RunSink,
+    inner: &'a dyn RunSink,
     cx: &'a Arc<Ctx>,
     request: &'a RunRequest,
+    /// Whether answers go out in parts.
+    streams: Option<Settings>,
+    /// How much of the tools' work is told.
+    verbose: wording::Verbose,
     last_draft: Cell<Option<Instant>>,
+    said: RefCell<Saying>,
+}
+
+/// The message that is being written.
+#[derive(Default)]
+struct Saying {
+    /// How many came before it.
+    number: usize,
+    cutter: Cutter,
+    /// When the last part may go out.
+    last_due_at: u64,
 }
 
 impl<'a> Overheard<'a> {
     /// Puts it around another sink.
     pub fn new(cx: &'a Arc<Ctx>, request: &'a RunRequest, inner: &'a dyn RunSink) -> Self {
-        Self { inner, cx, request, last_draft: Cell::new(None) }
+        let config = cx.config.get();
+        let route = request.route.as_ref().filter(|_| !request.is_heartbeat);
+        let streams = route.and_then(|route| Settings::of(&config, &route.channel, &route.account));
+        let verbose = wording::Verbose::of(cx, request);
+        Self { inner, cx, request, streams, verbose, last_draft: Cell::default(), said: RefCell::default() }
     }
 
-    fn show(&self, route: &Route, event: &RunEvent) {
+    fn hear(&self, route: &Route, event: &RunEvent) {
         match event {
             RunEvent::Start { .. } => feedback::begun(self.cx, route, self.request.speaker.as_ref()),
-            RunEvent::ToolStart { .. } => feedback::working(self.cx, route),
-            RunEvent::Assistant { text, .. } => {
-                let now = self.cx.clock.now();
-                let last = self.last_draft.get();
-                if last.is_none_or(|last| now.saturating_duration_since(last) >= DRAFT_INTERVAL) {
-                    self.last_draft.set(Some(now));
-                    feedback::working(self.cx, route);
-                    feedback::draft(self.cx, route, text);
+            RunEvent::ToolStart { name, tool_call_id, args } => {
+                feedback::working(self.cx, route);
+                if let Some(text) = self.verbose.start(name, args) {
+                    self.tell(route, &format!("tool/{tool_call_id}"), text, ReplyKind::Tool);
                 }
             }
+            RunEvent::ToolResult { name, tool_call_id, result, .. } => {
+                if let Some(text) = self.verbose.result(name, result) {
+                    self.tell(route, &format!("output/{tool_call_id}"), text, ReplyKind::Tool);
+                }
+            }
+            RunEvent::Assistant { text, delta } => self.growing(route, text, text == delta),
+            RunEvent::Said { said } => self.complete(route, said),
             _ => {}
         }
+    }
+
+    fn growing(&self, route: &Route, text: &str, is_new: bool) {
+        let now = self.cx.clock.now();
+        if self.last_draft.get().is_none_or(|last| now.saturating_duration_since(last) >= DRAFT_INTERVAL) {
+            self.last_draft.set(Some(now));
+            feedback::working(self.cx, route);
+            feedback::draft(self.cx, route, text);
+        }
+        let Some(settings) = self.streams.filter(|settings| !settings.waits_for_end) else { return };
+        let mut saying = self.said.borrow_mut();
+        if is_new {
+            saying.cutter = Cutter::default();
+        }
+        let blocks = saying.cutter.grow(text, &settings);
+        self.send_blocks(route, &mut saying, blocks.into_iter().map(|block| (block.at, block.text)).collect());
+    }
+
+    /// A message is complete: what is left of it goes out.
+    fn complete(&self, route: &Route, said: &Said) {
+        let Some(settings) = self.streams else { return };
+        let mut saying = self.said.borrow_mut();
+        let blocks = saying.cutter.finish(&said.text, &settings);
+        self.send_blocks(route, &mut saying, blocks.into_iter().map(|block| (block.at, block.text)).collect());
+        let files = Reply { text: String::new(), ..wording::reply(route, said) };
+        if !files.media.is_empty() {
+            self.promise(route, &format!("{}", saying.number), vec![files], &[]);
+        }
+        *saying = Saying { number: saying.number + 1, last_due_at: saying.last_due_at, ..Saying::default() };
+    }
+
+    fn send_blocks(&self, route: &Route, saying: &mut Saying, blocks: Vec<(usize, String)>) {
+        for (at, text) in blocks {
+            let due_at = self.due_at(saying);
+            let text = wording::prefixed(self.cx, self.request, None, text);
+            let reply = Reply { text, kind: ReplyKind::Block, ..Reply::default() };
+            self.promise(route, &format!("{}/{at}", saying.number), vec![reply], &[due_at]);
+        }
+    }
+
+    /// Returns when the next part may go out: people pause between messages, where that is wished for.
+    fn due_at(&self, saying: &mut Saying) -> u64 {
+        let now_ms = self.cx.clock.now_ms();
+        let config = self.cx.config.get();
+        let set = &config.tree["agents"]["defaults"]["humanDelay"];
+        let (min, max) = match set["mode"].as_str() {
+            Some("natural") => HUMAN_DELAY_MS,
+            Some("custom") => {
+                let number = |name: &str, default| set[name].as_u64().unwrap_or(default);
+                (number("minMs", HUMAN_DELAY_MS.0), number("maxMs", HUMAN_DELAY_MS.1))
+            }
+            _ => return 0,
+        };
+        let mut bytes = [0; 2];
+        self.cx.rng.fill(&mut bytes);
+        let pause = min + max.saturating_sub(min) * u64::from(u16::from_le_bytes(bytes)) / u64::from(u16::MAX);
+        let is_first = saying.last_due_at == 0;
+        saying.last_due_at = if is_first { now_ms } else { now_ms.max(saying.last_due_at.saturating_add(pause)) };
+        saying.last_due_at
+    }
+
+    fn tell(&self, route: &Route, part: &str, text: String, kind: ReplyKind) {
+        self.promise(route, part, vec![Reply { text, kind, ..Reply::default() }], &[]);
+    }
+
+    fn promise(&self, route: &Route, part: &str, replies: Vec<Reply>, due_at: &[u64]) {
+        put(self.cx, &self.request.run_id, &self.request.session_key, route, part, replies, due_at);
+    }
+
+    /// Says how the run ended, if there is somebody to tell.
+    pub fn settle(&self, outcome: &Result<RunOutcome, RunError>) {
+        let Some(route) = &self.request.route else { return };
+        let replies = match outcome {
+            // Whoever stopped it knows.
+            Ok(outcome) if outcome.aborted => Vec::new(),
+            Ok(outcome) => wording::last_words(self.cx, self.request, route, outcome, self.streams.is_some()),
+            Err(error) => vec![Reply { text: failure(error), kind: ReplyKind::Notice, ..Reply::default() }],
+        };
+        self.promise(route, "final", replies, &[]);
+        feedback::done(self.cx, route);
     }
 }
 
 impl RunSink for Overheard<'_> {
     fn emit(&self, event: RunEvent) {
         if let Some(route) = &self.request.route {
-            self.show(route, &event);
+            self.hear(route, &event);
         }
         self.inner.emit(event);
     }
@@ -62,30 +171,37 @@ impl RunSink for Overheard<'_> {
 
 /// Puts replies into the outbox, in order.
 pub fn promise(cx: &Arc<Ctx>, run: &RunId, session: &SessionKey, route: &Route, part: &str, replies: Vec<Reply>) {
+    put(cx, run, session, route, part, replies, &[]);
+}
+
+fn put(
+    cx: &Arc<Ctx>,
+    run: &RunId,
+    session: &SessionKey,
+    route: &Route,
+    part: &str,
+    replies: Vec<Reply>,
+    due_at: &[u64],
+) {
     let deliveries = replies.into_iter().enumerate().map(|(number, reply)| {
         let thread = reply.thread.or_else(|| route.thread.clone());
         let reply = Reply { thread, session: Some(session.to_string()), ..reply };
-        deliveries::of(cx, format!("{run}/{part}/{number}"), route, &reply)
+        let mut delivery = deliveries::of(cx, format!("{run}/{part}/{number}"), route, &reply);
+        delivery.due_at = due_at.get(number).copied().unwrap_or(delivery.due_at);
+        delivery
     });
     if let Err(error) = deliveries::promise(cx, deliveries.collect()) {
         log::error!(target: "gateway", "a reply of run {run} is lost: {error}");
     }
 }
 
-/// Says how a run ended, if there is somebody to tell.
-pub fn settle(cx: &Arc<Ctx>, request: &RunRequest, outcome: &Result<RunOutcome, RunError>) {
-    let Some(route) = &request.route else { return };
-    let replies = match outcome {
-        // Whoever stopped it knows.
-        Ok(outcome) if outcome.aborted => Vec::new(),
-        Ok(outcome) => {
-            let reply = |text: &String| Reply { text: text.clone(), ..Reply::default() };
-            outcome.texts.iter().map(reply).collect()
-        }
-        Err(error) => vec![Reply { text: failure(error), kind: ReplyKind::Notice, ..Reply::default() }],
-    };
-    promise(cx, &request.run_id, &request.session_key, route, "final", replies);
-    feedback::done(cx, route);
+/// Returns the id of the message that a reply answers, and whether the model named it.
+fn reply_to(route: &Route, said: &Said) -> (Option<String>, bool) {
+    match &said.reply_to {
+        Some(ReplyTo::Id(id)) => (Some(id.clone()), true),
+        Some(ReplyTo::Current) => (route.reply_to.clone(), true),
+        None => (None, false),
+    }
 }
 
 fn failure(error: &RunError) -> String {

@@ -15,7 +15,7 @@ use super::fanout::{Fanout, chat_event};
 use super::queue;
 use super::replies::Overheard;
 use super::runs::{Active, Finished};
-use super::{replies, tool_host, work};
+use super::{tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::run::{self, Around, Mailbox, Promise, RunError, RunOutcome, RunRequest};
 use crate::agent::run_journal::Accepted;
@@ -137,6 +137,19 @@ impl Ready {
         self.guard.accepted.as_ref().map(|accepted| accepted.entry_id.clone())
     }
 
+    /// Ends it without a run, because somebody stopped it; its message is in the transcript all the same.
+    pub fn stop(self) {
+        self.queue(|ready| {
+            if let Some(accepted) = &ready.guard.accepted
+                && let Err(error) =
+                    run::give_up(&ready.cx.agent, &ready.start.request, &promise(&ready.cx, accepted), None)
+            {
+                log::error!(target: "gateway", "a stopped message is missing in {}: {error}", ready.session());
+            }
+            ready.leave(true);
+        });
+    }
+
     /// Ends it without a run: another one answers its message, or nobody does.
     pub fn leave(self, aborted: bool) {
         let now_ms = self.cx.clock.now_ms();
@@ -205,7 +218,7 @@ impl Ready {
         let is_put_down = outcome.is_err() && cancel.reason() == Some(CancelReason::Shutdown);
         if !(guard.accepted.is_some() && is_put_down) {
             // First: a run that has ended is not looked at again, and somebody waits for its replies.
-            replies::settle(&cx, &request, &outcome);
+            sink.settle(&outcome);
             guard.settle(outcome);
         }
     }

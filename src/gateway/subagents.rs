@@ -209,6 +209,56 @@ pub fn start(cx: &Arc<Ctx>, left: &[Accepted]) {
     }
 }
 
+/// One sub-agent as people see it.
+pub struct Seen {
+    /// Its run.
+    pub run: String,
+    /// Its session.
+    pub session: String,
+    /// What it was given to do.
+    pub task: String,
+    /// How it was called.
+    pub label: Option<String>,
+    /// When it began.
+    pub started_at: UnixMs,
+    /// When it ended.
+    pub ended_at: Option<UnixMs>,
+    /// running, done, failed, timed out.
+    pub status: &'static str,
+}
+
+/// Returns the sub-agents that a session has started, the newest first.
+pub fn seen(cx: &Ctx, requester: &SessionKey) -> Vec<Seen> {
+    let file = cx.subagents.store.get();
+    let own = file.runs.values().filter(|record| record.requester_session_key == requester.as_str());
+    let mut seen: Vec<Seen> = own
+        .map(|record| Seen {
+            run: record.run_id.clone(),
+            session: record.child_session_key.clone(),
+            task: record.task.clone(),
+            label: record.label.clone(),
+            started_at: record.started_at.unwrap_or(record.created_at),
+            ended_at: record.ended_at,
+            status: match record.outcome.as_ref().and_then(|outcome| outcome["status"].as_str()) {
+                _ if record.ended_at.is_none() => "running",
+                Some("ok") => "done",
+                Some("timeout") => "timed out",
+                _ => "failed",
+            },
+        })
+        .collect();
+    seen.sort_by_key(|it| std::cmp::Reverse(it.started_at));
+    seen
+}
+
+/// Stops one sub-agent; nobody is told of its end.
+pub fn stop(cx: &Ctx, run: &str) {
+    cx.subagents.change(run, |record| drop(record.other.insert(SILENT.to_owned(), "stopped".into())));
+    let run = RunId::new(run);
+    cx.accepted.journal.abort(&run, false);
+    cx.runs.abort(&run);
+}
+
 /// Stops the sub-agents that a session has under way, and theirs; nobody is told of their ends. Returns how many.
 pub fn stop_of(cx: &Ctx, requester: &SessionKey) -> usize {
     let stopped = cx.subagents.store.update(|file| {

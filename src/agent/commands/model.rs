@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Cx;
+use super::{Applied, Cx};
 use crate::agent::credentials::{self, Wallet};
 use crate::agent::models;
 use crate::base::clock::{Clock as _, SystemClock};
@@ -14,18 +14,18 @@ const PAGE_LEN: usize = 20;
 const HOW_TO: &str = "Browse: /models or /models <provider>\nSwitch: /model <provider/model>";
 
 /// Shows or chooses the session's model.
-pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<String> {
+pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<Applied> {
     match word.to_lowercase().as_str() {
         "" | "status" => {
             let current = match &cx.model {
                 Ok(model) => model.label(),
                 Err(error) => format!("none that works: {error}"),
             };
-            return Ok(format!("Current: {current}\n\n{HOW_TO}"));
+            return Applied::said(format!("Current: {current}\n\n{HOW_TO}"));
         }
-        "list" => return Ok(list(cx.config, "")),
+        "list" => return Applied::said(list(cx.config, "")),
         _ if word.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Ok(format!("Numeric model selection is not supported in chat.\n\n{HOW_TO}"));
+            return Applied::said(format!("Numeric model selection is not supported in chat.\n\n{HOW_TO}"));
         }
         _ => {}
     }
@@ -35,24 +35,25 @@ pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<String> {
     };
     let name = models::parse_name(cx.config, word);
     let Some(name) = name.filter(|name| models::is_allowed(cx.config, cx.agent, name)) else {
-        return Ok(format!(
+        return Applied::said(format!(
             "Model \"{word}\" is not allowed. Use /models to list providers, or /models <provider> to list models."
         ));
     };
     if let Some(profile) = profile {
         let wallet = Wallet::open(cx.config, &Paths::from_env(), cx.agent, SystemClock.now_ms());
         if !wallet.has(&name.provider, profile) {
-            return Ok(format!("Auth profile \"{profile}\" not found."));
+            return Applied::said(format!("Auth profile \"{profile}\" not found."));
         }
     }
     // A model that cannot be used would leave the session speechless.
     if let Err(error) = models::resolve(cx.config, cx.agent, None, Some(word)) {
-        return Ok(format!("⚠️ {error}"));
+        return Applied::said(format!("⚠️ {error}"));
     }
     let is_alias = !word.contains('/') && !word.eq_ignore_ascii_case(&name.id);
     let label = if is_alias { format!("{word} ({name})") } else { name.to_string() };
     let default = models::resolve(cx.config, cx.agent, None, None).ok().map(|model| model.name_ref());
     let is_default = default.as_ref() == Some(&name);
+    let switched = name.to_string();
     cx.store(|entry| {
         (entry.provider_override, entry.model_override) =
             if is_default { (None, None) } else { (Some(name.provider), Some(name.id)) };
@@ -63,8 +64,17 @@ pub(super) fn choose(cx: &Cx<'_>, word: &str) -> anyhow::Result<String> {
             None => credentials::forget(entry),
         }
     })?;
+    let is_new = cx.model.as_ref().is_ok_and(|model| model.name_ref().to_string() != switched);
+    let event = is_new.then(|| {
+        if is_alias {
+            format!("Model switched to {word} ({switched}).")
+        } else {
+            format!("Model switched to {switched}.")
+        }
+    });
     let said = if is_default { format!("Model reset to default ({label}).") } else { format!("Model set to {label}.") };
-    Ok(profile.map_or(said.clone(), |profile| format!("{said} Auth profile set to {profile}.")))
+    let text = profile.map_or(said.clone(), |profile| format!("{said} Auth profile set to {profile}."));
+    Ok(Applied { text, event })
 }
 
 /// Lists providers, or one page of a provider's models.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Cx;
 use crate::agent::models::{CONTEXT_TOKENS_DEFAULT, Model};
 use crate::agent::queue::Settings;
 use crate::agent::sessions::Entry;
@@ -37,11 +36,6 @@ pub fn status_reply(card: &StatusCard<'_>) -> String {
     lines.push(format!("🪢 Queue: {}{waiting}", queue.mode.as_str()));
     lines.push(format!("⏱️ Uptime: {uptime} · Active runs: {}", card.active_runs));
     lines.join("\n")
-}
-
-/// The part that needs nothing but the session.
-pub(super) fn summary(cx: &Cx<'_>) -> String {
-    session_lines(cx.key, Some(&cx.entry), &cx.model).join("\n")
 }
 
 /// Returns the lines about a session alone.

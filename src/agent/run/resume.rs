@@ -8,8 +8,9 @@ use std::io;
 
 use super::{Agent, RunRequest, user_content};
 use crate::agent::message::{AssistantMessage, Block, Message, StopReason, ToolResultMessage, Usage, UserMessage};
+use crate::agent::reply::{self, Said};
 use crate::agent::transcript::{Transcript, since};
-use crate::agent::{message, stream, usage};
+use crate::agent::usage;
 use crate::base::clock::UnixMs;
 
 /// What is known of a run from before.
@@ -25,8 +26,8 @@ pub struct Promise<'a> {
 pub(super) struct Progress {
     /// The transcript it is in.
     pub session_id: String,
-    /// Its texts so far.
-    pub texts: Vec<String>,
+    /// What it has said so far.
+    pub said: Vec<Said>,
     /// Its tokens so far.
     pub usage: Usage,
     /// Tokens of the conversation as its last turn counted them.
@@ -56,7 +57,7 @@ impl Progress {
     fn of(session_id: String, messages: impl Iterator<Item = Message>) -> Self {
         let mut it = Self {
             session_id,
-            texts: Vec::new(),
+            said: Vec::new(),
             usage: Usage::default(),
             context_tokens: 0,
             spoke: None,
@@ -89,9 +90,9 @@ impl Progress {
             self.context_tokens = turn.usage.total_tokens;
         }
         self.spoke = turn.provider.clone().zip(turn.model.clone()).or(self.spoke.take());
-        let text = stream::finished(&message::blocks_text(&turn.content));
-        if !text.is_empty() {
-            self.texts.push(text);
+        let said = reply::said(&turn.content);
+        if !said.is_empty() {
+            self.said.push(said);
         }
     }
 
@@ -113,19 +114,19 @@ impl Progress {
     }
 }
 
-/// Puts a run's message into the transcript.
+/// Puts a run's message into the transcript; returns its entry's id too.
 pub(super) fn append_request(
     transcript: &mut Transcript,
     request: &RunRequest,
     promise: Option<&Promise<'_>>,
     now_ms: UnixMs,
-) -> io::Result<Message> {
+) -> io::Result<(String, Message)> {
+    if let Some(promise) = promise {
+        let said = append_said(transcript, request, promise.entry_id, now_ms)?;
+        return Ok((promise.entry_id.to_owned(), said));
+    }
     let said = Message::User(UserMessage { content: user_content(request), timestamp: now_ms });
-    match promise {
-        Some(promise) => return append_said(transcript, request, promise.entry_id, now_ms),
-        None => transcript.append_message(&said)?,
-    };
-    Ok(said)
+    Ok((transcript.append_message(&said)?, said))
 }
 
 /// Puts a message into the transcript under an id that was promised.
@@ -185,7 +186,11 @@ mod tests {
     fn shown(messages: &[Value]) -> (Vec<String>, bool, Vec<String>) {
         let messages = messages.iter().map(|it| serde_json::from_value(it.clone()).expect("a message"));
         let it = Progress::of("s".into(), messages);
-        (it.texts, it.is_over, it.interrupted.into_iter().map(|(id, _)| id).collect())
+        (
+            it.said.into_iter().map(|said| said.text).collect(),
+            it.is_over,
+            it.interrupted.into_iter().map(|(id, _)| id).collect(),
+        )
     }
 
     #[test]

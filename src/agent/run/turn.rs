@@ -5,17 +5,19 @@
 
 use std::time::Instant;
 
-use serde_json::Map;
+use serde_json::{Map, json};
 
+use super::compact::Why;
 use super::{Run, Stop};
 use crate::agent::credentials::{self, Credential, Wallet, Wish};
 use crate::agent::events::RunEvent;
 use crate::agent::failover::{self, Reason};
-use crate::agent::message::{AssistantMessage, Block, Message, StopReason, Usage, blocks_text};
+use crate::agent::message::{AssistantMessage, Block, Message, StopReason, Usage};
 use crate::agent::models::Model;
 use crate::agent::providers::{self, ProviderError, TurnRequest};
-use crate::agent::stream::{self, Visible};
-use crate::agent::usage;
+use crate::agent::stream::Visible;
+use crate::agent::transcript::CACHE_TOUCH;
+use crate::agent::{pruning, reply, usage};
 use crate::base::cancel::CancelReason;
 use crate::net::fetch::Fetch;
 
@@ -45,17 +47,28 @@ impl Run<'_> {
             // Who answered the last turn knows the way; whoever failed before it would only fail again.
             chain.sort_by_key(|model| (&model.provider, &model.id) != (&self.spoke.0, &self.spoke.1));
         }
-        let mut failures: Vec<(String, ProviderError)> = Vec::new();
-        let count = chain.len();
-        for (at, model) in chain.into_iter().enumerate() {
-            match self.ask(&model, at + 1 < count, &mut failures)? {
-                Asked::Answered(turn) => return Ok(Some(*turn)),
-                Asked::Stopped => return Ok(None),
-                Asked::Failed { may_go_on: false } => break,
-                Asked::Failed { may_go_on: true } => {}
+        let mut has_made_room = false;
+        loop {
+            let mut failures: Vec<(String, ProviderError)> = Vec::new();
+            for (at, model) in chain.iter().enumerate() {
+                match self.ask(model, at + 1 < chain.len(), &mut failures)? {
+                    Asked::Answered(turn) => return Ok(Some(*turn)),
+                    Asked::Stopped => return Ok(None),
+                    Asked::Failed { may_go_on: false } => break,
+                    Asked::Failed { may_go_on: true } => {}
+                }
             }
+            if !has_made_room && has_overflowed(&failures) {
+                has_made_room = true;
+                if let Ok(Some(_)) = self.compact(Why::Overflow)? {
+                    continue;
+                }
+            }
+            if self.stopped()? {
+                return Ok(None);
+            }
+            return Err(Stop::Failed(all_failed(&failures)));
         }
-        Err(Stop::Failed(all_failed(&failures)))
     }
 
     /// Asks one model, with one key after the other while these are to blame.
@@ -129,7 +142,7 @@ impl Run<'_> {
     }
 
     /// Returns what to ask a model with: what worked in this run first, else what the session sticks to.
-    fn keys(&mut self, model: &Model) -> Result<Vec<Credential>, String> {
+    pub(super) fn keys(&mut self, model: &Model) -> Result<Vec<Credential>, String> {
         if model.is_offline() {
             return Ok(vec![Credential { key: None, profile: None }]);
         }
@@ -156,6 +169,7 @@ impl Run<'_> {
     fn worked(&mut self, model: &Model, credential: &Credential) {
         self.spoke = (model.provider.clone(), model.id.clone());
         let id = credential.profile.as_ref().map(|profile| profile.id.clone());
+        self.touch_cache(model);
         let known = self.asked_with.insert(model.provider.clone(), id.clone());
         if let Some(profile) = credential.profile.as_ref().filter(|_| known != Some(id)) {
             credentials::worked(profile, self.agent.clock.now_ms());
@@ -179,6 +193,20 @@ impl Run<'_> {
         match is_refused.then(|| credentials::instead(&fresh, &self.fetch, &*clock)).flatten() {
             Some(renewed) => self.tries(model, &renewed, others),
             None => first,
+        }
+    }
+
+    /// Notes when the provider's cache of the conversation was last used, for pruning.
+    fn touch_cache(&mut self, model: &Model) {
+        if pruning::Settings::of(self.config, model, model.provider == "anthropic").is_none() {
+            return;
+        }
+        let data = json!({
+            "timestamp": self.agent.clock.now_ms(), "provider": model.provider, "modelId": model.id,
+        });
+        let fields = Map::from_iter([("customType".to_owned(), CACHE_TOUCH.into()), ("data".to_owned(), data)]);
+        if let Err(error) = self.transcript.append_entry("custom", fields) {
+            log::warn!(target: "agent", "cannot write the transcript of {}: {error}", self.request.session_key);
         }
     }
 
@@ -249,11 +277,15 @@ impl Run<'_> {
         if turn.usage.total_tokens > 0 {
             self.context_tokens = turn.usage.total_tokens;
         }
-        let text = stream::finished(&blocks_text(&turn.content));
-        if !text.is_empty() {
-            self.texts.push(text);
-        }
+        let said = reply::said(&turn.content);
         self.append(Message::Assistant(turn.clone()))?;
+        if !said.text.is_empty() {
+            self.texts.push(said.text.clone());
+        }
+        if !said.is_empty() {
+            self.around.sink.emit(RunEvent::Said { said: said.clone() });
+            self.said.push(said);
+        }
         Ok(turn)
     }
 
@@ -277,6 +309,12 @@ impl Run<'_> {
             log::error!(target: "agent", "cannot write the transcript of {}: {error}", self.request.session_key);
         }
     }
+}
+
+/// Returns whether the conversation was too long for who was asked last.
+fn has_overflowed(failures: &[(String, ProviderError)]) -> bool {
+    let is_overflow = |error: &ProviderError| matches!(error, ProviderError::Failed { message, .. } if failover::is_context_overflow(message));
+    failures.last().is_some_and(|(_, error)| is_overflow(error))
 }
 
 fn all_failed(failures: &[(String, ProviderError)]) -> String {

@@ -10,11 +10,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::open_backwards;
-use crate::agent::message::{AssistantMessage, Block, Content, Message, StopReason, ToolResultMessage, UserMessage};
+use crate::agent::message::{
+    AssistantMessage, Block, Content, Message, StopReason, ToolResultMessage, Usage, UserMessage,
+};
 use crate::base::clock::UnixMs;
 
 /// Longest history in bytes of its lines; older turns are left out.
 const CONTEXT_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Kind of the entries that say when a provider's cache was last used.
+pub const CACHE_TOUCH: &str = "clawdbot.cache-ttl";
+/// What is around a summary.
+const SUMMARY_START: &str =
+    "Earlier parts of this conversation were compacted. This is what they came to:\n\n<summary>\n";
+const SUMMARY_END: &str = "\n</summary>";
 
 /// One line, as far as the walk needs it.
 #[derive(Deserialize)]
@@ -30,6 +38,8 @@ struct Line {
     content: Option<Value>,
     summary: Option<String>,
     first_kept_entry_id: Option<String>,
+    custom_type: Option<String>,
+    data: Option<Value>,
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
@@ -44,21 +54,50 @@ enum Wanted {
     Id(String),
 }
 
+/// What a model is fed with, oldest first.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Which entries of the transcript they are; what is made up has none.
+    pub ids: Vec<Option<String>>,
+    /// When the provider's cache was last used, as far as that is known.
+    pub cache_touched_at: Option<UnixMs>,
+}
+
+impl History {
+    fn of(found: Vec<(Option<String>, Message)>, cache_touched_at: Option<UnixMs>) -> Self {
+        let (ids, messages) = paired(found).into_iter().unzip();
+        Self { messages, ids, cache_touched_at }
+    }
+
+    /// Leaves out all but the last so many turns of the user.
+    pub fn keep_user_turns(&mut self, count: Option<usize>) {
+        let Some(count) = count.filter(|count| *count > 0) else { return };
+        let users = self.messages.iter().enumerate().rev().filter(|(_, it)| matches!(it, Message::User(_)));
+        if let Some(from) = users.map(|(at, _)| at).nth(count - 1) {
+            self.messages.drain(..from);
+            self.ids.drain(..from);
+        }
+    }
+}
+
 /// Returns what a model is fed with, oldest first; a missing file has nothing.
 ///
 /// # Errors
 /// Any I/O error but "not found".
 pub fn load_messages(path: &Path) -> io::Result<Vec<Message>> {
-    load_messages_within(path, CONTEXT_BYTES_MAX)
+    Ok(load_history(path, CONTEXT_BYTES_MAX)?.messages)
 }
 
 /// As [`load_messages`], and no more than so many bytes of lines: what is older would not fit the model anyway.
 ///
 /// # Errors
 /// As [`load_messages`].
-pub fn load_messages_within(path: &Path, bytes_max: usize) -> io::Result<Vec<Message>> {
-    let Some(mut lines) = open_backwards(path)? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
+pub fn load_history(path: &Path, bytes_max: usize) -> io::Result<History> {
+    let Some(mut lines) = open_backwards(path)? else { return Ok(History::default()) };
+    let mut found: Vec<(Option<String>, Message)> = Vec::new();
+    let mut cache_touched_at = None;
     // Set once a compaction is passed: its summary, the entry it kept, and how much had been found by then.
     let mut compaction: Option<(String, Option<String>, usize)> = None;
     let mut has_kept = false;
@@ -85,13 +124,24 @@ pub fn load_messages_within(path: &Path, bytes_max: usize) -> io::Result<Vec<Mes
             Some(None) | None => Wanted::Any,
         };
         match (&mut compaction, line.kind.as_str()) {
+            (_, "custom") if line.custom_type.as_deref() == Some(CACHE_TOUCH) => {
+                let at = line.data.as_ref().and_then(|data| data["timestamp"].as_u64());
+                cache_touched_at = cache_touched_at.or(at);
+            }
             (slot @ None, "compaction") => {
                 let summary = line.summary.unwrap_or_default();
                 *slot = Some((summary, line.first_kept_entry_id, found.len()));
             }
             _ => {
                 let is_kept = compaction.as_ref().is_some_and(|(_, kept, _)| kept.is_some() && *kept == line.id);
-                found.extend(message_of(line));
+                let id = line.id.clone();
+                if let Some(mut message) = message_of(line) {
+                    if let (Some(_), Message::Assistant(turn)) = (&compaction, &mut message) {
+                        // It counted what the summary stands for.
+                        turn.usage = Usage::default();
+                    }
+                    found.push((id, message));
+                }
                 has_kept |= is_kept;
             }
         }
@@ -103,10 +153,10 @@ pub fn load_messages_within(path: &Path, bytes_max: usize) -> io::Result<Vec<Mes
         if !has_kept {
             found.truncate(newer);
         }
-        found.push(user(summary_text(&summary)));
+        found.push((None, summary_message(&summary)));
     }
     found.reverse();
-    Ok(paired(found))
+    Ok(History::of(found, cache_touched_at))
 }
 
 /// Returns what the model sees of one entry.
@@ -137,10 +187,16 @@ fn is_replayed(message: &Message) -> bool {
     !matches!(turn.stop_reason, StopReason::Error | StopReason::Aborted | StopReason::Injected)
 }
 
-fn summary_text(summary: &str) -> String {
-    format!(
-        "Earlier parts of this conversation were compacted. This is what they came to:\n\n<summary>\n{summary}\n</summary>"
-    )
+/// Returns the message that stands for what was compacted.
+pub fn summary_message(summary: &str) -> Message {
+    user(format!("{SUMMARY_START}{summary}{SUMMARY_END}"))
+}
+
+/// Returns the summary that a message of [`summary_message`] holds.
+pub fn summary_of(message: &Message) -> Option<&str> {
+    let Message::User(UserMessage { content: Content::Blocks(blocks), .. }) = message else { return None };
+    let [Block::Text { text, .. }] = blocks.as_slice() else { return None };
+    text.strip_prefix(SUMMARY_START)?.strip_suffix(SUMMARY_END)
 }
 
 fn user(text: String) -> Message {
@@ -148,15 +204,15 @@ fn user(text: String) -> Message {
 }
 
 /// Gives each tool call exactly one result, right behind its turn.
-fn paired(messages: Vec<Message>) -> Vec<Message> {
-    let mut out: Vec<Message> = Vec::with_capacity(messages.len());
+fn paired(messages: Vec<(Option<String>, Message)>) -> Vec<(Option<String>, Message)> {
+    let mut out = Vec::with_capacity(messages.len());
     let mut open: Vec<(String, String)> = Vec::new();
-    for message in messages {
+    for (id, message) in messages {
         match message {
             Message::ToolResult(result) => {
                 if let Some(at) = open.iter().position(|(id, _)| *id == result.tool_call_id) {
                     open.remove(at);
-                    out.push(Message::ToolResult(result));
+                    out.push((id, Message::ToolResult(result)));
                 }
             }
             other => {
@@ -164,7 +220,7 @@ fn paired(messages: Vec<Message>) -> Vec<Message> {
                 if let Message::Assistant(turn) = &other {
                     open = calls(turn);
                 }
-                out.push(other);
+                out.push((id, other));
             }
         }
     }
@@ -181,16 +237,17 @@ fn calls(turn: &AssistantMessage) -> Vec<(String, String)> {
 }
 
 /// Answers the calls that got no result: the run ended in between.
-fn close(out: &mut Vec<Message>, open: &mut Vec<(String, String)>) {
+fn close(out: &mut Vec<(Option<String>, Message)>, open: &mut Vec<(String, String)>) {
     for (tool_call_id, tool_name) in open.drain(..) {
-        out.push(Message::ToolResult(ToolResultMessage {
+        let result = ToolResultMessage {
             tool_call_id,
             tool_name,
             content: vec![Block::text("No result: the run ended before this call did.")],
             details: None,
             is_error: true,
             timestamp: UnixMs::default(),
-        }));
+        };
+        out.push((None, Message::ToolResult(result)));
     }
 }
 
@@ -211,7 +268,7 @@ mod tests {
         let header = json!({"type": "session", "version": 3, "id": "s"});
         let text: String = std::iter::once(&header).chain(lines).map(|line| format!("{line}\n")).collect();
         std::fs::write(&path, text).expect("write");
-        let messages = load_messages_within(&path, bytes_max).expect("load");
+        let messages = load_history(&path, bytes_max).expect("load").messages;
         let show = |message: &Message| match message {
             Message::User(user) => format!("user:{}", user.content.text()),
             Message::Assistant(turn) => format!("assistant:{}", crate::agent::message::blocks_text(&turn.content)),

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::agent::session;
-use crate::agent::speaker::Speaker;
 use crate::agent::tools::arguments::Arguments;
 use crate::agent::tools::{ToolContext, sandbox};
+use crate::agent::{elevation, session};
 use crate::approvals::allowlist::SAFE_BINS_DEFAULT;
 use crate::approvals::policy::{Ask, Security};
 use crate::base::clock::UnixMs;
@@ -147,98 +146,15 @@ enum Elevation {
 
 /// Returns how far the call is elevated: as the session has it, unless the model says otherwise.
 fn elevation(cx: &ToolContext<'_>, asked: Option<bool>) -> Result<Option<Elevation>, String> {
-    let failing = failing_gates(cx);
+    let failing = elevation::shut_gates(cx.config, cx.agent, cx.channel, cx.speaker);
     let configured = cx.config.tree["agents"]["defaults"]["elevatedDefault"].as_str();
     let level = cx.entry.elevated_level.as_deref().or(configured).unwrap_or("on");
     let full = if level == "full" { Elevation::Full } else { Elevation::Ask };
     match asked {
         Some(false) => Ok(None),
         Some(true) if failing.is_empty() => Ok(Some(full)),
-        Some(true) => Err(not_elevated(cx, &failing)),
+        Some(true) => Err(elevation::refusal(cx.config, cx.agent, cx.session, cx.channel, &failing)),
         None if failing.is_empty() && level != "off" => Ok(Some(full)),
         None => Ok(None),
-    }
-}
-
-/// Returns what keeps the run from being elevated: gate and key.
-fn failing_gates(cx: &ToolContext<'_>) -> Vec<(&'static str, String)> {
-    let own = session::agent_entry(cx.config, cx.agent).and_then(|entry| entry.tools.as_ref());
-    let own = own.map_or(&Value::Null, |tools| &tools["elevated"]);
-    let all = &cx.config.tree["tools"]["elevated"];
-    let mut failing = Vec::new();
-    let list = format!("agents.list[{}].tools.elevated", cx.agent);
-    for (settings, key, must_list) in [(all, "tools.elevated", true), (own, list.as_str(), false)] {
-        if settings["enabled"].as_bool() == Some(false) {
-            failing.push(("enabled", format!("{key}.enabled")));
-        }
-        let allow = settings["allowFrom"][cx.channel].as_array();
-        let is_listed = allow.is_some_and(|list| {
-            list.iter().any(|entry| match entry {
-                Value::String(entry) => names(entry, cx.channel, cx.speaker),
-                Value::Number(entry) => names(&entry.to_string(), cx.channel, cx.speaker),
-                _ => false,
-            })
-        });
-        if !is_listed && (must_list || !settings["allowFrom"].is_null()) {
-            failing.push(("allowFrom", format!("{key}.allowFrom.{}", cx.channel)));
-        }
-    }
-    failing
-}
-
-/// Returns whether an entry of `allowFrom` means who speaks: everybody (`*`), an id or number, or a username.
-///
-/// compat: the original also compares names that people give themselves, which anybody can take.
-fn names(entry: &str, channel: &str, speaker: Option<&Speaker>) -> bool {
-    let bare = |text: &str| {
-        let text = text.trim().to_lowercase();
-        let text = text.strip_prefix(channel).and_then(|rest| rest.strip_prefix(':')).unwrap_or(&text);
-        text.trim_start_matches(['@', '+']).to_owned()
-    };
-    let entry = bare(entry);
-    let is = |text: &Option<String>| text.as_deref().is_some_and(|text| !entry.is_empty() && bare(text) == entry);
-    entry == "*" || speaker.is_some_and(|speaker| is(&speaker.id) || is(&speaker.username))
-}
-
-fn not_elevated(cx: &ToolContext<'_>, failing: &[(&'static str, String)]) -> String {
-    let is_boxed = sandbox::is_asked_for(cx.config, cx.agent, cx.session);
-    let gates: Vec<String> = failing.iter().map(|(gate, key)| format!("{gate} ({key})")).collect();
-    format!(
-        "elevated is not available right now (runtime={}).\nFailing gates: {}\nFix-it keys:\n- tools.elevated.enabled\n\
-         - tools.elevated.allowFrom.{}\n- agents.list[].tools.elevated.enabled\n\
-         - agents.list[].tools.elevated.allowFrom.{}\nSee: clawdbot sandbox explain --session {}",
-        if is_boxed { "sandboxed" } else { "direct" },
-        gates.join(", "),
-        cx.channel,
-        cx.channel,
-        cx.session,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_and_usernames_are_people_and_names_are_not() {
-        let speaker = Speaker {
-            id: Some("12345".into()),
-            username: Some("Ada_L".into()),
-            name: Some("Ada".into()),
-            ..Speaker::default()
-        };
-        for (entry, expected) in [
-            ("*", true),
-            ("12345", true),
-            ("telegram:12345", true),
-            ("@ada_l", true),
-            ("Ada", false),
-            ("", false),
-            ("whatsapp:12345", false),
-        ] {
-            assert_eq!(names(entry, "telegram", Some(&speaker)), expected, "{entry}");
-        }
-        assert!(names("+49 1", "whatsapp", Some(&Speaker { id: Some("+49 1".into()), ..Speaker::default() })));
-        assert!(!names("12345", "telegram", None));
     }
 }

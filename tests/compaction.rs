@@ -1,0 +1,82 @@
+//! Long conversations: what does not fit is summed up, on demand or because it must be.
+
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::gateway::Gateway;
+use crate::support::provider::{Answer, Asked, Provider};
+
+const MAIN: &str = "agent:main:main";
+
+fn answer(client: &mut Client, run: &str, message: &str) -> String {
+    let params = json!({ "sessionKey": MAIN, "message": message, "idempotencyKey": run });
+    assert_eq!(client.request("chat.send", params).expect("started")["status"], "started");
+    let end = client.chat_end(run);
+    assert_eq!(end["state"], "final", "{end}");
+    end["message"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+}
+
+fn is_summary(asked: &Asked) -> bool {
+    asked.body.to_string().contains("<conversation>")
+}
+
+fn transcript(gateway: &Gateway) -> Vec<Value> {
+    let path = gateway.home.transcripts().pop().expect("a transcript");
+    let text = std::fs::read_to_string(path).expect("readable");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_conversation_that_does_not_fit_is_summed_up_and_the_turn_made_again() {
+    let provider = Provider::judging(|asked| match asked {
+        asked if is_summary(asked) => Answer::Text(vec!["The user told a long story."]),
+        asked if asked.body.to_string().contains("once upon") && asked.index > 0 => {
+            Answer::Status(400, "prompt is too long: 999999 tokens > 16000 maximum")
+        }
+        asked if asked.index == 0 => Answer::Text(vec!["I see."]),
+        _ => Answer::Text(vec!["It ended well."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    answer(&mut client, "r1", &format!("once upon a time {}", "there was more. ".repeat(800)));
+    assert_eq!(answer(&mut client, "r2", "how did it end?"), "It ended well.");
+    let events: Vec<Value> =
+        client.unread().iter().map(|it| it["payload"].clone()).filter(|it| it["stream"] == "compaction").collect();
+    assert_eq!(
+        events.iter().map(|it| it["data"].clone()).collect::<Vec<_>>(),
+        [json!({ "phase": "start" }), json!({ "phase": "end", "willRetry": true }),]
+    );
+    let last = provider.requests().pop().expect("a request").to_string();
+    assert!(last.contains("The user told a long story.") && !last.contains("once upon"), "{last}");
+    let lines = transcript(&gateway);
+    let entry = lines.iter().find(|line| line["type"] == "compaction").expect("an entry");
+    assert!(entry["summary"].as_str().expect("text").contains("The user told a long story."), "{entry}");
+    assert!(lines.iter().any(|line| line["id"] == entry["firstKeptEntryId"]), "{entry}");
+    assert!(entry["tokensBefore"].as_u64().expect("a number") > 0, "{entry}");
+    // The next turn builds on it.
+    answer(&mut client, "r3", "thanks");
+    let last = provider.requests().pop().expect("a request").to_string();
+    assert!(last.contains("The user told a long story.") && last.contains("how did it end?"), "{last}");
+}
+
+#[test]
+fn a_conversation_is_summed_up_on_demand() {
+    let provider = Provider::judging(|asked| match asked {
+        asked if is_summary(asked) => Answer::Text(vec!["It was about cats."]),
+        _ => Answer::Text(vec!["Yes."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    assert_eq!(answer(&mut client, "c0", "/compact"), "⚙️ Compaction unavailable (missing session id).");
+    for run in ["r1", "r2"] {
+        answer(&mut client, run, &"cats are fine. ".repeat(2400));
+    }
+    let reply = answer(&mut client, "c1", "/compact mind the kittens");
+    assert!(reply.starts_with("⚙️ Compacted (") && reply.contains(" • Context "), "{reply}");
+    let asked = provider.requests().pop().expect("a request").to_string();
+    assert!(asked.contains("mind the kittens"), "{asked}");
+    answer(&mut client, "r3", "go on");
+    let last = provider.requests().pop().expect("a request").to_string();
+    assert!(last.contains("It was about cats."), "{last}");
+    assert!(last.contains("Compacted ("), "the model is told, too: {last}");
+}
