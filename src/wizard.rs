@@ -230,6 +230,21 @@ pub struct Facts {
     pub may_put_state_away: bool,
     /// Reads a variable of the process.
     pub env: fn(&str) -> Option<String>,
+    /// Model servers that answer on this machine, where that was looked at.
+    pub servers: Vec<LocalServer>,
+}
+
+/// A model server on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalServer {
+    /// The word that chooses it: ollama or custom.
+    pub word: &'static str,
+    /// What it is called.
+    pub label: &'static str,
+    /// Its address, with `/v1`.
+    pub base_url: String,
+    /// Its models, as far as it tells.
+    pub models: Vec<String>,
 }
 
 /// Why a run is cancelled when the risk is not accepted.
@@ -247,6 +262,7 @@ impl Facts {
             is_gateway_up: None,
             may_put_state_away: false,
             env: |name| std::env::var(name).ok(),
+            servers: Vec::new(),
         }
     }
 

@@ -4,3 +4,4 @@
 mod cli;
 mod control_ui;
 mod node_host;
+mod state;

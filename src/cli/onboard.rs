@@ -2,6 +2,7 @@
 
 mod finish;
 mod flags;
+mod servers;
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -288,7 +289,7 @@ pub(super) fn facts(cli: &Cli) -> Facts {
     let port = gateway_port(None, &snapshot.typed);
     let is_up = is_listening(&format!("127.0.0.1:{port}"));
     let facts = Facts::new(cli.paths.clone(), Arc::new(snapshot), &SystemRng);
-    Facts { is_gateway_up: Some(is_up), may_put_state_away: !is_up, ..facts }
+    Facts { is_gateway_up: Some(is_up), may_put_state_away: !is_up, servers: servers::look(), ..facts }
 }
 
 /// Returns whether something accepts connections at `host:port`.

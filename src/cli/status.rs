@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::rpc::{Positive, TIMEOUT_DEFAULT_MS, items};
-use super::{Cli, Command, gateway_service, health, output, security};
+use super::{Cli, Command, gateway_service, gateway_status, health, output, security};
 use crate::agent::session::{agent_ids, default_agent};
 use crate::agent::sessions::Sessions;
 use crate::agent::{listing, workspace};
@@ -23,6 +23,10 @@ use crate::service::{self, Manager, Scope};
 
 /// Longest wait for the gateway, in milliseconds.
 const PROBE_MS_MAX: u64 = 2500;
+
+/// The end of the log that `--all` shows.
+const LOG_LINES: u64 = 30;
+const LOG_BYTES_MAX: u64 = 16 * 1024;
 
 /// show the state of the gateway, agents, channels and sessions
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -287,6 +291,9 @@ fn print(cli: &Cli, report: &Value, is_all: bool) {
     if !report["usage"].is_null() {
         output::line(&format!("\n{}\n{:#}", output::bold("Usage"), report["usage"]));
     }
+    if is_all {
+        print_diagnosis(cli);
+    }
     output::line("\nFAQ: https://docs.clawd.bot/faq");
     output::line("Troubleshooting: https://docs.clawd.bot/troubleshooting");
     output::line("\nNext steps:");
@@ -296,6 +303,34 @@ fn print(cli: &Cli, report: &Value, is_all: bool) {
     } else {
         output::line(&format!("  Start it: {}", cli.paths.hint("gateway")));
         output::line(&format!("  Look closer: {}", cli.paths.hint("gateway status")));
+    }
+}
+
+/// Shows what helps somebody else to help: the file's problems, who holds the port, the last failed start, the log's end.
+fn print_diagnosis(cli: &Cli) {
+    output::line(&format!("\n{}", output::bold("Diagnosis")));
+    let snapshot = cli.snapshot();
+    for issue in snapshot.issues.iter().chain(&snapshot.warnings) {
+        output::line(&format!("Config: {}", issue.describe()));
+    }
+    let sentinel = cli.paths.state_dir.join("restart-sentinel.json");
+    if sentinel.exists() {
+        output::line(&format!("Restart sentinel: {}", cli.paths.shorten(&sentinel)));
+    }
+    let port = crate::config::paths::gateway_port(None, cli.config());
+    let usage = crate::base::ports::look(port);
+    output::line(&format!("Port {port}: {}", usage.status.as_str()));
+    usage.lines().iter().for_each(|line| output::line(line));
+    let view = gateway_status::View::of(gateway_service::names(&cli.paths), cli.paths.clone(), Scope::User);
+    if let Some(error) = view.ok().and_then(|view| view.last_error()) {
+        output::line(&format!("Last gateway error: {error}"));
+    }
+    let log = cli.config().logging.file.as_deref().map(|file| cli.paths.expand(file));
+    let log = log.unwrap_or_else(|| cli.paths.default_log_file(SystemClock.now_ms()));
+    let end = crate::logging::tail::tail(&log, None, LOG_LINES, LOG_BYTES_MAX);
+    output::line(&format!("Log: {}", cli.paths.shorten(&log)));
+    for line in end.map(|end| end.lines).unwrap_or_default() {
+        output::line(&format!("  {line}"));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::ask::{Asked, Asker, Text, required};
 use super::plan::{ModelChoice, Plan};
-use super::{Choice, Facts};
+use super::{Choice, Facts, LocalServer};
 use crate::agent::{models, session};
 use crate::config::types::Config;
 
@@ -70,31 +70,45 @@ pub(super) fn ask(
     let current = models::configured_name(config, &session::default_agent(config)).map(|name| name.to_string());
     let chosen = match chosen {
         Some(chosen) => chosen.to_owned(),
-        None => ask_provider(asker, current.as_deref())?,
+        None => ask_provider(asker, facts, config, current.as_deref())?,
     };
     if let Some(hosted) = HOSTED.iter().find(|hosted| hosted.choice == chosen) {
         return ask_hosted(asker, facts, config, hosted, current.as_deref(), plan);
     }
     if let Some((id, label, url)) = SERVERS.iter().find(|(word, ..)| *word == chosen) {
-        return ask_server(asker, config, (id, label, url), plan);
+        let found = facts.servers.iter().find(|server| server.word == chosen);
+        return ask_server(asker, config, (id, label, url), found, plan);
     }
     plan.model(config, if chosen == "offline" { ModelChoice::Offline } else { ModelChoice::Keep });
     Ok(())
 }
 
-fn ask_provider(asker: &mut Asker<'_>, current: Option<&str>) -> Asked<String> {
+fn ask_provider(asker: &mut Asker<'_>, facts: &Facts, config: &Config, current: Option<&str>) -> Asked<String> {
     let keep = match current {
         Some(model) => Choice::new("skip", format!("Keep {model}")),
         None => Choice::new("skip", "Skip for now").hint("The built-in offline agent answers until a model is there"),
     };
-    let mut options: Vec<Choice> = HOSTED.iter().map(|hosted| Choice::new(hosted.choice, hosted.label)).collect();
+    let has_key = |hosted: &&Hosted| facts.var(config, hosted_env(hosted).0).is_some();
+    let mut options: Vec<Choice> = Vec::new();
+    options.extend(HOSTED.iter().map(|hosted| {
+        let option = Choice::new(hosted.choice, hosted.label);
+        if has_key(&hosted) { option.hint(format!("{} is set", hosted_env(hosted).0)) } else { option }
+    }));
     options.extend(SERVERS.iter().map(|(word, label, url)| {
         let option = Choice::new(*word, *label);
+        if let Some(found) = facts.servers.iter().find(|server| server.word == *word) {
+            let models = found.models.first().map(|model| format!(" with {model}")).unwrap_or_default();
+            return option.hint(format!("{} runs here{models}", found.label));
+        }
         if url.is_empty() { option.hint("LM Studio, vLLM, llama.cpp …") } else { option.hint(*url) }
     }));
     options.push(Choice::new("offline", "Offline").hint("Needs no model and no network; for trying things out"));
     options.push(keep);
-    asker.select("Model provider", &options, Some("skip"))
+    // What can be used at once comes first to mind; who has a model already keeps it.
+    let usable = HOSTED.iter().find(has_key).map(|hosted| hosted.choice);
+    let usable = usable.or_else(|| facts.servers.first().map(|server| server.word));
+    let initial = usable.filter(|_| current.is_none()).unwrap_or("skip");
+    asker.select("Model provider", &options, Some(initial))
 }
 
 fn ask_hosted(
@@ -125,9 +139,16 @@ fn ask_hosted(
     Ok(())
 }
 
-fn ask_server(asker: &mut Asker<'_>, config: &Config, server: (&str, &str, &str), plan: &mut Plan) -> Asked<()> {
+fn ask_server(
+    asker: &mut Asker<'_>,
+    config: &Config,
+    server: (&str, &str, &str),
+    found: Option<&LocalServer>,
+    plan: &mut Plan,
+) -> Asked<()> {
     let (id, label, url) = server;
     let existing = config.models.providers.get(id);
+    let url = found.map_or(url, |found| found.base_url.as_str());
     let url = existing.map_or(url, |existing| existing.base_url.as_str());
     let is_url = |given: &str| {
         let is_ok = given.starts_with("http://") || given.starts_with("https://");
@@ -148,6 +169,7 @@ fn ask_server(asker: &mut Asker<'_>, config: &Config, server: (&str, &str, &str)
         asker.text(Text { message, initial, is_sensitive: true, ..Text::default() })?
     };
     let known = existing.and_then(|existing| existing.models.first()).map(|model| model.id.as_str());
+    let known = known.or_else(|| found.and_then(|found| found.models.first()).map(String::as_str));
     let model = ask_model(asker, id, &known.map(|known| format!("{id}/{known}")).unwrap_or_default())?;
     plan.model(config, ModelChoice::Server { id: id.to_owned(), base_url, key, model });
     Ok(())

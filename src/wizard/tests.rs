@@ -315,3 +315,24 @@ fn random_answer(step: &Step, rng: &SeededRng) -> Value {
         Kind::Text => json!(texts[rng.below(texts.len() as u64) as usize]),
     }
 }
+
+#[test]
+fn what_runs_here_is_offered_first() {
+    let place = Place::new(None);
+    let rng = Arc::new(SeededRng::new(1));
+    let server = LocalServer {
+        word: "ollama",
+        label: "Ollama",
+        base_url: "http://127.0.0.1:11434/v1".to_owned(),
+        models: vec!["qwen3".to_owned()],
+    };
+    let facts = Facts::new(place.paths.clone(), Arc::new(load(&place.paths)), &*rng);
+    let facts = Facts { env: |_| None, servers: vec![server], ..facts };
+    let request = Request { accepts_risk: true, pace: Some(Pace::QuickStart), ..Request::default() };
+    let mut session = Session::start(facts, request, rng);
+    // Every question gets its first suggestion.
+    walk(&mut session, &[]);
+    let config = apply(&place, &mut session);
+    assert_eq!(config["agents"]["defaults"]["model"]["primary"], "ollama/qwen3");
+    assert_eq!(config["models"]["providers"]["ollama"]["baseUrl"], "http://127.0.0.1:11434/v1");
+}

@@ -54,6 +54,11 @@ impl Original {
 
     /// A command in a home, seeing nothing but it and this gateway.
     pub fn command(&self, gateway: &Gateway, home: &Home, args: &[&str]) -> Command {
+        self.command_at(gateway.port, home, args)
+    }
+
+    /// The same for a gateway of which only the port is known.
+    pub fn command_at(&self, port: u16, home: &Home, args: &[&str]) -> Command {
         let mut command = Command::new(&self.words[0]);
         command
             .args(&self.words[1..])
@@ -65,7 +70,7 @@ impl Original {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
-            .env("CLAWDBOT_GATEWAY_PORT", gateway.port.to_string())
+            .env("CLAWDBOT_GATEWAY_PORT", port.to_string())
             .env("CLAWDBOT_GATEWAY_TOKEN", TOKEN)
             .stdin(Stdio::null());
         command
