@@ -80,3 +80,46 @@ fn a_conversation_is_summed_up_on_demand() {
     assert!(last.contains("It was about cats."), "{last}");
     assert!(last.contains("Compacted ("), "the model is told, too: {last}");
 }
+
+#[test]
+fn room_is_made_before_a_turn_that_would_not_fit() {
+    let provider = Provider::judging(|asked| match asked {
+        asked if is_summary(asked) => Answer::Text(vec!["They spoke of dogs."]),
+        _ => Answer::Text(vec!["Fine."]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    answer(&mut client, "r1", &"dogs bark. ".repeat(3000));
+    // More than the half of the window of 32,000 tokens that may be used.
+    answer(&mut client, "r2", &"what else? ".repeat(6500));
+    let ends: Vec<Value> = client
+        .unread()
+        .iter()
+        .map(|it| it["payload"].clone())
+        .filter(|it| it["stream"] == "compaction" && it["data"]["phase"] == "end")
+        .collect();
+    assert_eq!(ends.iter().map(|it| it["data"]["willRetry"].clone()).collect::<Vec<_>>(), [json!(false)]);
+    let last = provider.requests().pop().expect("a request").to_string();
+    assert!(last.contains("They spoke of dogs.") && !last.contains("dogs bark"), "the older part is summed up");
+    assert!(last.contains("what else?"));
+}
+
+#[test]
+fn notes_are_taken_once_before_the_conversation_is_shortened() {
+    let provider = Provider::judging(|asked| match asked {
+        asked if asked.index == 1 => Answer::Text(vec!["NO_REPLY"]),
+        _ => Answer::Text(vec!["Hello."]),
+    });
+    // The scripted turns count 20 tokens: 32,000 of the window less 16,000 in reserve less this is 10.
+    let flush = json!({ "memoryFlush": { "softThresholdTokens": 15_990 } });
+    let gateway = Gateway::with_provider(&provider, json!({ "agents": { "defaults": { "compaction": flush } } }));
+    let mut client = gateway.client();
+    for run in ["r1", "r2", "r3"] {
+        assert_eq!(answer(&mut client, run, &format!("this is {run}")), "Hello.", "nobody hears of the notes");
+    }
+    let requests: Vec<String> = provider.requests().iter().map(Value::to_string).collect();
+    let asks: Vec<bool> =
+        requests.iter().map(|it| it.contains("memory/YYYY-MM-DD.md of the workspace (make")).collect();
+    assert_eq!((requests.len(), asks), (4, vec![false, true, true, true]), "once; later ones only remember it");
+    assert!(!requests[1].contains("this is r2") && requests[2].contains("this is r2"));
+}

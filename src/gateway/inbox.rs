@@ -257,6 +257,11 @@ fn answer(cx: &Arc<Ctx>, mut turn: Turn, commands: &[Command], told: Told) {
             }
         }
     }
+    if said.is_empty() {
+        // Nothing of it counted here.
+        told();
+        return settle(cx, &turn, None);
+    }
     conclude(cx, &turn, told, Ok(said.join(" ")));
 }
 
