@@ -9,6 +9,7 @@ pub mod batch;
 pub mod channel;
 pub mod envelope;
 pub mod inbound;
+pub mod markdown;
 pub mod mentions;
 pub mod message;
 pub mod outbox;
@@ -23,7 +24,9 @@ mod whatsapp;
 use channel::{Account, Channel, Setting};
 
 /// The channels of this build, in the order in which clients show them.
-static CHANNELS: [&dyn Channel; 2] = [&telegram::Telegram, &whatsapp::WhatsApp];
+static CHANNELS: [&dyn Channel; 2] = [&TELEGRAM, &whatsapp::WhatsApp];
+/// What must be one in the process outlives a restart of the gateway in it.
+static TELEGRAM: telegram::Telegram = telegram::Telegram::new();
 
 /// Networks of the original that this build does not have; their configuration is kept.
 const OTHERS: [&str; 15] = [

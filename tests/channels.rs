@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::Client;
 use crate::support::gateway::Gateway;
-use crate::support::home::Home;
 use crate::support::replay::Replay;
 use crate::support::wire;
 
@@ -12,7 +10,7 @@ use crate::support::wire;
 fn gateway() -> Gateway {
     Gateway::start(json!({
         "channels": {
-            "telegram": { "enabled": true, "botToken": "123:abc" },
+            "telegram": { "enabled": true, "botToken": "123:abc", "apiRoot": "http://127.0.0.1:9" },
             "whatsapp": { "dmPolicy": "pairing", "allowFrom": ["+15555550123"] },
         },
         "agents": { "defaults": { "heartbeat": { "every": "0m" } } },
@@ -90,7 +88,7 @@ fn a_logout_forgets_the_token_and_nothing_else() {
         json!({ "channel": "telegram", "accountId": "default", "cleared": true, "envToken": false, "loggedOut": true });
     assert_eq!(done, expected);
     let config: Value = serde_json::from_str(&std::fs::read_to_string(gateway.home.config_file()).unwrap()).unwrap();
-    assert_eq!(config["channels"]["telegram"], json!({ "enabled": true }));
+    assert_eq!(config["channels"]["telegram"], json!({ "enabled": true, "apiRoot": "http://127.0.0.1:9" }));
     assert_eq!(config["channels"]["whatsapp"]["allowFrom"], json!(["+15555550123"]));
     let unknown = client.request("channels.logout", json!({ "channel": "telegram", "accountId": "work" })).unwrap_err();
     assert!(unknown["message"].as_str().unwrap().contains("configured: default"), "{unknown}");
@@ -164,25 +162,4 @@ fn without_channels_nothing_is_offered() {
     assert_eq!(error["message"], "web login provider is not available");
     let error = client.request("send", json!({ "to": "x", "message": "x", "idempotencyKey": "k" })).unwrap_err();
     assert_eq!(error["message"], "unsupported channel: whatsapp");
-}
-
-#[test]
-fn a_channel_that_would_run_says_why_it_does_not() {
-    let home = Home::with_config(&json!({ "channels": { "telegram": { "botToken": "123:abc" } } }));
-    let gateway = Gateway::start_in(home, &[], &[("CLAWDBOT_SKIP_CHANNELS", "0")]);
-    let mut client = Client::connect(gateway.port);
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    let is_said = |client: &mut Client| {
-        let status = client.request("channels.status", json!({ "probe": true })).unwrap();
-        status["channels"]["telegram"]["lastError"] == "not built into this version yet"
-    };
-    while !is_said(&mut client) {
-        assert!(std::time::Instant::now() < until, "the account does not say why it does not run");
-    }
-    let params = json!({ "to": "42", "message": "x", "channel": "telegram", "idempotencyKey": "k" });
-    let error = client.request("send", params).unwrap_err();
-    assert_eq!(
-        (&error["code"], &error["message"]),
-        (&json!("UNAVAILABLE"), &json!("Error: Telegram is not built into this version yet"))
-    );
 }

@@ -45,6 +45,7 @@ mod soak;
 mod support;
 mod survival;
 mod talk;
+mod telegram;
 mod tool_services;
 mod tools;
 mod update;

@@ -1,5 +1,6 @@
 //! What the tests share: a gateway process, a client, a scripted model provider, the recorded exchanges.
 
+pub mod bot_api;
 pub mod browser;
 pub mod client;
 pub mod files;

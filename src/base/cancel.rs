@@ -3,7 +3,7 @@
 //! A [`CancelToken`] carries a deadline and the reason it was cancelled for. Blocking calls of a job look at it at
 //! least every [`SLICE`]; waiting code can also be woken at once through [`CancelToken::on_cancel`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The longest a job may block without looking at its token.
@@ -22,17 +22,39 @@ pub enum CancelReason {
 
 type Hook = Box<dyn FnOnce() + Send>;
 
+/// Takes its hook back when dropped.
+pub struct Hooked {
+    token: CancelToken,
+    id: u64,
+}
+
+impl Drop for Hooked {
+    fn drop(&mut self) {
+        let taken: Vec<_> = self.token.lock().hooks.extract_if(.., |(id, _)| *id == self.id).collect();
+        // Outside the lock: what a hook owns may lock, too.
+        drop(taken);
+    }
+}
+
 #[derive(Default)]
 struct State {
     reason: Option<CancelReason>,
     deadline: Option<Instant>,
-    hooks: Vec<Hook>,
+    hooks: Vec<(u64, Hook)>,
+    hooks_ever: u64,
 }
 
 /// A shared flag with a reason and an optional deadline. Cheap to clone; may be used from any thread.
 #[derive(Clone, Default)]
 pub struct CancelToken {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes those who sleep when the token is cancelled.
+    cancelled: Condvar,
 }
 
 impl std::fmt::Debug for CancelToken {
@@ -74,9 +96,10 @@ impl CancelToken {
         let until = Instant::now() + limit;
         inner.set_deadline(self.deadline().map_or(until, |deadline| deadline.min(until)));
         // Weak: a token that held itself would never go.
-        let (outer, ended) = (Arc::downgrade(&self.state), inner.clone());
+        let (outer, ended) = (Arc::downgrade(&self.shared), inner.clone());
         self.on_cancel(move || {
-            let reason = outer.upgrade().and_then(|state| state.lock().unwrap_or_else(PoisonError::into_inner).reason);
+            let reason =
+                outer.upgrade().and_then(|shared| shared.state.lock().unwrap_or_else(PoisonError::into_inner).reason);
             ended.cancel(reason.unwrap_or(CancelReason::Aborted));
         });
         inner
@@ -90,9 +113,10 @@ impl CancelToken {
                 return;
             }
             state.reason = Some(reason);
+            self.shared.cancelled.notify_all();
             std::mem::take(&mut state.hooks)
         };
-        for hook in hooks {
+        for (_, hook) in hooks {
             hook();
         }
     }
@@ -113,29 +137,46 @@ impl CancelToken {
 
     /// Runs `hook` when the token is cancelled by a call (not by its deadline); at once if it already is.
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) {
+        self.add(Box::new(hook));
+    }
+
+    /// As [`CancelToken::on_cancel`], until the guard is dropped: for short work under a token that lives long.
+    pub fn hook(&self, hook: impl FnOnce() + Send + 'static) -> Hooked {
+        Hooked { token: self.clone(), id: self.add(Box::new(hook)) }
+    }
+
+    fn add(&self, hook: Hook) -> u64 {
         let mut state = self.lock();
+        state.hooks_ever += 1;
+        let id = state.hooks_ever;
         if state.reason.is_some() {
             drop(state);
             hook();
         } else {
-            state.hooks.push(Box::new(hook));
+            state.hooks.push((id, hook));
         }
+        id
     }
 
     /// Waits; returns false as soon as the token is cancelled or its deadline passes.
     pub fn sleep(&self, duration: Duration) -> bool {
-        let (sender, receiver) = crossbeam_channel::bounded::<()>(1);
-        self.on_cancel(move || drop(sender));
-        let left = self
-            .deadline()
-            .map_or(duration, |deadline| duration.min(deadline.saturating_duration_since(Instant::now())));
-        // Nothing is ever sent: the channel closes when the token is cancelled.
-        let _ = receiver.recv_timeout(left);
+        let until = Instant::now() + duration;
+        let mut state = self.lock();
+        let until = state.deadline.map_or(until, |deadline| deadline.min(until));
+        // Leaves nothing behind: who retries for months sleeps on one token.
+        while state.reason.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.shared.cancelled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
         !self.is_cancelled()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,9 +215,21 @@ mod tests {
         assert_eq!((early.reason(), inner.reason(), outer.reason()), (Some(CancelReason::TimedOut), None, None));
         outer.cancel(CancelReason::Shutdown);
         assert_eq!(inner.reason(), Some(CancelReason::Shutdown));
-        let (gone, _inner) = (Arc::downgrade(&outer.state), inner);
+        let (gone, _inner) = (Arc::downgrade(&outer.shared), inner);
         drop(outer);
         assert!(gone.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_hook_goes_with_its_guard() {
+        let token = CancelToken::new();
+        let (sender, receiver) = crossbeam_channel::bounded(2);
+        let second = sender.clone();
+        drop(token.hook(move || sender.send(1).expect("room")));
+        let kept = token.hook(move || second.send(2).expect("room"));
+        token.cancel(CancelReason::Aborted);
+        drop(kept);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [2]);
     }
 
     #[test]

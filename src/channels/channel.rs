@@ -390,7 +390,7 @@ pub trait Channel: Send + Sync {
 }
 
 /// Returns the accounts of a section: those named in it, each overlaid on the channel's own settings, else one.
-fn accounts_of(section: &Value) -> Vec<Account> {
+pub(super) fn accounts_of(section: &Value) -> Vec<Account> {
     let mut base = section.as_object().cloned().unwrap_or_default();
     let named = base.remove("accounts");
     let named = named.as_ref().and_then(Value::as_object).filter(|named| !named.is_empty());

@@ -1,60 +1,168 @@
-//! Telegram, as far as configuration tells (channels.md §12). Not here yet: the network.
+//! Telegram (channels.md §12): a bot per account, over the Bot API.
+//!
+//! [`Telegram`] is what the framework knows of it. Owns what must be one in the process: who polls with which token, the
+//! connections by account, which messages were the bots' own. Not here: access, pairing, order, attempts, the journal — all
+//! channels share those.
+
+mod account;
+mod actions;
+mod api;
+mod buttons;
+mod commands;
+mod draft;
+mod entities;
+mod html;
+mod offset;
+mod own;
+mod poll;
+mod pollers;
+mod prepare;
+mod probe;
+mod send;
+mod target;
+mod types;
+mod update;
+mod webhook;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use self::account::TokenSource;
+use self::api::Api;
+use self::send::{Sender, sent};
 use super::channel::{
-    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, ReceiveError, Reception, Setting,
-    error_of,
+    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Download, DownloadError, Info, LoggedOut, ReceiveError, Reception,
+    Setting, Webhook, error_of,
 };
-use super::message::{Address, Part, SendError, Sent};
+use super::inbound::{MediaRef, Sink};
+use super::message::{Address, Part, Reaction, SendError, Sent};
 use super::reply::Reply;
 use super::state::State;
 use crate::base::cancel::CancelToken;
-use crate::base::fs::read_text_capped;
+use crate::base::secret::Secret;
 use crate::config::write;
 
-/// Largest token file that is read, in bytes.
-const TOKEN_FILE_BYTES_MAX: u64 = 4096;
-const TOKEN_VARIABLE: &str = "TELEGRAM_BOT_TOKEN";
+/// Accounts whose connections are kept.
+const APIS_MAX: usize = 16;
+/// How long a running account may hear nothing, not even that there is nothing, before it says so.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// See the module.
-pub struct Telegram;
-
-/// Where an account's token comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenSource {
-    Config,
-    File,
-    Env,
-    None,
+pub struct Telegram {
+    pollers: pollers::Pollers,
+    own: own::OwnMessages,
+    drafts: draft::Drafts,
+    apis: Mutex<Vec<Arc<Api>>>,
+    /// Who the bots are, by token.
+    bots: Mutex<Vec<(Secret, types::User)>>,
+    /// Accounts whose messages wait for room behind the sink.
+    crowded: Mutex<Vec<String>>,
 }
 
-impl TokenSource {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::File => "tokenFile",
-            Self::Env => "env",
-            Self::None => "none",
+impl Telegram {
+    /// Knows nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            pollers: pollers::Pollers::new(),
+            own: own::OwnMessages::new(),
+            drafts: draft::Drafts::new(),
+            apis: Mutex::new(Vec::new()),
+            bots: Mutex::new(Vec::new()),
+            crowded: Mutex::new(Vec::new()),
         }
     }
-}
 
-/// Looks for a token: a named file that cannot be read ends the search, so that a broken secret never falls back to an
-/// older one.
-fn token_source(at: &Setting<'_>, account: &Account) -> TokenSource {
-    if let Some(file) = account.text("tokenFile") {
-        let text = read_text_capped(&at.paths.expand(file), TOKEN_FILE_BYTES_MAX).ok().flatten();
-        let has_token = text.is_some_and(|text| !text.trim().is_empty());
-        return if has_token { TokenSource::File } else { TokenSource::None };
+    /// Notes whether an account waits for room: then its silence is its own.
+    fn set_crowded(&self, account: &str, is_crowded: bool) {
+        let mut crowded = self.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+        crowded.retain(|its| its != account);
+        if is_crowded {
+            crowded.push(account.to_owned());
+        }
     }
-    let is_default = account.id == DEFAULT_ACCOUNT;
-    if account.text("botToken").is_some() {
-        TokenSource::Config
-    } else if is_default && (at.env)(TOKEN_VARIABLE).is_some_and(|token| !token.trim().is_empty()) {
-        TokenSource::Env
-    } else {
-        TokenSource::None
+
+    /// Returns how long a poll has been silent, if that is too long: a poll that hangs must not look healthy.
+    fn silence(&self, at: &Setting<'_>, account: &Account, state: &State) -> Option<Duration> {
+        if !state.is_running || account::webhook_url(account).is_some() {
+            return None;
+        }
+        let silence = Duration::from_millis(at.now_ms.saturating_sub(state.last_event_at.or(state.last_start_at)?));
+        (silence > SILENCE_MAX).then_some(silence)
+    }
+
+    /// Returns what is wrong with an account, a silent poll included.
+    fn trouble(&self, at: &Setting<'_>, account: &Account, source: TokenSource, state: &State) -> Value {
+        let Some(silence) = self.silence(at, account, state).filter(|_| state.last_error.is_none()) else {
+            return error_of(at, account, source != TokenSource::None, state);
+        };
+        let seconds = silence.as_secs();
+        if self.crowded.lock().unwrap_or_else(PoisonError::into_inner).contains(&account.id) {
+            return format!("as many messages wait to be answered as may; Telegram has kept the rest for {seconds} s")
+                .into();
+        }
+        format!("Telegram has not answered for {seconds} s").into()
+    }
+
+    /// Returns the connections of an account.
+    fn api(&self, at: &Setting<'_>, account: &Account) -> Result<Arc<Api>, String> {
+        let access = account::access(at, account)?;
+        let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+        apis.retain(|api| !api.is_stopped());
+        if let Some(api) = apis.iter().find(|api| *api.access() == access) {
+            return Ok(api.clone());
+        }
+        let api = Arc::new(Api::new(access)?);
+        if apis.len() >= APIS_MAX {
+            apis.remove(0);
+        }
+        apis.push(api.clone());
+        Ok(api)
+    }
+
+    /// As [`Telegram::api`], for whoever sends; what is under way ends when `cancel` does.
+    fn sending<T>(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        cancel: &CancelToken,
+        work: impl FnOnce(&Api) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        let api = self.api(at, account).map_err(SendError::NotLinked)?;
+        let stopped = api.clone();
+        let _hook = cancel.hook(move || stopped.stop());
+        work(&api)
+    }
+
+    /// Keeps who the bot of a token is.
+    fn remember(&self, token: &Secret, me: &types::User) {
+        let mut bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        bots.retain(|(its, _)| its != token);
+        if bots.len() >= APIS_MAX {
+            bots.remove(0);
+        }
+        bots.push((token.clone(), me.clone()));
+    }
+
+    /// Returns who the bot of a token is, once it has been asked.
+    fn me(&self, token: &Secret) -> Option<types::User> {
+        let bots = self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        bots.iter().find(|(its, _)| its == token).map(|(_, me)| me.clone())
+    }
+
+    /// Tells the server that a button was noticed.
+    fn acknowledge(&self, at: &Setting<'_>, account: &Account, query: &str) {
+        let answered = self.api(at, account).map(|api| {
+            api.call_within::<Value>(
+                "answerCallbackQuery",
+                &json!({"callback_query_id": query}),
+                Duration::from_secs(3),
+            )
+        });
+        if let Ok(Err(error)) = answered {
+            log::debug!(target: "gateway/channels/telegram", "{error}");
+        }
     }
 }
 
@@ -66,7 +174,8 @@ impl Channel for Telegram {
     fn capabilities(&self) -> &'static Capabilities {
         &Capabilities {
             chat_types: &["direct", "group", "channel", "thread"],
-            actions: &["send", "react", "delete"],
+            actions: &["send", "react", "delete", "edit"],
+            // compat: the Bot API has polls, the original sends none.
             poll_options_max: None,
             has_reactions: true,
             has_threads: true,
@@ -81,15 +190,23 @@ impl Channel for Telegram {
     }
 
     fn has_credentials(&self, at: &Setting<'_>) -> bool {
-        (at.env)(TOKEN_VARIABLE).is_some_and(|token| !token.trim().is_empty())
+        account::env_token(at).is_some()
+    }
+
+    fn accounts(&self, at: &Setting<'_>) -> Vec<Account> {
+        account::accounts(at)
+    }
+
+    fn default_account(&self, at: &Setting<'_>) -> Account {
+        account::default_account(at)
     }
 
     fn is_configured(&self, at: &Setting<'_>, account: &Account) -> bool {
-        token_source(at, account) != TokenSource::None
+        account::token(at, account).0 != TokenSource::None
     }
 
     fn snapshot(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
-        let source = token_source(at, account);
+        let source = account::token(at, account).0;
         let groups = account.settings.get("groups").and_then(Value::as_object);
         let allows_unmentioned =
             groups.is_some_and(|groups| groups.values().any(|group| group["requireMention"] == false));
@@ -104,7 +221,7 @@ impl Channel for Telegram {
             "running": state.is_running,
             "lastStartAt": state.last_start_at,
             "lastStopAt": state.last_stop_at,
-            "lastError": error_of(at, account, source != TokenSource::None, state),
+            "lastError": self.trouble(at, account, source, state),
             "mode": mode(account),
             "allowUnmentionedGroups": allows_unmentioned,
             "lastInboundAt": state.last_inbound_at,
@@ -113,7 +230,7 @@ impl Channel for Telegram {
         extend(&mut row, more);
         if state.last_start_at.is_some() {
             // Linked is one thing, receiving another.
-            row["connected"] = state.is_connected.into();
+            row["connected"] = (state.is_connected && self.silence(at, account, state).is_none()).into();
             row["reconnectAttempts"] = state.reconnect_attempts.into();
             row["lastEventAt"] = json!(state.last_event_at);
         }
@@ -121,69 +238,173 @@ impl Channel for Telegram {
     }
 
     fn summary(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
-        let source = token_source(at, account);
-        json!({
+        let source = account::token(at, account).0;
+        let mut summary = json!({
             "configured": source != TokenSource::None,
             "tokenSource": source.as_str(),
             "running": state.is_running,
             "mode": mode(account),
             "lastStartAt": state.last_start_at,
             "lastStopAt": state.last_stop_at,
-            "lastError": error_of(at, account, source != TokenSource::None, state),
-            "lastProbeAt": state.probe.as_ref().map(|(at, _)| at),
-        })
+            "lastError": self.trouble(at, account, source, state),
+        });
+        if let Some((_, probe)) = &state.probe {
+            summary["probe"] = probe.clone();
+        }
+        summary["lastProbeAt"] = json!(state.probe.as_ref().map(|(at, _)| at));
+        summary
     }
 
     fn health(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
-        let is_configured = self.is_configured(at, account);
+        let source = account::token(at, account).0;
         // compat: health shows neither source nor mode.
-        json!({
-            "configured": is_configured,
+        let mut health = json!({
+            "configured": source != TokenSource::None,
             "tokenSource": "none",
             "running": state.is_running,
             "mode": null,
             "lastStartAt": state.last_start_at,
             "lastStopAt": state.last_stop_at,
-            "lastError": error_of(at, account, is_configured, state),
-            "lastProbeAt": null,
-            "accountId": account.id,
-        })
+            "lastError": self.trouble(at, account, source, state),
+        });
+        if let Some((_, probe)) = &state.probe {
+            health["probe"] = probe.clone();
+        }
+        health["lastProbeAt"] = json!(state.probe.as_ref().map(|(at, _)| at));
+        health["accountId"] = account.id.clone().into();
+        health
+    }
+
+    fn probe(&self, at: &Setting<'_>, account: &Account, within: Duration) -> Option<(Value, Option<Value>)> {
+        let api = self.api(at, account).ok()?;
+        let started = Instant::now();
+        let probe = probe::probe(&api, within);
+        let left = within.saturating_sub(started.elapsed());
+        let audit = probe["bot"]["id"].as_i64().and_then(|bot| probe::audit(&api, account, bot, left));
+        Some((probe, audit))
+    }
+
+    fn receive(&self, reception: &Reception<'_>) -> Result<(), ReceiveError> {
+        poll::receive(self, reception)
+    }
+
+    fn webhook(
+        &self,
+        at: &Setting<'_>,
+        request: &Webhook<'_>,
+        sink: &dyn Fn(&Account) -> Box<dyn Sink>,
+    ) -> Option<u16> {
+        webhook::take(self, at, request, sink)
+    }
+
+    fn download(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        media: &MediaRef,
+        bytes_max: u64,
+        cancel: &CancelToken,
+    ) -> Result<Download, DownloadError> {
+        let api = self.api(at, account).map_err(DownloadError::Failed)?;
+        let stopped = api.clone();
+        let _hook = cancel.hook(move || stopped.stop());
+        let failed = |error: api::ApiError| match error.refusal() {
+            Some(refusal) if refusal.description.contains("file is too big") => DownloadError::TooLarge,
+            Some(refusal) if (400..500).contains(&refusal.code) && refusal.code != 429 => {
+                DownloadError::Gone(error.to_string())
+            }
+            _ => DownloadError::Failed(error.to_string()),
+        };
+        if media.size_bytes.is_some_and(|size| size > bytes_max) {
+            return Err(DownloadError::TooLarge);
+        }
+        let file: types::File = api.call("getFile", &json!({"file_id": media.source["fileId"]})).map_err(failed)?;
+        let Some(path) = file.file_path else {
+            return Err(DownloadError::Failed("Telegram getFile returned no file_path".to_owned()));
+        };
+        let bytes = api.download(&path, bytes_max).map_err(failed)?.ok_or(DownloadError::TooLarge)?;
+        let name = path.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
+        Ok(Download { bytes, mime: media.mime.clone(), name: media.name.clone().or(name) })
     }
 
     fn target(&self, _at: &Setting<'_>, _account: &Account, given: &str) -> Result<String, String> {
-        let given = given.trim();
-        let bare = ["telegram:", "tg:"].iter().find_map(|prefix| given.strip_prefix(prefix)).unwrap_or(given).trim();
-        let bare = bare.strip_prefix("group:").unwrap_or(bare).trim();
-        if bare.is_empty() {
-            return Err("Delivering to Telegram requires target <chatId>".to_owned());
-        }
-        Ok(bare.to_owned())
+        target::spell(given).ok_or_else(|| "Delivering to Telegram requires target <chatId>".to_owned())
     }
 
-    fn receive(&self, _reception: &Reception<'_>) -> Result<(), ReceiveError> {
-        Err(ReceiveError::Refused(NOT_BUILT_IN.to_owned()))
+    fn address(&self, target: &str) -> Address {
+        target::address(target)
     }
 
-    fn prepare(&self, _: &Setting<'_>, _: &Account, _: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
-        Ok(vec![json!({"text": reply.text, "media": reply.media})])
+    fn prepare(&self, _at: &Setting<'_>, account: &Account, to: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
+        prepare::prepare(account, to, reply)
     }
 
     fn send(
         &self,
         at: &Setting<'_>,
         account: &Account,
-        _: &Address,
-        _: &Part,
-        _: &CancelToken,
+        to: &Address,
+        part: &Part,
+        cancel: &CancelToken,
     ) -> Result<Sent, SendError> {
-        if !self.is_configured(at, account) {
-            let id = &account.id;
-            return Err(SendError::NotLinked(format!(
-                "Telegram bot token missing for account \"{id}\" (set channels.telegram.accounts.{id}.botToken/tokenFile \
-                 or {TOKEN_VARIABLE} for default)."
-            )));
+        let message: prepare::Message = serde_json::from_value(part.clone())
+            .map_err(|error| SendError::Failed(format!("the message was written down by another version: {error}")))?;
+        self.sending(at, account, cancel, |api| {
+            let done = Sender { api, account, to, paths: at.paths, cancel }.send(&message)?;
+            if done.message_id != 0 {
+                self.own.add(done.chat.id, done.message_id, Instant::now());
+            }
+            Ok(sent(&done, to))
+        })
+    }
+
+    fn react(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        reaction: &Reaction,
+        cancel: &CancelToken,
+    ) -> Result<Sent, SendError> {
+        self.sending(at, account, cancel, |api| actions::react(api, to, reaction))
+    }
+
+    fn act(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        action: &str,
+        params: &Map<String, Value>,
+        cancel: &CancelToken,
+    ) -> Result<Value, SendError> {
+        self.sending(at, account, cancel, |api| actions::act(api, account, action, params))
+    }
+
+    fn typing(&self, at: &Setting<'_>, account: &Account, to: &Address, cancel: &CancelToken) {
+        let shown = self.sending(at, account, cancel, |api| {
+            Sender { api, account, to, paths: at.paths, cancel }.chat_action("typing");
+            Ok(())
+        });
+        if let Err(error) = shown {
+            log::debug!(target: "gateway/channels/telegram", "typing not shown: {}", error.text());
         }
-        Err(SendError::Failed(format!("Telegram is {NOT_BUILT_IN}")))
+    }
+
+    fn draft(
+        &self,
+        at: &Setting<'_>,
+        account: &Account,
+        to: &Address,
+        message_id: &str,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> bool {
+        let me = account::token(at, account).1.and_then(|token| self.me(&token));
+        let has_topics = me.and_then(|me| me.has_topics_enabled) == Some(true);
+        draft::Drafts::are_wanted(account, to, has_topics)
+            && self
+                .sending(at, account, cancel, |api| Ok(self.drafts.show(api, account, to, message_id, text)))
+                .unwrap_or(false)
     }
 
     fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String> {
@@ -212,7 +433,7 @@ impl Channel for Telegram {
 }
 
 fn mode(account: &Account) -> &'static str {
-    if account.text("webhookUrl").is_some() { "webhook" } else { "polling" }
+    if account::webhook_url(account).is_some() { "webhook" } else { "polling" }
 }
 
 /// Appends the fields of an object.

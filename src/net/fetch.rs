@@ -165,7 +165,8 @@ impl Fetch {
     }
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Returns whether a URL leads to this machine, where no proxy of the environment can go.
+pub fn is_loopback(url: &str) -> bool {
     let host = url.parse::<ureq::http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
     let host = host.unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
