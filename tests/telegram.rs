@@ -2,6 +2,7 @@
 
 mod faults;
 mod grammy;
+mod receiving;
 mod sending;
 
 use serde_json::{Value, json};

@@ -22,6 +22,7 @@ use crate::agent::run_journal::Accepted;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::iso_utc;
 use crate::base::ids::{RunId, SessionKey};
+use crate::channels::reply::{Reply, ReplyKind};
 use crate::work::lanes::LaneName;
 
 /// A run to be started.
@@ -238,6 +239,11 @@ impl Ready {
             && let Err(error) = run::give_up(&cx.agent, &start.request, &promise(&cx, accepted), notice.as_deref())
         {
             log::error!(target: "gateway", "session {} does not say what became of run {run}: {error}", start.request.session_key);
+        }
+        if let (Some(notice), Some(route)) = (notice, &start.request.route) {
+            // Under the name of the answer: one that is on its way already takes its place.
+            let reply = Reply { text: notice, kind: ReplyKind::Notice, ..Reply::default() };
+            replies::promise(&cx, &run, &start.request.session_key, route, "final", vec![reply]);
         }
         let sink = Fanout::new(cx.clone(), run, start.echo, false);
         sink.emit(RunEvent::Error { started_at: accepted.begun_at, ended_at: cx.clock.now_ms(), error: error.clone() });
