@@ -2,6 +2,7 @@
 
 mod faults;
 mod grammy;
+mod idle;
 mod receiving;
 mod sending;
 

@@ -163,6 +163,7 @@ fn two_accounts_with_one_token_do_not_fight() {
 #[test]
 fn a_server_that_counts_anew_loses_nothing() {
     let api = BotApi::start();
+    api.number_from(900_000_000);
     let gateway = gateway(&api, &json!({}));
     let last = {
         api.say(5, "one");

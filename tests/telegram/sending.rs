@@ -57,7 +57,7 @@ fn topics_are_named_but_for_the_general_one() {
     send(&mut client, "b", json!({"to": "-100200:topic:1", "message": "x"})).unwrap();
     let threads: Vec<Value> =
         api.done("sendMessage").iter().map(|call| call.params["message_thread_id"].clone()).collect();
-    assert_eq!(threads, [json!(7), Value::Null]);
+    assert_eq!(threads, [json!(7), Value::Null], "{:#?}", api.calls());
 }
 
 #[test]
