@@ -6,7 +6,7 @@
 //! chat the order is kept; chats take turns. Owns one journal. Any thread, one leaf lock, which [`Outbox::put`] holds across
 //! the disk. Not here: who makes the attempts (`gateway::deliveries`).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -148,7 +148,7 @@ struct State {
     done: VecDeque<Done>,
     next_order: u64,
     /// Chats in which something is being sent, as channel, account, chat.
-    busy: HashSet<Place>,
+    busy: HashMap<Place, String>,
     /// When each chat with something waiting had its last turn.
     turns: HashMap<Place, u64>,
     next_turn: u64,
@@ -185,7 +185,7 @@ impl Outbox {
             waiting: HashMap::new(),
             done: VecDeque::new(),
             next_order: 0,
-            busy: HashSet::new(),
+            busy: HashMap::new(),
             turns: HashMap::new(),
             next_turn: 0,
             is_closed: false,
@@ -247,7 +247,7 @@ impl Outbox {
         let mut chosen: Option<((u64, u64), &Delivery)> = None;
         for (order, delivery) in fronts.into_values() {
             let place = place_of(delivery);
-            if state.busy.contains(&place) {
+            if state.busy.contains_key(&place) {
                 continue;
             }
             if delivery.due_at > now_ms {
@@ -263,7 +263,7 @@ impl Outbox {
         let (delivery, place) = (delivery.clone(), place_of(delivery));
         state.next_turn += 1;
         state.turns.insert(place.clone(), state.next_turn);
-        state.busy.insert(place);
+        state.busy.insert(place, delivery.id.clone());
         Next::Send(Box::new(delivery))
     }
 
@@ -290,7 +290,7 @@ impl Outbox {
 
     /// Lets the chat of a delivery have its next turn without any change.
     pub fn let_go(&self, delivery: &Delivery) {
-        self.lock().busy.remove(&place_of(delivery));
+        self.lock().free(&place_of(delivery), &delivery.id);
     }
 
     /// Returns how many deliveries of an account wait or are under way.
@@ -375,7 +375,8 @@ impl State {
                     delivery.is_interrupted = false;
                     delivery.failures += 1;
                     delivery.due_at = due_at;
-                    self.busy.remove(&place_of(delivery));
+                    let place = place_of(delivery);
+                    self.free(&place, &id);
                 }
             }
             Line::Parts { id, parts, done } => {
@@ -394,13 +395,20 @@ impl State {
             Line::Done(done) => {
                 if let Some((_, delivery)) = self.waiting.remove(&done.id) {
                     let place = place_of(&delivery);
-                    self.busy.remove(&place);
+                    self.free(&place, &delivery.id);
                     if !self.waiting.values().any(|(_, it)| place_of(it) == place) {
                         self.turns.remove(&place);
                     }
                 }
                 self.done.push_back(done);
             }
+        }
+    }
+
+    /// Lets a chat's next delivery have its turn, unless it has it already.
+    fn free(&mut self, place: &Place, id: &str) {
+        if self.busy.get(place).is_some_and(|its| its == id) {
+            self.busy.remove(place);
         }
     }
 
@@ -495,6 +503,24 @@ mod tests {
                 && whole[..count].iter().filter(|b| **b == b'\n').count() >= 2;
             assert!(!(may_go && has_begun), "{count}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_is_late_does_not_give_away_the_next_ones_turn() {
+        let dir = TempDir::new("outbox-late");
+        let outbox = open(&dir.path().join("outbox.jsonl"));
+        let next = || match outbox.next("telegram", "default", 100) {
+            Next::Send(delivery) => Some(delivery),
+            _ => None,
+        };
+        outbox.put(delivery("a", true)).expect("put");
+        let first = next().expect("a");
+        outbox.finish("a", Ok(json!({})), 100);
+        outbox.put(delivery("b", true)).expect("put");
+        assert_eq!(next().expect("b").id, "b");
+        // Whoever sent the first lets go only now; the second is under way and must not go out twice.
+        outbox.let_go(&first);
+        assert!(next().is_none());
     }
 
     #[test]
