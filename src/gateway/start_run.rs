@@ -13,7 +13,7 @@ use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::{Fanout, chat_event};
 use super::queue;
-use super::replies::Overheard;
+use super::replies::{self, Overheard};
 use super::runs::{Active, Finished};
 use super::{tool_host, work};
 use crate::agent::events::{RunEvent, RunSink};

@@ -26,6 +26,8 @@ fn home(api: &BotApi, provider: &Provider, more: &Value) -> Home {
         json!({"defaults": {"model": {"primary": "test/m"}, "heartbeat": {"every": "0m"}, "maxConcurrent": 8}});
     // A session for each chat, so that they do not wait for each other.
     all["session"] = json!({"dmScope": "per-channel-peer"});
+    // Every message is to be found again, also of those that wait for a busy session.
+    all["messages"] = json!({"queue": {"cap": 1000}});
     Home::with_config(&all)
 }
 
