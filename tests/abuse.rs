@@ -181,7 +181,7 @@ fn pipelined_requests_of_a_slow_reader() {
 fn broken_requests() {
     let gateway = Gateway::start(json!({}));
     let mut bystander = Bystander::of(&gateway);
-    let post = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n";
+    let post = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer tok\r\n";
     for (name, request, status) in [
         ("bad chunk", format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400),
         ("endless chunk line", format!("{post}Transfer-Encoding: chunked\r\n\r\n{}", "0".repeat(4096)), 400),

@@ -26,6 +26,8 @@ mod nodes;
 mod nodes_cli;
 mod nodes_host;
 mod onboard;
+mod openai;
+mod openai_sdks;
 mod original;
 mod packaging;
 mod page;

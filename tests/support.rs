@@ -7,6 +7,7 @@ pub mod files;
 pub mod gateway;
 pub mod home;
 pub mod http;
+pub mod http_wire;
 pub mod lines;
 pub mod node_host;
 pub mod original;

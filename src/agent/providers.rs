@@ -13,6 +13,7 @@ mod history;
 mod offline;
 mod responses;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -80,9 +81,9 @@ fn data_url(data: &str, mime_type: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct ToolSpec {
     /// Name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it does, for the model.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// JSON Schema of its arguments.
     pub parameters: Value,
 }

@@ -5,6 +5,7 @@
 //! before the run says that it is over. Not here: who may start a run and who hears of it (`gateway`).
 
 mod call;
+mod client_tools;
 mod compact;
 mod flush;
 mod mailbox;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use self::client_tools::{ClientCall, ClientSide, ClientTool};
 pub use self::compact::Compaction;
 pub use self::mailbox::{Letter, Mailbox};
 pub use self::request::{CHANNEL_DEFAULT, RunError, RunOutcome, RunRequest, Sent};
@@ -162,6 +164,7 @@ pub fn run(
         usage: run.usage,
         compactions: run.compactions,
         aborted,
+        client_calls: run.client_calls,
     };
     match outcome {
         Ok(run) => {
@@ -259,6 +262,7 @@ struct Run<'a> {
     is_aborted: bool,
     /// How often its time was over and another model got as much again.
     deadlines_passed: usize,
+    client_calls: Vec<ClientCall>,
     /// Compactions of the transcript, when this run has made one.
     compactions: Option<u64>,
     /// Whether its message is in the transcript.
@@ -307,7 +311,8 @@ impl<'a> Run<'a> {
             .map_err(|error| disk("cannot write the transcript", error))?;
         history.keep_user_turns(history_limit(config, request));
         prune(agent, config, request, model, &mut history, started_at);
-        let tools = tools::offered(config, &request.agent_id, key, model);
+        let mut tools = tools::offered(config, &request.agent_id, key, model);
+        request.client.offer(&mut tools);
         let before_is_some = before.is_some();
         let is_over = before.as_ref().is_some_and(|it| it.is_over);
         let (said, usage, context_tokens, spoke) =
@@ -323,7 +328,7 @@ impl<'a> Run<'a> {
             key,
             workspace: &workspace,
             model,
-            tools: &tools.iter().map(|tool| (tool.name, tool.description)).collect::<Vec<_>>(),
+            tools: &tools.iter().map(|tool| (&*tool.name, &*tool.description)).collect::<Vec<_>>(),
             thinking: &thinking,
             reasoning: entry.reasoning_level.as_deref().unwrap_or("off"),
             channel: &request.channel,
@@ -357,6 +362,7 @@ impl<'a> Run<'a> {
             asked_with: BTreeMap::new(),
             is_aborted: false,
             deadlines_passed: 0,
+            client_calls: Vec::new(),
             compactions: None,
             is_said: before_is_some,
             survives: promise.is_some(),
@@ -414,7 +420,7 @@ impl<'a> Run<'a> {
                 };
                 self.call(id, name, args, refusal)?;
             }
-            if self.stopped()? {
+            if self.stopped()? || (!self.client_calls.is_empty() && self.around.mailbox.close_if_empty()) {
                 return Ok(());
             }
             self.read_mail()?;

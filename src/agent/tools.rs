@@ -60,6 +60,7 @@ use crate::config::types::Config;
 use crate::skills::manifest::Skill;
 
 pub use self::sessions_spawn::Subagent;
+pub use self::web_fetch::join as join_url;
 
 /// How long a call of a gateway's method may take unless the model says otherwise.
 const HOST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -229,6 +230,11 @@ impl ToolResult {
         Self::json(json!({"status": "error", "tool": tool, "error": error}))
     }
 
+    /// compat: what a model hears of a tool that the client carries out.
+    pub(super) fn delegated(tool: &str) -> Self {
+        Self::json(json!({"status": "pending", "tool": tool, "message": "Tool execution delegated to client"}))
+    }
+
     fn refused(text: impl Into<String>) -> Self {
         Self { content: vec![Block::text(text)], details: None, is_error: true }
     }
@@ -329,7 +335,7 @@ pub fn call(cx: &ToolContext<'_>, name: &str, args: &Value) -> ToolResult {
 impl Tool {
     fn spec(&self) -> ToolSpec {
         let parameters = arguments::schema(self.parameters);
-        ToolSpec { name: self.name, description: self.description, parameters }
+        ToolSpec { name: self.name.into(), description: self.description.into(), parameters }
     }
 }
 
@@ -342,7 +348,7 @@ mod tests {
         config.tree = tree;
         let model = crate::agent::models::offline();
         let offered = offered(&config, &AgentId::new("main"), &SessionKey::new("agent:main:main"), &model);
-        offered.iter().map(|spec| spec.name).collect::<Vec<_>>().join(" ")
+        offered.iter().map(|spec| &*spec.name).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

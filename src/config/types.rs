@@ -5,6 +5,7 @@
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
 mod auth;
+pub mod http;
 mod skills;
 pub mod tts;
 
@@ -483,6 +484,8 @@ pub struct Gateway {
     pub tls: GatewayTls,
     /// `gateway.nodes`.
     pub nodes: GatewayNodes,
+    /// `gateway.http`.
+    pub http: http::GatewayHttp,
 }
 
 /// `gateway.nodes`.

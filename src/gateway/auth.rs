@@ -69,6 +69,14 @@ impl Auth {
         !matches!(self.mode, Mode::None)
     }
 
+    /// Returns whether this is the secret that must be shown.
+    pub fn is_secret(&self, given: &str) -> bool {
+        match &self.mode {
+            Mode::Token(Some(expected)) | Mode::Password(Some(expected)) => expected.matches(given),
+            _ => false,
+        }
+    }
+
     /// Judges what a client shows.
     ///
     /// # Errors

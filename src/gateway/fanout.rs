@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::ctx::Ctx;
+use super::runs::Listener;
 use super::start_run::failure_payload;
 use super::ticket::Outcome;
 use super::{events, nodes};
@@ -30,6 +31,8 @@ pub struct Fanout {
     echo: Option<String>,
     /// Whether tool events are sent: the session is verbose.
     shows_tools: bool,
+    /// Who follows this run beside the clients.
+    listener: Option<Listener>,
     last_delta: Cell<Option<Instant>>,
     text: RefCell<String>,
 }
@@ -37,7 +40,8 @@ pub struct Fanout {
 impl Fanout {
     /// Returns the sink of a run.
     pub fn new(cx: Arc<Ctx>, run: RunId, echo: Option<String>, shows_tools: bool) -> Self {
-        Self { cx, run, echo, shows_tools, last_delta: Cell::new(None), text: RefCell::default() }
+        let listener = cx.runs.listener(&run);
+        Self { cx, run, echo, shows_tools, listener, last_delta: Cell::new(None), text: RefCell::default() }
     }
 
     fn agent_event(&self, seq: u64, stream: &str, data: Value) {
@@ -74,6 +78,9 @@ impl Fanout {
 
 impl RunSink for Fanout {
     fn emit(&self, event: RunEvent) {
+        if let Some(Listener(listener)) = &self.listener {
+            listener(&event);
+        }
         let seq = self.cx.runs.next_seq(&self.run);
         // First: whoever hears of the end may ask again.
         match &event {

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::ticket::Ticket;
+use crate::agent::events::RunEvent;
 use crate::agent::run::Mailbox;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::UnixMs;
@@ -52,12 +53,24 @@ pub struct Finished {
     pub ended_at: UnixMs,
 }
 
+/// Hears what a run says beside everybody else, on the run's own thread.
+#[derive(Clone)]
+pub struct Listener(pub Arc<dyn Fn(&RunEvent) + Send + Sync>);
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     active: HashMap<RunId, Active>,
     finished: HashMap<RunId, Finished>,
     /// Last event number of each active run.
     seq: HashMap<RunId, u64>,
+    /// Of runs that somebody follows.
+    listeners: HashMap<RunId, Listener>,
     /// Dropped when no run is active any more.
     watch: Option<Sender<Infallible>>,
 }
@@ -120,6 +133,16 @@ impl Runs {
         runs
     }
 
+    /// Has a run followed that is about to be started; until its end, which must come.
+    pub fn listen(&self, run: &RunId, listener: Listener) {
+        self.lock().listeners.insert(run.clone(), listener);
+    }
+
+    /// Returns who follows a run.
+    pub fn listener(&self, run: &RunId) -> Option<Listener> {
+        self.lock().listeners.get(run).cloned()
+    }
+
     /// Returns the next event number of a run, from 1.
     pub fn next_seq(&self, run: &RunId) -> u64 {
         let mut state = self.lock();
@@ -163,6 +186,7 @@ impl Runs {
             let mut state = self.lock();
             state.remove(run);
             state.seq.remove(run);
+            state.listeners.remove(run);
             state.finished.insert(run.clone(), finished);
             if state.finished.len() > FINISHED_MAX {
                 let oldest =
@@ -181,6 +205,7 @@ impl Runs {
             let mut state = self.lock();
             state.remove(run);
             state.seq.remove(run);
+            state.listeners.remove(run);
         }
         self.waiters.take(run)
     }

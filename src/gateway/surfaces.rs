@@ -14,9 +14,6 @@ use crate::net::Surface;
 use crate::net::http::{RequestHead, Response};
 use crate::protocol::frame::event_text;
 
-/// Body cap of routes that take none: a small one is read and ignored, so that the answer is the route's own.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
 /// The gateway port.
 pub struct GatewaySurface(pub Arc<Ctx>);
 
@@ -52,11 +49,11 @@ impl Surface<Client> for GatewaySurface {
         Some(response)
     }
 
-    fn body_bytes_max(&self, _head: &RequestHead) -> usize {
-        BODY_BYTES_MAX
+    fn body_bytes_max(&self, head: &RequestHead) -> usize {
+        http::body_bytes_max(&self.0, head)
     }
 
-    fn body_too_large(&self, _head: &RequestHead) -> Response {
-        Response::text(413, "Payload Too Large")
+    fn body_too_large(&self, head: &RequestHead) -> Response {
+        http::body_too_large(&self.0, head)
     }
 }

@@ -162,7 +162,8 @@ pub fn handle(cx: &Arc<Ctx>, work: Work) {
                 connect::first_frame(cx, conn, &peer, first);
             }
         }
-        Work::Net(NetEvent::Http { conn, address, head, body }) => http::handle(cx, conn, address, &head, &body),
+        Work::Net(NetEvent::Http { conn, peer, body, flow }) => http::handle(cx, conn, peer, body, flow),
+        Work::Net(NetEvent::HttpGone { flow }) => flow.hang_up(),
         Work::Net(NetEvent::Closed { conn, client }) => closed(cx, conn, &client),
         Work::Due(due) => self::due(cx, due),
     }

@@ -10,6 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::flow::Flow;
 use super::handle::Peer;
 use super::http::{BodyDecoder, RequestHead};
 use super::outbox::Outbox;
@@ -36,6 +37,8 @@ pub(super) struct Conn<C> {
     pub is_ready_queued: bool,
     /// On the loop's list of those that events were queued for in this turn.
     pub is_unsent: bool,
+    /// Unwritten bytes when the deadline passed last and was put off; `usize::MAX` when it was not.
+    pub unwritten_before: usize,
     pub deadline: Option<Instant>,
 }
 
@@ -46,6 +49,8 @@ pub(super) enum Phase<C> {
     /// `client` is still to be reported as gone.
     Closing {
         is_shut: bool,
+        /// The peer has shut its side; it may still read.
+        is_ended: bool,
     },
 }
 
@@ -63,7 +68,11 @@ pub(super) enum HttpState {
     /// Collecting its body.
     Body { head: RequestHead, decoder: BodyDecoder },
     /// A worker has the request; input waits so that answers keep their order.
-    Waiting,
+    Waiting {
+        flow: Arc<Flow>,
+        /// Bytes of the answer that went into the outbox so far.
+        pushed: u64,
+    },
 }
 
 /// The WebSocket side of a connection.
@@ -86,6 +95,8 @@ pub(super) struct WsConn<C> {
 pub(super) enum SocketRead {
     Bytes(usize),
     WouldBlock,
+    /// The peer has shut its side.
+    Ended,
     Gone,
 }
 
@@ -94,7 +105,7 @@ impl<C> Conn<C> {
     pub fn read(&mut self, scratch: &mut [u8]) -> SocketRead {
         loop {
             return match self.socket.read(scratch) {
-                Ok(0) => SocketRead::Gone,
+                Ok(0) => SocketRead::Ended,
                 Ok(count) => {
                     // A short read took all there was; whatever comes from now on is a new event. Under TLS it took a record.
                     self.is_readable =
@@ -120,9 +131,18 @@ impl<C> Conn<C> {
         }
     }
 
+    /// Tells whoever answers how much of it was written.
+    pub fn note_written(&self) {
+        if let Phase::Http(http) = &self.phase
+            && let HttpState::Waiting { flow, pushed } = &http.state
+        {
+            flow.note_unwritten(self.outbox.len_bytes(), *pushed);
+        }
+    }
+
     /// Ends our side once everything is flushed; what the peer still sends is discarded.
     pub fn shut_write(&mut self) {
-        if let Phase::Closing { is_shut } = &mut self.phase
+        if let Phase::Closing { is_shut, .. } = &mut self.phase
             && !*is_shut
         {
             *is_shut = true;

@@ -5,6 +5,8 @@
 //! `WouldBlock` (budget, full inbox) is remembered: on the ready list, or until the batch that is out comes back.
 //! Not here: what frames and requests mean.
 
+mod http;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -20,10 +22,9 @@ use slab::Slab;
 
 use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
 use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
-use super::http::{BodyDecoder, Malformed, RequestHead, Response, parse_head};
+use super::http::{RequestHead, Response};
 use super::tls::Socket;
 use super::ws::{WsCodec, WsRead, close_frame, text_frame};
-use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::ConnId;
 
 const LISTENER_TOKEN_FIRST: usize = 1;
@@ -282,6 +283,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             }
             LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
             LoopMsg::Event { conns, event } => self.deliver(&conns, &event, None),
+            LoopMsg::HttpPart { conn, part } => self.http_part(conn, part),
             LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
             LoopMsg::Shutdown { code, reason, within } => self.shutdown(code, &reason, within),
         }
@@ -348,27 +350,6 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
     }
 
-    fn http_reply(&mut self, id: ConnId, response: Bytes, keep_alive: bool) {
-        let Some(conn) = self.get(id) else { return };
-        let Phase::Http(http) = &mut conn.phase else { return };
-        http.state = HttpState::Head;
-        conn.outbox.push(response);
-        if self.goes_on(id, keep_alive) {
-            self.pump(id);
-        }
-    }
-
-    /// After a response: waits for the next request, or begins to close.
-    fn goes_on(&mut self, id: ConnId, keep_alive: bool) -> bool {
-        let goes_on = keep_alive && self.stop_at.is_none();
-        if goes_on {
-            self.set_deadline(id, Some(Instant::now() + self.limits.keep_alive));
-        } else {
-            self.begin_closing(id);
-        }
-        goes_on
-    }
-
     fn shutdown(&mut self, code: u16, reason: &str, within: Duration) {
         for listener in &mut self.listeners {
             // Deregistering a live listener cannot fail in a way that matters here: it is dropped next.
@@ -381,7 +362,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             match self.get(id).map(|conn| &conn.phase) {
                 Some(Phase::Ws(_)) => self.close_ws(id, code, reason),
                 // A request that a worker has still gets its answer; idle ones go.
-                Some(Phase::Http(http)) if !matches!(http.state, HttpState::Waiting) => self.begin_closing(id),
+                Some(Phase::Http(http)) if !matches!(http.state, HttpState::Waiting { .. }) => self.begin_closing(id),
                 _ => {}
             }
         }
@@ -465,6 +446,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             is_write_armed: false,
             is_ready_queued: false,
             is_unsent: false,
+            unwritten_before: usize::MAX,
             deadline: None,
         });
         self.unadmitted.push_back(id);
@@ -510,7 +492,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             && let Some(conn) = self.get(id)
         {
             conn.is_readable = true;
-            conn.is_ending |= event.is_read_closed() || event.is_error();
+            if event.is_read_closed() || event.is_error() {
+                conn.is_ending = true;
+                self.peer_ended(id);
+            }
             self.pump(id);
         }
     }
@@ -544,7 +529,15 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 match conn.read(&mut scratch) {
                     SocketRead::Bytes(_) => {}
                     SocketRead::WouldBlock => break,
-                    SocketRead::Gone => {
+                    SocketRead::Ended if !conn.outbox.is_empty() => {
+                        // It says nothing more, and still reads.
+                        conn.is_readable = false;
+                        if let Phase::Closing { is_ended, .. } = &mut conn.phase {
+                            *is_ended = true;
+                        }
+                        break;
+                    }
+                    SocketRead::Ended | SocketRead::Gone => {
                         is_gone = true;
                         break;
                     }
@@ -557,137 +550,6 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         } else {
             self.queue_if_readable(id);
         }
-    }
-
-    fn pump_http(&mut self, id: ConnId) {
-        for _ in 0..READS_PER_TURN_MAX {
-            // Whatever is buffered comes first: a pipelined request must not wait for new bytes.
-            let wants_bytes = self.step_http(id);
-            self.flush(id);
-            if !wants_bytes {
-                return;
-            }
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let read = match self.get(id) {
-                Some(conn) if conn.is_readable => {
-                    let read = conn.read(&mut scratch);
-                    if let (SocketRead::Bytes(count), Phase::Http(http)) = (&read, &mut conn.phase) {
-                        http.input.extend_from_slice(&scratch[..*count]);
-                    }
-                    read
-                }
-                _ => SocketRead::WouldBlock,
-            };
-            self.scratch = scratch;
-            match read {
-                SocketRead::Bytes(_) => {}
-                SocketRead::WouldBlock => return,
-                SocketRead::Gone => return self.remove(id),
-            }
-        }
-        self.queue_if_readable(id);
-    }
-
-    /// Works off buffered input; returns whether the connection still wants bytes.
-    fn step_http(&mut self, id: ConnId) -> bool {
-        loop {
-            let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
-            let Phase::Http(http) = &mut conn.phase else { return false };
-            if !matches!(http.state, HttpState::Head) {
-                return self.step_http_body(id);
-            }
-            if http.input.is_empty() {
-                return true;
-            }
-            if conn.outbox.len_bytes() > self.limits.outbox_event_bytes_max {
-                // Who does not read its answers gets no more of them until it does; then it goes on here.
-                self.flush(id);
-                if self.get(id).is_none_or(|conn| conn.is_write_armed) {
-                    return false;
-                }
-                continue;
-            }
-            match parse_head(&http.input) {
-                Ok(None) => return true,
-                Ok(Some((head, length))) => {
-                    http.input.drain(..length);
-                    if head.has_token("upgrade", "websocket") {
-                        self.upgrade(id, head);
-                        return false;
-                    }
-                    if !head.has_body()
-                        && Instant::now() < self.answers_until
-                        && let Some(response) = self.surface.respond(&head)
-                    {
-                        let (bytes, keep_alive) = response.encode(Some(&head), SystemClock.now_ms());
-                        conn.outbox.push(bytes);
-                        if !self.goes_on(id, keep_alive) {
-                            return false;
-                        }
-                        continue;
-                    }
-                    let decoder = match BodyDecoder::new(&head, self.surface.body_bytes_max(&head)) {
-                        Ok(decoder) => decoder,
-                        Err(malformed) => {
-                            self.refuse_http(id, malformed, Some(&head));
-                            return false;
-                        }
-                    };
-                    if head.has_token("expect", "100-continue") {
-                        conn.outbox.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
-                    }
-                    http.state = HttpState::Body { head, decoder };
-                    self.set_deadline(id, Some(Instant::now() + self.limits.request));
-                }
-                Err(malformed) => {
-                    self.refuse_http(id, malformed, None);
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn step_http_body(&mut self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.get_mut(key_of(id)).filter(|conn| conn.id == id) else { return false };
-        let Phase::Http(http) = &mut conn.phase else { return false };
-        let HttpState::Body { decoder, .. } = &mut http.state else { return false };
-        match decoder.feed(&mut http.input) {
-            Ok(false) => true,
-            Ok(true) => {
-                let HttpState::Body { head, decoder } = std::mem::replace(&mut http.state, HttpState::Waiting) else {
-                    unreachable!("matched above");
-                };
-                let address = conn.address;
-                self.set_deadline(id, None);
-                self.emit(NetEvent::Http { conn: id, address, head, body: decoder.into_body() });
-                false
-            }
-            Err(malformed) => {
-                let HttpState::Body { head, .. } = std::mem::replace(&mut http.state, HttpState::Waiting) else {
-                    unreachable!("matched above");
-                };
-                self.refuse_http(id, malformed, Some(&head));
-                false
-            }
-        }
-    }
-
-    fn refuse_http(&mut self, id: ConnId, malformed: Malformed, head: Option<&RequestHead>) {
-        let mut response = match (malformed, head) {
-            (Malformed::BodyTooLarge, Some(head)) => self.surface.body_too_large(head),
-            (Malformed::HeadTooLarge, _) => Response::parser_error(431),
-            _ => Response::parser_error(400),
-        };
-        response.close = true;
-        self.answer_and_close(id, &response, head);
-    }
-
-    fn answer_and_close(&mut self, id: ConnId, response: &Response, head: Option<&RequestHead>) {
-        let (bytes, _) = response.encode(head, SystemClock.now_ms());
-        if let Some(conn) = self.get(id) {
-            conn.outbox.push(bytes);
-        }
-        self.begin_closing(id);
     }
 
     fn upgrade(&mut self, id: ConnId, head: RequestHead) {
@@ -750,7 +612,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                         match conn.read(&mut scratch) {
                             SocketRead::Bytes(count) => (at, filled) = (0, count),
                             SocketRead::WouldBlock => break,
-                            SocketRead::Gone => {
+                            SocketRead::Ended | SocketRead::Gone => {
                                 end = Some(WsEnd::Gone);
                                 break;
                             }
@@ -875,6 +737,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             Ok(is_flushed) => is_flushed,
             Err(_) => return self.remove(id),
         };
+        conn.note_written();
         if is_flushed == conn.is_write_armed {
             conn.is_write_armed = !is_flushed;
             let interest = if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
@@ -885,6 +748,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         }
         if is_flushed {
             conn.shut_write();
+            if matches!(conn.phase, Phase::Closing { is_ended: true, .. }) {
+                return self.remove(id);
+            }
+            self.written(id);
         }
     }
 
@@ -904,7 +771,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     fn begin_closing(&mut self, id: ConnId) {
         let Some(conn) = self.get(id) else { return };
         let was_unadmitted = conn.is_unadmitted();
-        let before = std::mem::replace(&mut conn.phase, Phase::Closing { is_shut: false });
+        let before = std::mem::replace(&mut conn.phase, Phase::Closing { is_shut: false, is_ended: false });
         if was_unadmitted {
             self.unadmitted_count -= 1;
         }
@@ -938,10 +805,14 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     }
 
     fn report_closed(&mut self, id: ConnId, phase: Phase<C>) {
-        if let Phase::Ws(ws) = phase
-            && let Some(client) = ws.client
-        {
-            self.emit(NetEvent::Closed { conn: id, client });
+        match phase {
+            Phase::Ws(ws) => {
+                if let Some(client) = ws.client {
+                    self.emit(NetEvent::Closed { conn: id, client });
+                }
+            }
+            Phase::Http(http) => self.report_gone(http.state),
+            Phase::Closing { .. } => {}
         }
     }
 
@@ -955,6 +826,9 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 return;
             }
             self.set_deadline(id, None);
+            if self.is_still_reading(id) {
+                continue;
+            }
             let Some(conn) = self.get(id) else { continue };
             match &conn.phase {
                 Phase::Ws(_) => self.close_ws(id, 1000, ""),

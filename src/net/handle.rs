@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Poll, Token, Waker};
 
+use super::flow::Flow;
 use super::http::RequestHead;
 use super::ws::text_frame;
 use crate::base::ids::ConnId;
@@ -21,16 +22,16 @@ pub(super) const WAKER_TOKEN: Token = Token(0);
 /// Messages that may wait for the loop; a sender blocks when it is full.
 pub const LOOP_INBOX_LEN_MAX: usize = 1024;
 
-/// What a connection said about itself when it was upgraded; kept until the client is admitted.
+/// What a connection said about itself with an upgrade, until the client is admitted, or with a request.
 #[derive(Debug)]
 pub struct Peer {
     /// The TCP peer.
     pub address: SocketAddr,
     /// The address it reached us at.
     pub local: SocketAddr,
-    /// The upgrade request.
+    /// The request.
     pub head: RequestHead,
-    /// The nonce it was greeted with.
+    /// The nonce a WebSocket was greeted with.
     pub nonce: String,
 }
 
@@ -52,12 +53,17 @@ pub enum NetEvent<C> {
     Http {
         /// Where it came from.
         conn: ConnId,
-        /// The TCP peer.
-        address: SocketAddr,
-        /// Its head.
-        head: RequestHead,
+        /// Whom it came from, with its head.
+        peer: Peer,
         /// Its body, at most as long as the surface allows.
         body: Bytes,
+        /// The way its answer takes.
+        flow: Arc<Flow>,
+    },
+    /// The client of a request went away before its answer was complete; its [`Flow`] knows whom to tell.
+    HttpGone {
+        /// The way that leads nowhere any more.
+        flow: Arc<Flow>,
     },
     /// An admitted client's socket is gone.
     Closed {
@@ -131,11 +137,18 @@ pub enum LoopMsg<C> {
         /// The event.
         event: Broadcast,
     },
-    /// An encoded HTTP response.
+    /// A part of an encoded HTTP response, counted by its [`Flow`]; more follows.
+    HttpPart {
+        /// To whom.
+        conn: ConnId,
+        /// The bytes.
+        part: Bytes,
+    },
+    /// An encoded HTTP response, or its last part.
     HttpReply {
         /// To whom.
         conn: ConnId,
-        /// Head and body.
+        /// The bytes.
         response: Bytes,
         /// Whether the connection stays.
         keep_alive: bool,

@@ -50,16 +50,50 @@ impl RequestHead {
         self.is_http11 && !self.has_token("connection", "close")
     }
 
-    /// Returns the path without the query.
-    pub fn path(&self) -> &str {
+    /// Returns the target without scheme and host: path and query.
+    fn origin_form(&self) -> &str {
         let target = self.target.as_str();
+        if target.starts_with('/') {
+            return target;
+        }
         // Absolute form: `http://host/path`.
-        let target = target
-            .split_once("://")
-            .and_then(|(_, rest)| rest.find('/').map(|slash| &rest[slash..]))
-            .filter(|_| !target.starts_with('/'))
-            .unwrap_or(target);
-        target.split(['?', '#']).next().unwrap_or("/")
+        let rest = target.split_once("://").map(|(_, rest)| rest);
+        rest.map_or(target, |rest| rest.find(['/', '?']).map_or("/", |at| &rest[at..]))
+    }
+
+    /// Returns the path as sent, without the query.
+    pub fn path(&self) -> &str {
+        self.origin_form().split(['?', '#']).next().unwrap_or("/")
+    }
+
+    /// Returns the query as sent; empty when there is none.
+    pub fn query(&self) -> &str {
+        let target = self.origin_form().split('#').next().unwrap_or_default();
+        target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// Returns the path by which a request finds its route: `.` and `..` collapsed as browsers do it, also where they are
+    /// written with `%2e`, and nothing else decoded. `None` for what is no path.
+    pub fn routed_path(&self) -> Option<String> {
+        let path = self.path();
+        if !path.starts_with('/') || path.starts_with("//") || path.contains('\0') {
+            return None;
+        }
+        // What looks like a slash to a browser is one here too: nobody gets around a rule about paths with it.
+        let path = path.replace('\\', "/");
+        let mut segments: Vec<&str> = Vec::new();
+        let mut ends_open = false;
+        for segment in path[1..].split('/') {
+            let dots = segment.to_ascii_lowercase().replace("%2e", ".");
+            ends_open = matches!(dots.as_str(), "." | "..");
+            match dots.as_str() {
+                "." => {}
+                ".." => drop(segments.pop()),
+                _ => segments.push(segment),
+            }
+        }
+        let end = if ends_open && !segments.is_empty() { "/" } else { "" };
+        Some(format!("/{}{end}", segments.join("/")))
     }
 }
 
@@ -112,7 +146,11 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Malforme
         is_http11: request.version == Some(1),
         headers,
     };
-    if head.is_http11 && head.header("host").is_none() {
+    let hosts: Vec<&str> =
+        head.headers.iter().filter(|(key, _)| key == "host").map(|(_, value)| value.as_str()).collect();
+    // Which of two hosts, or what of a strange one, counts is a matter of opinion; opinions differ between two parsers.
+    let is_odd = |host: &&str| host.contains(|c: char| c.is_whitespace() || "/\\@,?#".contains(c));
+    if hosts.len() > 1 || hosts.iter().any(is_odd) || (head.is_http11 && hosts.is_empty()) {
         return Err(Malformed::BadRequest);
     }
     Ok(Some((head, length)))
@@ -124,6 +162,8 @@ pub struct BodyDecoder {
     state: BodyState,
     body: Vec<u8>,
     bytes_max: usize,
+    /// Bytes of trailers so far; they are ignored.
+    trailer_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +184,11 @@ impl BodyDecoder {
     pub fn new(head: &RequestHead, bytes_max: usize) -> Result<Self, Malformed> {
         let lengths: Vec<&str> =
             head.headers.iter().filter(|(key, _)| key == "content-length").map(|(_, value)| value.as_str()).collect();
-        let encoding = head.header("transfer-encoding");
+        let mut encodings = head.headers.iter().filter(|(key, _)| key == "transfer-encoding");
+        let encoding = encodings.next().map(|(_, value)| value.as_str());
+        if encodings.next().is_some() || (encoding.is_some() && !head.is_http11) {
+            return Err(Malformed::BadRequest);
+        }
         let state = match (encoding, lengths.first()) {
             (Some(_), Some(_)) => return Err(Malformed::BadRequest),
             (Some(encoding), None) if encoding.eq_ignore_ascii_case("chunked") => BodyState::ChunkSize,
@@ -163,7 +207,7 @@ impl BodyDecoder {
                 }
             }
         };
-        Ok(Self { state, body: Vec::new(), bytes_max })
+        Ok(Self { state, body: Vec::new(), bytes_max, trailer_bytes: 0 })
     }
 
     /// Moves what belongs to the body out of `input`; returns whether the body is complete.
@@ -224,10 +268,14 @@ impl BodyDecoder {
                     _ => return Err(Malformed::BadRequest),
                 },
                 BodyState::Trailers => match rest_input.iter().position(|&byte| byte == b'\n') {
+                    Some(end) if end == 0 || rest_input[end - 1] != b'\r' => return Err(Malformed::BadRequest),
                     Some(end) => {
                         *at += end + 1;
-                        if end <= 1 {
+                        self.trailer_bytes += end + 1;
+                        if end == 1 {
                             self.state = BodyState::Done;
+                        } else if self.trailer_bytes > HEAD_BYTES_MAX {
+                            return Err(Malformed::BadRequest);
                         }
                     }
                     None if rest_input.len() > HEAD_BYTES_MAX => return Err(Malformed::BadRequest),
@@ -274,15 +322,51 @@ impl Response {
         Self { status, headers: Vec::new(), body: Bytes::new(), close: true }
     }
 
+    /// Returns a JSON response.
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status,
+            headers: vec![("Content-Type", "application/json; charset=utf-8".to_owned())],
+            body: Bytes::from(body.to_string()),
+            close: false,
+        }
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// Encodes head and body for a request; returns the bytes and whether the connection stays.
     pub fn encode(&self, head: Option<&RequestHead>, now_ms: UnixMs) -> (Bytes, bool) {
+        let is_head = head.is_some_and(|head| head.method == "HEAD");
+        let is_http10 = head.is_some_and(|head| !head.is_http11);
+        let has_length = !is_head && !is_http10 && self.status != 204;
+        let framing = if has_length { Framing::Length(self.body.len()) } else { Framing::None };
+        let (mut bytes, keep_alive) = self.encode_head(head, &framing, now_ms);
+        if !is_head {
+            bytes.extend_from_slice(&self.body);
+        }
+        (Bytes::from(bytes), keep_alive)
+    }
+
+    /// Encodes the head of a response whose body comes in parts; returns whether these are chunks, and whether the
+    /// connection stays.
+    pub fn encode_stream(&self, head: &RequestHead, now_ms: UnixMs) -> (Bytes, bool, bool) {
+        let is_chunked = head.is_http11;
+        let framing = if is_chunked { Framing::Chunked } else { Framing::None };
+        let (bytes, keep_alive) = self.encode_head(Some(head), &framing, now_ms);
+        (Bytes::from(bytes), is_chunked, keep_alive)
+    }
+
+    fn encode_head(&self, head: Option<&RequestHead>, framing: &Framing, now_ms: UnixMs) -> (Vec<u8>, bool) {
         use std::io::Write as _;
         let keep_alive = !self.close && head.is_some_and(RequestHead::wants_keep_alive);
-        let is_head = head.is_some_and(|head| head.method == "HEAD");
         let mut bytes = Vec::with_capacity(256 + self.body.len());
         write!(bytes, "HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).expect("memory");
         for (name, value) in &self.headers {
-            write!(bytes, "{name}: {value}\r\n").expect("memory");
+            write!(bytes, "{name}: {}\r\n", header_value(value)).expect("memory");
         }
         if head.is_some() {
             write!(bytes, "Date: {}\r\n", http_date(now_ms)).expect("memory");
@@ -292,22 +376,46 @@ impl Response {
         } else {
             b"Connection: close\r\n".as_slice()
         });
-        let is_http10 = head.is_some_and(|head| !head.is_http11);
-        if !is_head && !is_http10 {
-            write!(bytes, "Content-Length: {}\r\n", self.body.len()).expect("memory");
+        match framing {
+            Framing::Length(length) => write!(bytes, "Content-Length: {length}\r\n").expect("memory"),
+            Framing::Chunked => bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::None => {}
         }
         bytes.extend_from_slice(b"\r\n");
-        if !is_head {
-            bytes.extend_from_slice(&self.body);
-        }
-        (Bytes::from(bytes), keep_alive)
+        (bytes, keep_alive)
     }
+}
+
+/// How the end of a body is found.
+enum Framing {
+    Length(usize),
+    Chunked,
+    None,
+}
+
+/// A header's value without anything that could end its line.
+fn header_value(value: &str) -> std::borrow::Cow<'_, str> {
+    if value.contains(|c: char| c.is_control()) {
+        return value.chars().filter(|c| !c.is_control()).collect::<String>().into();
+    }
+    value.into()
+}
+
+/// Encodes one chunk of a chunked body; an empty one ends it.
+pub fn chunk(bytes: &[u8]) -> Bytes {
+    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+    chunk.reserve(bytes.len() + 2);
+    chunk.extend_from_slice(bytes);
+    chunk.extend_from_slice(b"\r\n");
+    Bytes::from(chunk)
 }
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
         200 => "OK",
+        202 => "Accepted",
+        204 => "No Content",
         302 => "Found",
         400 => "Bad Request",
         401 => "Unauthorized",
@@ -316,8 +424,11 @@ fn reason_phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Payload Too Large",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
         _ => "Unknown",
     }
@@ -348,7 +459,30 @@ mod tests {
         let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", "y".repeat(HEAD_BYTES_MAX));
         assert_eq!(head(&long), Err(Malformed::HeadTooLarge));
         let (absolute, _) = head("GET http://h/p/q?x HTTP/1.1\r\nHost: h\r\n\r\n").expect("fine").expect("whole");
-        assert_eq!(absolute.path(), "/p/q");
+        assert_eq!((absolute.path(), absolute.query()), ("/p/q", "x"));
+        for two in ["Host: a\r\nHost: a", "Host: a b", "Host: a/b", "Host: a@b", "Host:x\r\n folded: y", "Host : x"] {
+            assert_eq!(head(&format!("GET / HTTP/1.1\r\n{two}\r\n\r\n")), Err(Malformed::BadRequest), "{two:?}");
+        }
+    }
+
+    #[test]
+    fn routed_paths() {
+        let check = |target: &str, path: Option<&str>| {
+            let head = RequestHead { method: "GET".into(), target: target.into(), is_http11: true, headers: vec![] };
+            assert_eq!(head.routed_path().as_deref(), path, "{target}");
+        };
+        check("/a/./b/../c?d=/..", Some("/a/c"));
+        check("/../../etc", Some("/etc"));
+        check("/a/%2e%2E/b/%2e", Some("/b/"));
+        check("/a\\..\\b", Some("/b"));
+        check("/a/..", Some("/"));
+        check("/a//b/", Some("/a//b/"));
+        check("/a/..%2fb", Some("/a/..%2fb"));
+        check("http://h", Some("/"));
+        check("http://h?x", None);
+        check("//", None);
+        check("*", None);
+        check("", None);
     }
 
     fn body(headers: &str, input: &str, cap: usize) -> Result<Option<String>, Malformed> {
@@ -374,7 +508,25 @@ mod tests {
         assert_eq!(body("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "", 10), Err(Malformed::BadRequest));
         let chunked = "Transfer-Encoding: chunked\r\n";
         assert_eq!(body(chunked, "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n", 10), Ok(Some("abcde".into())));
-        assert_eq!(body(chunked, "zz\r\n", 10), Err(Malformed::BadRequest));
+        for bad in ["zz\r\n", "-1\r\n", "0x3\r\n", "3\nabc", "0\r\nx\n", "0\r\n\n", "3\r\nabcX"] {
+            assert_eq!(body(chunked, bad, 10), Err(Malformed::BadRequest), "{bad:?}");
+        }
+        let endless = format!("0\r\n{}", "T: 1\r\n".repeat(HEAD_BYTES_MAX / 6 + 1));
+        assert_eq!(body(chunked, &endless, 10), Err(Malformed::BadRequest));
+        for smuggling in [
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+            "Content-Length: +3\r\n",
+            "Content-Length: -3\r\n",
+            "Content-Length: 3, 3\r\n",
+            "Content-Length: 0x3\r\n",
+            "Content-Length:\r\n",
+        ] {
+            assert_eq!(body(smuggling, "", 10), Err(Malformed::BadRequest), "{smuggling:?}");
+        }
         assert_eq!(body(chunked, "3\r\nabcd", 10), Err(Malformed::BadRequest));
         assert_eq!(body(chunked, "ffffffffffffffff\r\n", 10), Err(Malformed::BodyTooLarge));
         assert_eq!(body(chunked, "6\r\nabcdef\r\n6\r\n", 10), Err(Malformed::BodyTooLarge));

@@ -116,7 +116,7 @@ pub fn get(
 /// Refuses what can be refused without asking for an address.
 fn refuse_host(host: &str, judge: Judge) -> Result<(), PublicError> {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    if let Ok(ip) = host.parse::<IpAddr>() {
+    if let Some(ip) = literal(&host) {
         return if judge(ip) { Ok(()) } else { Err(PublicError::Blocked("private/internal IP address")) };
     }
     let is_private = PRIVATE_NAMES.contains(&host.as_str()) || PRIVATE_NAME_ENDS.iter().any(|end| host.ends_with(end));
@@ -125,6 +125,37 @@ fn refuse_host(host: &str, judge: Judge) -> Result<(), PublicError> {
         return Err(PublicError::Blocked("private/internal host name"));
     }
     Ok(())
+}
+
+/// Returns the address that a host is written as, also where it is written as a number (`2130706433`, `0x7f.1`): resolvers
+/// take that for an address, too.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Some(ip);
+    }
+    let number = |part: &str| -> Option<u32> {
+        let lower = part.to_ascii_lowercase();
+        match lower.strip_prefix("0x") {
+            Some("") => Some(0),
+            Some(hex) => u32::from_str_radix(hex, 16).ok(),
+            None if lower.len() > 1 && lower.starts_with('0') => u32::from_str_radix(&lower, 8).ok(),
+            None => lower.parse().ok(),
+        }
+    };
+    let parts: Vec<u32> = host.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|&part| part > 255) {
+        return None;
+    }
+    // The last part fills what the others leave.
+    let bits = 8 * (4 - first.len() as u32);
+    if u64::from(*last) >= 1u64 << bits {
+        return None;
+    }
+    let high = first.iter().fold(0u32, |all, &part| (all << 8) | part);
+    let high = if bits == 32 { 0 } else { high << bits };
+    Some(IpAddr::V4(Ipv4Addr::from(high | last)))
 }
 
 #[derive(Debug)]
@@ -232,6 +263,26 @@ mod tests {
             "::127.0.0.1",
         ] {
             assert!(!is_public(private.parse().expect("address")), "{private}");
+        }
+    }
+
+    #[test]
+    fn addresses_written_as_numbers() {
+        for (host, ip) in [
+            ("2130706433", Some("127.0.0.1")),
+            ("0x7f000001", Some("127.0.0.1")),
+            ("0177.0.0.1", Some("127.0.0.1")),
+            ("127.1", Some("127.0.0.1")),
+            ("10.0.258", Some("10.0.1.2")),
+            ("[::1]", Some("::1")),
+            ("1.2.3.4.", Some("1.2.3.4")),
+            ("example.com", None),
+            ("256.1.1.1", None),
+            ("1.2.3.4.5", None),
+            ("4294967296", None),
+            ("", None),
+        ] {
+            assert_eq!(literal(host), ip.map(|ip| ip.parse().expect("address")), "{host}");
         }
     }
 

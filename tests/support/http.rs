@@ -3,6 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
+use serde_json::Value;
+
+use super::TOKEN;
+use super::gateway::Gateway;
+
 /// A response as it came.
 #[derive(Debug)]
 pub struct Response {
@@ -55,4 +60,41 @@ pub fn read_response(socket: &TcpStream) -> Option<Response> {
     }
     response.body = String::from_utf8_lossy(&body).into_owned();
     Some(response)
+}
+
+/// A request with JSON, on a connection of its own that ends with the answer.
+pub fn post(gateway: &Gateway, path: &str, headers: &str, body: &Value) -> Response {
+    let mut socket = gateway.socket();
+    send(&mut socket, path, headers, body);
+    let mut response = read_response(&socket).expect("a response");
+    if response.header("transfer-encoding") == Some("chunked") {
+        response.body = unchunked(&response.body);
+    }
+    response
+}
+
+/// Sends such a request.
+pub fn send(socket: &mut TcpStream, path: &str, headers: &str, body: &Value) {
+    let body = body.to_string();
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n");
+    write!(socket, "{head}{headers}Content-Length: {length}\r\n\r\n{body}").expect("sent");
+}
+
+/// A chunked body as one text.
+pub fn unchunked(body: &str) -> String {
+    let mut whole = Vec::new();
+    let mut rest = body.as_bytes();
+    loop {
+        let line = rest.windows(2).position(|it| it == b"\r\n").expect("a chunk's size");
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).expect("a size"), 16).expect("a size");
+        rest = &rest[line + 2..];
+        whole.extend_from_slice(&rest[..size]);
+        assert_eq!(&rest[size..size + 2], b"\r\n");
+        rest = &rest[size + 2..];
+        if size == 0 {
+            return String::from_utf8(whole).expect("text");
+        }
+    }
 }

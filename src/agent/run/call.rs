@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Run, Sent, Stop};
+use super::{ClientCall, Run, Sent, Stop};
 use crate::agent::events::RunEvent;
 use crate::agent::message::{Block, Message, ToolResultMessage};
 use crate::agent::models::Model;
@@ -26,6 +26,10 @@ impl Run<'_> {
         };
         let result = match refusal {
             Some(text) => tools::ToolResult { content: vec![Block::text(text)], details: None, is_error: true },
+            None if self.request.client.has(&name) => {
+                self.client_calls.push(ClientCall { id: id.clone(), name: name.clone(), arguments: args.clone() });
+                tools::ToolResult::delegated(&name)
+            }
             None => self.carry_out(&name, &args, &on_update),
         };
         if !result.is_error && name == "message" && args["action"].as_str().is_none_or(|action| action == "send") {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client_tools::{ClientCall, ClientSide};
 use crate::agent::message::{Block, Usage};
 use crate::agent::reply::Said;
 use crate::agent::speaker::Speaker;
@@ -58,6 +59,9 @@ pub struct RunRequest {
     /// Where its replies go beside the clients that watch the session.
     #[serde(default)]
     pub route: Option<Route>,
+    /// What the client brings along.
+    #[serde(default)]
+    pub client: ClientSide,
 }
 
 impl RunRequest {
@@ -81,6 +85,7 @@ impl RunRequest {
             speaker: None,
             is_heartbeat: false,
             route: None,
+            client: ClientSide::default(),
         }
     }
 }
@@ -112,6 +117,8 @@ pub struct RunOutcome {
     pub compactions: Option<u64>,
     /// Whether it was aborted.
     pub aborted: bool,
+    /// Calls that the client is to carry out; with one of these the run is over.
+    pub client_calls: Vec<ClientCall>,
 }
 
 impl RunOutcome {
@@ -130,6 +137,7 @@ impl RunOutcome {
             usage: Usage::default(),
             compactions: None,
             aborted,
+            client_calls: Vec::new(),
         }
     }
 

@@ -221,6 +221,12 @@ impl Run<'_> {
         let none = Map::new();
         let name = model.label();
         let params = self.config.agents.defaults.models.get(&name).map_or(&none, |allowed| &allowed.params);
+        let own = self.request.client.tokens_max.map(|tokens_max| {
+            let mut params = params.clone();
+            params.insert("maxTokens".to_owned(), tokens_max.into());
+            params
+        });
+        let params = own.as_ref().unwrap_or(params);
         let mut thinking: &str = &self.thinking;
         let mut backoff = failover::backoff();
         loop {

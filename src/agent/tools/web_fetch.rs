@@ -231,7 +231,7 @@ fn decoded(body: &[u8], content_type: &str) -> String {
 }
 
 /// Completes a reference that stands in the document at `base`.
-fn join(base: &str, reference: &str) -> String {
+pub fn join(base: &str, reference: &str) -> String {
     let reference = reference.trim();
     let has_scheme = reference.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -2,9 +2,13 @@
 //!
 //! Rules of http.md §7.1–7.2: base path, SPA fallback, injected globals. Not here: what the page does.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::exchange::Request;
+use super::{NO_BODY, Route, Serve};
 use crate::agent::{session, workspace};
 use crate::gateway::ctx::Ctx;
 use crate::net::http::{RequestHead, Response};
@@ -16,6 +20,10 @@ const FILES: [(&str, &str, &[u8]); 3] = [
     ("favicon.svg", "image/svg+xml", include_bytes!("page/favicon.svg")),
 ];
 
+/// Everything that nobody else claims is the page's; what it does not serve is not found.
+pub(super) const ROUTE: Route =
+    Route { claims: |_, _| true, glance: self::glance, serve: Serve::Now(self::serve), body: NO_BODY };
+
 /// What the page makes of a request.
 enum Found {
     Response(Response),
@@ -23,50 +31,51 @@ enum Found {
     Index(String),
 }
 
-/// Answers a request that nobody else claimed; `None` when the page does not claim it either.
-pub fn serve(cx: &Ctx, head: &RequestHead) -> Option<Response> {
-    Some(match find(cx, head)? {
+fn serve(cx: &Arc<Ctx>, request: &Request) -> Response {
+    match find(cx, request.head(), &request.path) {
         Found::Response(response) => response,
         Found::Index(base) => file("text/html; charset=utf-8", Bytes::from(index(cx, &base))),
-    })
+    }
 }
 
-/// Answers it if that takes no more than a glance at memory.
-pub fn glance(cx: &Ctx, head: &RequestHead) -> Option<Response> {
-    match find(cx, head)? {
+fn glance(cx: &Ctx, head: &RequestHead, path: &str) -> Option<Response> {
+    match find(cx, head, path) {
         Found::Response(response) => Some(response),
         Found::Index(_) => None,
     }
 }
 
-fn find(cx: &Ctx, head: &RequestHead) -> Option<Found> {
+fn find(cx: &Ctx, head: &RequestHead, path: &str) -> Found {
     let config = cx.config.get();
     let settings = &config.gateway.control_ui;
+    let not_found = || Found::Response(Response::text(404, "Not Found"));
     if settings.enabled == Some(false) {
-        return None;
+        return not_found();
     }
     // compat: the method is judged before the path, so any unclaimed POST is a 405 even outside the base path.
     if head.method != "GET" && head.method != "HEAD" {
-        return Some(Found::Response(Response::text(405, "Method Not Allowed")));
+        return Found::Response(Response::text(405, "Method Not Allowed"));
     }
     let base = base_path(settings.base_path.as_deref());
-    let path = normalise(head.path())?;
     if !base.is_empty() && path == base {
-        let query = head.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        let query = head.query();
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
         let mut response = Response::text(302, "");
         response.headers = vec![("Location", format!("{base}/{query}"))];
-        return Some(Found::Response(response));
+        return Found::Response(response);
     }
-    let rest = path.strip_prefix(base.as_str())?.strip_prefix('/')?;
+    let Some(rest) = path.strip_prefix(base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+        return not_found();
+    };
     if base.is_empty() && (rest == "ui" || rest.starts_with("ui/")) {
-        return Some(Found::Response(Response::text(404, "Not Found")));
+        return not_found();
     }
     let name = rest.rsplit('/').next().unwrap_or(rest);
     // Relative asset links work from nested routes: only the file's own name counts.
-    Some(match FILES.iter().find(|(file, ..)| *file == name) {
+    match FILES.iter().find(|(file, ..)| *file == name) {
         Some((_, kind, bytes)) => Found::Response(file(kind, Bytes::from_static(bytes))),
         None => Found::Index(base),
-    })
+    }
 }
 
 fn file(kind: &str, body: Bytes) -> Response {
@@ -82,24 +91,6 @@ fn base_path(configured: Option<&str>) -> String {
         path if path.starts_with('/') => path.to_owned(),
         path => format!("/{path}"),
     }
-}
-
-/// Collapses `.` and `..` segments; `None` for what cannot be a path.
-fn normalise(path: &str) -> Option<String> {
-    if !path.starts_with('/') || path.contains('\0') {
-        return None;
-    }
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path[1..].split('/') {
-        match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-            "." => {}
-            ".." => {
-                segments.pop();
-            }
-            _ => segments.push(segment),
-        }
-    }
-    Some(format!("/{}", segments.join("/")))
 }
 
 /// The page with the globals that its script reads.
@@ -128,8 +119,6 @@ mod tests {
     fn paths() {
         assert_eq!(base_path(Some("/")), "");
         assert_eq!(base_path(Some("x/")), "/x");
-        assert_eq!(normalise("/a/./b/../c").as_deref(), Some("/a/c"));
-        assert_eq!(normalise("/../../etc").as_deref(), Some("/etc"));
         assert_eq!(literal("</script>"), "\"\\u003c/script>\"");
     }
 }

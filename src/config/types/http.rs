@@ -1,0 +1,90 @@
+//! `gateway.http`, `hooks` and `canvasHost`: what the HTTP surfaces are told.
+
+use serde::Deserialize;
+
+const MIB: usize = 1024 * 1024;
+/// Least cap of a body, unless it is set.
+const BODY_BYTES_DEFAULT: usize = 20 * MIB;
+
+/// `gateway.http`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayHttp {
+    /// `gateway.http.endpoints`.
+    pub endpoints: Endpoints,
+}
+
+/// `gateway.http.endpoints`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Endpoints {
+    /// `POST /v1/chat/completions`.
+    pub chat_completions: Switch,
+    /// `POST /v1/responses`.
+    pub responses: ResponsesEndpoint,
+    /// Extension: `GET /metrics`.
+    pub metrics: Switch,
+}
+
+/// Something that is off unless it is switched on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Switch {
+    /// Default false.
+    pub enabled: Option<bool>,
+}
+
+/// `gateway.http.endpoints.responses`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ResponsesEndpoint {
+    /// Default false.
+    pub enabled: Option<bool>,
+    /// Default 20 MiB, or twice the largest file or image.
+    pub max_body_bytes: Option<usize>,
+    /// Files that come with a request.
+    pub files: MediaRules,
+    /// Images that come with a request.
+    pub images: MediaRules,
+}
+
+impl ResponsesEndpoint {
+    /// Returns how many bytes a request may have.
+    pub fn body_bytes_max(&self) -> usize {
+        let twice = |rules: &MediaRules, default: usize| 2 * rules.max_bytes.unwrap_or(default);
+        let default = BODY_BYTES_DEFAULT.max(twice(&self.files, 5 * MIB)).max(twice(&self.images, 10 * MIB));
+        self.max_body_bytes.unwrap_or(default)
+    }
+}
+
+/// `….files` and `….images`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MediaRules {
+    /// Whether they may be fetched; default true.
+    pub allow_url: Option<bool>,
+    /// Types; the built-in ones when empty.
+    pub allowed_mimes: Vec<String>,
+    /// Largest one; default 5 MiB for files, 10 MiB for images.
+    pub max_bytes: Option<usize>,
+    /// Longest text of a file in characters; default 200,000.
+    pub max_chars: Option<usize>,
+    /// Redirections; default 3.
+    pub max_redirects: Option<usize>,
+    /// For a whole fetch; default 10 s.
+    pub timeout_ms: Option<u64>,
+    /// `files.pdf`.
+    pub pdf: PdfRules,
+}
+
+/// `….files.pdf`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PdfRules {
+    /// Pages that are read; default 4.
+    pub max_pages: Option<usize>,
+    /// Pixels of a page as a picture; default 4,000,000.
+    pub max_pixels: Option<usize>,
+    /// Characters from which the text alone counts; default 200.
+    pub min_text_chars: Option<usize>,
+}
