@@ -27,6 +27,7 @@ mod force;
 mod forward_approvals;
 mod health;
 mod heartbeat;
+mod hooks;
 mod host;
 mod http;
 mod inbox;

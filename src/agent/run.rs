@@ -11,6 +11,7 @@ mod flush;
 mod mailbox;
 mod request;
 mod resume;
+mod single;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use self::compact::Compaction;
 pub use self::mailbox::{Letter, Mailbox};
 pub use self::request::{CHANNEL_DEFAULT, RunError, RunOutcome, RunRequest, Sent};
 pub use self::resume::{Promise, give_up, was_read};
+pub use self::single::{SingleCall, SingleFailure, call_one};
 use super::credentials::{Wallet, Wish};
 use super::events::{RunEvent, RunSink};
 use super::levels;

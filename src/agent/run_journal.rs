@@ -45,6 +45,8 @@ pub enum Origin {
         /// Its id.
         job: String,
     },
+    /// A hook; what is to be done at the end.
+    Hook(HookEnd),
     /// An agent that wants a task done apart.
     Subagent,
     /// A step of a conversation between two sessions.
@@ -59,6 +61,19 @@ pub enum Origin {
         /// The sub-agent's run.
         of: RunId,
     },
+}
+
+/// What is still to be done when the run of a hook ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookEnd {
+    /// The hook's name.
+    pub name: String,
+    /// Whether the main session is woken.
+    pub wakes: bool,
+    /// Why its answer goes nowhere though it should.
+    #[serde(default)]
+    pub undelivered: Option<String>,
 }
 
 /// A run that was accepted.

@@ -332,6 +332,29 @@ pub fn call(cx: &ToolContext<'_>, name: &str, args: &Value) -> ToolResult {
     (tool.run)(cx, &args).unwrap_or_else(|error| ToolResult::failed(name, &error))
 }
 
+/// Tools that a call outside a run cannot have: they work on this machine, or on what a run has before it.
+const NOT_ALONE: [&str; 7] = ["exec", "process", "read", "write", "edit", "apply_patch", "image"];
+
+/// Carries a call out that no model has made; `None` when there is no such tool for it. Arguments are the tool's to judge.
+pub fn call_alone(
+    cx: &ToolContext<'_>,
+    name: &str,
+    action: Option<&str>,
+    mut args: serde_json::Map<String, Value>,
+) -> Option<Result<ToolResult, String>> {
+    // Rules for models do not concern it.
+    let subject = Subject { model: ("", ""), ..cx.subject() };
+    let tool = TOOLS.iter().find(|tool| tool.name == name && !NOT_ALONE.contains(&name))?;
+    if !(tool.is_wanted)(&subject) || policy_of(&subject).refusal(name).is_some() {
+        return None;
+    }
+    let has_action = tool.parameters.iter().any(|(parameter, ..)| *parameter == "action");
+    if let Some(action) = action.filter(|_| has_action && !args.contains_key("action")) {
+        args.insert("action".to_owned(), action.into());
+    }
+    Some((tool.run)(cx, &Arguments::new(&args)))
+}
+
 impl Tool {
     fn spec(&self) -> ToolSpec {
         let parameters = arguments::schema(self.parameters);

@@ -50,6 +50,10 @@ pub struct Config {
     pub skills: Skills,
     /// `cron`.
     pub cron: Cron,
+    /// `hooks`.
+    pub hooks: http::Hooks,
+    /// `canvasHost`.
+    pub canvas_host: http::CanvasHost,
     /// The effective tree as it would be written, every section included.
     #[serde(skip)]
     pub tree: Value,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::ctx::Ctx;
 use super::fanout::settle_chat;
+use super::hooks;
 use super::queue;
 use super::runs::Finished;
 use super::start_run::{Ready, Settled, Start, failure_payload, lane_of};
@@ -231,9 +232,12 @@ pub fn dedupe_key(origin: &Origin, run: &RunId) -> Option<String> {
         Origin::Chat => Some(format!("chat:{run}")),
         Origin::Agent => Some(format!("agent:{run}")),
         Origin::Channel => Some(format!("channel:{run}")),
-        Origin::Node | Origin::Cron { .. } | Origin::Subagent | Origin::Announcement { .. } | Origin::Talk { .. } => {
-            None
-        }
+        Origin::Node
+        | Origin::Cron { .. }
+        | Origin::Hook(_)
+        | Origin::Subagent
+        | Origin::Announcement { .. }
+        | Origin::Talk { .. } => None,
     }
 }
 
@@ -247,8 +251,10 @@ pub fn note_done(cx: &Ctx, origin: Origin, run: &RunId, error: Option<String>) {
 /// Returns what the journal keeps of a run's end.
 pub fn ended(accepted: &Accepted, outcome: &Result<RunOutcome, RunError>, at: UnixMs) -> Ended {
     let error = outcome.as_ref().err();
-    let keeps_result =
-        matches!(accepted.origin, Origin::Agent | Origin::Cron { .. } | Origin::Subagent | Origin::Talk { .. });
+    let keeps_result = matches!(
+        accepted.origin,
+        Origin::Agent | Origin::Cron { .. } | Origin::Hook(_) | Origin::Subagent | Origin::Talk { .. }
+    );
     Ended {
         run: accepted.request.run_id.clone(),
         origin: accepted.origin.clone(),
@@ -274,6 +280,7 @@ fn settled(accepted: &Accepted) -> Settled {
             Origin::Channel => note_answered(cx, run),
             Origin::Talk { .. } => talks::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
             Origin::Subagent => subagents::settled(cx, &ended(&accepted, &outcome, cx.clock.now_ms())),
+            Origin::Hook(ref end) => hooks::settled(cx, end, &ended(&accepted, &outcome, cx.clock.now_ms())),
             Origin::Announcement { of } => subagents::announced(cx, &of, outcome.err().map(|error| error.message)),
             Origin::Node | Origin::Cron { .. } => {}
         }

@@ -178,6 +178,7 @@ impl Gateway {
         refuse_open_door(&address, &auth)?;
         let exposure = resolve_exposure(options, &config, &address, &auth)?;
         let tls = super::tls::load(&config, &options.paths, &SystemClock)?;
+        super::hooks::check(&config)?;
 
         // Stores.
         let pairing = Pairing::open(&paths.devices_dir())

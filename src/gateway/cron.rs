@@ -7,6 +7,8 @@
 
 mod run;
 
+pub(super) use self::run::{choose_model, last_route};
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

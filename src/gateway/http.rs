@@ -8,12 +8,14 @@ mod completions;
 mod control_ui;
 mod conversation;
 mod exchange;
+mod hooks;
 mod media;
 mod models;
 mod pdf;
 mod reply;
 mod responses;
 mod sse;
+mod tools_invoke;
 mod turn;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +63,8 @@ enum Serve {
 
 /// Every surface, in order of precedence: the first that claims a path has it.
 const ROUTES: &[Route] = &[
+    hooks::ROUTE,
+    tools_invoke::ROUTE,
     completions::ROUTE,
     responses::ROUTE,
     models::ROUTE,

@@ -40,6 +40,7 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
         (super::deliveries::LANE.to_owned(), 32),
         (super::chats::pump::LANE.to_owned(), super::chats::pump::WORKERS_MAX),
         (super::feedback::LANE.to_owned(), 4),
+        ("http".to_owned(), 16),
     ]
 }
 

@@ -88,3 +88,112 @@ pub struct PdfRules {
     /// Characters from which the text alone counts; default 200.
     pub min_text_chars: Option<usize>,
 }
+
+/// `hooks`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Hooks {
+    /// Default false.
+    pub enabled: Option<bool>,
+    /// Default `/hooks`.
+    pub path: Option<String>,
+    /// What callers must show.
+    pub token: Option<String>,
+    /// Default 256 KiB.
+    pub max_body_bytes: Option<usize>,
+    /// Built-in mappings; `gmail` alone is known.
+    pub presets: Vec<String>,
+    /// Where transforms are; default the configuration's directory.
+    pub transforms_dir: Option<String>,
+    /// What becomes of requests below the path.
+    pub mappings: Vec<HookMapping>,
+    /// `hooks.gmail`.
+    pub gmail: HooksGmail,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks").field("enabled", &self.enabled).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// `hooks.mappings[]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HookMapping {
+    /// For the log.
+    pub id: Option<String>,
+    /// Which requests; all when absent.
+    #[serde(rename = "match")]
+    pub matches: Option<HookMatch>,
+    /// wake or agent (default).
+    pub action: Option<String>,
+    /// now (default) or next-heartbeat.
+    pub wake_mode: Option<String>,
+    /// Template of the hook's name.
+    pub name: Option<String>,
+    /// Template of the session's key.
+    pub session_key: Option<String>,
+    /// Template of what to do.
+    pub message_template: Option<String>,
+    /// Template of what to tell the main session.
+    pub text_template: Option<String>,
+    /// Default true.
+    pub deliver: Option<bool>,
+    /// last (default), or a network.
+    pub channel: Option<String>,
+    /// Template of the recipient.
+    pub to: Option<String>,
+    /// Template of the model.
+    pub model: Option<String>,
+    /// Template of the thinking level.
+    pub thinking: Option<String>,
+    /// Limit of the run.
+    pub timeout_seconds: Option<u64>,
+    /// A function that decides.
+    pub transform: Option<HookTransform>,
+}
+
+/// `hooks.mappings[].match`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HookMatch {
+    /// The path below the hooks' own.
+    pub path: Option<String>,
+    /// `source` of the body.
+    pub source: Option<String>,
+}
+
+/// `hooks.mappings[].transform`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HookTransform {
+    /// A JavaScript module.
+    pub module: String,
+    /// Which of its functions.
+    pub export: Option<String>,
+}
+
+/// `hooks.gmail`, as far as runs need it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HooksGmail {
+    /// Model of its sessions.
+    pub model: Option<String>,
+    /// Thinking level of its sessions.
+    pub thinking: Option<String>,
+}
+
+/// `canvasHost`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CanvasHost {
+    /// Default true.
+    pub enabled: Option<bool>,
+    /// Default `~/clawd/canvas`.
+    pub root: Option<String>,
+    /// Default 18793, or the gateway's port and four.
+    pub port: Option<u16>,
+    /// Default true.
+    pub live_reload: Option<bool>,
+}

@@ -334,8 +334,8 @@ fn texts_of(outcome: Result<RunOutcome, RunError>) -> Result<Vec<String>, String
     outcome.map(|outcome| outcome.texts).map_err(|error| format!("Error: {}", error.message))
 }
 
-/// Puts the job's model, or none, into the job's session, whose runs then use it.
-fn choose_model(
+/// Puts the model of a job or hook, or none, into its session, whose runs then use it.
+pub(in crate::gateway) fn choose_model(
     cx: &Ctx,
     config: &Config,
     agent: &AgentId,
@@ -365,7 +365,8 @@ fn choose_model(
     changed.map(drop).map_err(|error| format!("cannot open the session: {error}"))
 }
 
-fn last_route(main: Option<Entry>) -> LastRoute {
+/// Returns where a main session was last answered.
+pub(in crate::gateway) fn last_route(main: Option<Entry>) -> LastRoute {
     let Some(entry) = main else { return LastRoute::default() };
     let context = entry.delivery_context.unwrap_or_default();
     LastRoute { channel: context.channel.or(entry.last_channel), to: context.to.or(entry.last_to) }

@@ -130,7 +130,7 @@ pub fn with(
     }
     flow.on_gone(move || cancel.cancel(CancelReason::Aborted));
     // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec!["side".to_owned()], go) {
+    if let Err(error) = cx.jobs.submit(vec!["http".to_owned()], go) {
         log::warn!(target: "gateway/http", "a request with media was not served: {error}");
     }
 }

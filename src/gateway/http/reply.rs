@@ -103,6 +103,37 @@ pub fn fields(body: Value) -> Map<String, Value> {
     }
 }
 
+/// Returns the fields of a query, decoded; the first of a name counts.
+pub fn query(head: &RequestHead) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for pair in head.query().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let text = |part: &str| String::from_utf8_lossy(&percent_decoded(&part.replace('+', " "))).into_owned();
+        fields.entry(text(name)).or_insert_with(|| text(value).into());
+    }
+    fields
+}
+
+/// Decodes `%41`; what is no such code stays as it is.
+pub fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|&byte| (byte as char).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
 /// Returns a trimmed text that is not blank.
 pub fn text(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
@@ -124,6 +155,17 @@ mod tests {
         check("Bearer ", None);
         check("Basic dG9r", None);
         check("tok", None);
+    }
+
+    #[test]
+    fn queries() {
+        let head = RequestHead {
+            method: "GET".into(),
+            target: "/a?x=1%2B+&y&x=2&%zz=%".into(),
+            is_http11: true,
+            headers: vec![],
+        };
+        assert_eq!(Value::Object(query(&head)), json!({"x": "1+ ", "y": "", "%zz": "%"}));
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! One call of a tool outside a run: no model asked for it, and nothing of it is in a transcript.
+//!
+//! Runs on the caller's thread, a job's. Not here: the tools.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::Agent;
+use crate::agent::models;
+use crate::agent::tools::{self, Host, ToolContext};
+use crate::agent::workspace;
+use crate::base::cancel::CancelToken;
+use crate::base::ids::{AgentId, SessionKey};
+
+/// What is called, and as whom.
+pub struct SingleCall<'a> {
+    /// Whose tool it is.
+    pub agent: &'a AgentId,
+    /// In which session.
+    pub session: &'a SessionKey,
+    /// By which channel.
+    pub channel: &'a str,
+    /// Which tool.
+    pub tool: &'a str,
+    /// `action`, where the arguments name none and the tool has one.
+    pub action: Option<&'a str>,
+    /// Its arguments.
+    pub args: Map<String, Value>,
+}
+
+/// Why there is no result.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SingleFailure {
+    /// There is no such tool, or it may not be used here.
+    NotAvailable,
+    /// The tool says what is wrong.
+    Failed(String),
+}
+
+/// Carries a call out; returns `{content, details}`.
+///
+/// # Errors
+/// See [`SingleFailure`].
+pub fn call_one(
+    agent: &Agent,
+    call: SingleCall<'_>,
+    host: &Arc<dyn Host>,
+    cancel: &CancelToken,
+) -> Result<Value, SingleFailure> {
+    let config = agent.live.get();
+    let entry = agent.sessions.entry(call.session);
+    let model = models::resolve(&config, call.agent, entry.as_ref(), None).unwrap_or_else(|_| models::offline());
+    let workspace = workspace::ensure(&config, &agent.paths, call.agent)
+        .map_err(|error| SingleFailure::Failed(format!("cannot prepare the workspace: {error}")))?;
+    let cx = ToolContext {
+        config: &config,
+        agent: call.agent,
+        session: call.session,
+        entry: &entry.unwrap_or_default(),
+        channel: call.channel,
+        model: &model,
+        workspace: &workspace,
+        paths: &agent.paths,
+        sessions: &agent.sessions,
+        toolbox: &agent.toolbox,
+        host,
+        cancel,
+        clock: &agent.clock,
+        rng: &agent.rng,
+        on_update: &|_| (),
+    };
+    match tools::call_alone(&cx, call.tool, call.action, call.args) {
+        None => Err(SingleFailure::NotAvailable),
+        Some(Err(message)) => Err(SingleFailure::Failed(message)),
+        Some(Ok(result)) => {
+            let mut shown = json!({"content": result.content});
+            if let Some(details) = result.details {
+                shown["details"] = details;
+            }
+            Ok(shown)
+        }
+    }
+}
