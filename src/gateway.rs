@@ -7,6 +7,8 @@ mod accepted;
 pub mod attachments;
 pub mod auth;
 mod boot;
+#[cfg(feature = "canvas")]
+mod canvas_host;
 mod chat_commands;
 mod chats;
 mod client;

@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod approvals;
 pub mod base;
+#[cfg(feature = "canvas")]
+pub mod canvas;
 pub mod channels;
 pub mod cli;
 pub mod client;

@@ -15,5 +15,5 @@ pub mod sse;
 mod tls;
 pub mod ws;
 
-pub use event_loop::{EventLoop, Limits, Listener, Surface};
+pub use event_loop::{EventLoop, Greeting, Limits, Listener, Surface};
 pub use handle::{Broadcast, LoopHandle, LoopMsg, NetEvent, Peer, mailbox};

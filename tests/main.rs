@@ -5,6 +5,7 @@
 
 mod abuse;
 mod approvals;
+mod canvas;
 mod channels;
 mod cli;
 mod client_models;

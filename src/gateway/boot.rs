@@ -140,6 +140,8 @@ pub struct Gateway {
     /// The last valid configuration that was seen: later ones are compared with it, also when it was not put into force.
     base: RefCell<Arc<Config>>,
     exposure: Option<Exposure>,
+    #[cfg(feature = "canvas")]
+    canvas: Option<super::canvas_host::Running>,
 }
 
 /// Reach through Tailscale.
@@ -261,6 +263,8 @@ impl Gateway {
             skills: Skills::default(),
             #[cfg(feature = "onboarding")]
             wizards: Wizards::default(),
+            #[cfg(feature = "canvas")]
+            canvas: super::canvas_host::CanvasHandle::open(&config, &paths),
             cron,
             usage_costs: UsageCosts::default(),
             host: host::describe(),
@@ -305,7 +309,19 @@ impl Gateway {
         // Watch the configuration.
         let watch = start_watch(&cx, ask);
         let base = RefCell::new(config);
-        Ok(Self { cx, watch, timer: Some(timer), loop_thread: Some(loop_thread), pool: Some(pool), base, exposure })
+        #[cfg(feature = "canvas")]
+        let canvas = super::canvas_host::start(&cx, address.ip, address.port);
+        Ok(Self {
+            cx,
+            watch,
+            timer: Some(timer),
+            loop_thread: Some(loop_thread),
+            pool: Some(pool),
+            base,
+            exposure,
+            #[cfg(feature = "canvas")]
+            canvas,
+        })
     }
 
     /// Applies a changed configuration.
@@ -383,6 +399,10 @@ impl Gateway {
         self.cx.pairing.close();
         self.cx.node_pairing.close();
         self.cx.voicewake.close();
+        #[cfg(feature = "canvas")]
+        if let Some(canvas) = self.canvas.take() {
+            canvas.stop();
+        }
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
         self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });

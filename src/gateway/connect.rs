@@ -386,7 +386,7 @@ fn admit(cx: &Arc<Ctx>, conn: ConnId, peer: &Peer, request: &Request, admitted: 
     super::work::arm_settled(cx);
 }
 
-fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Value {
+fn hello_ok(cx: &Ctx, peer: &Peer, conn_id: &str, token: Option<&Token>) -> Value {
     let now_ms = cx.clock.now_ms();
     let (presence, presence_version) = cx.presence.list(now_ms);
     let (health, health_version) = cx.health.latest();
@@ -415,6 +415,12 @@ fn hello_ok(cx: &Ctx, _peer: &Peer, conn_id: &str, token: Option<&Token>) -> Val
             "sessionDefaults": cx.session_defaults(),
         },
     });
+    #[cfg(feature = "canvas")]
+    if let Some(url) = super::canvas_host::url(cx, peer) {
+        hello["canvasHostUrl"] = url;
+    }
+    #[cfg(not(feature = "canvas"))]
+    let _ = peer;
     if let Some(token) = token {
         hello["auth"] = json!({
             "deviceToken": token.token,

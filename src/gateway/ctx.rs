@@ -132,6 +132,9 @@ pub struct Ctx {
     /// The wizard that clients drive.
     #[cfg(feature = "onboarding")]
     pub wizards: Wizards,
+    /// Pages that nodes show, unless they are switched off.
+    #[cfg(feature = "canvas")]
+    pub canvas: Option<super::canvas_host::CanvasHandle>,
     /// Cron jobs.
     pub cron: Cron,
     /// What recent days cost.

@@ -147,8 +147,8 @@ fn route(cx: &Ctx, hook: &AgentHook) -> Result<Option<Route>, String> {
 /// The run of a hook has ended.
 pub fn settled(cx: &Arc<Ctx>, end: &HookEnd, ended: &Ended) {
     let payloads = ended.result.iter().flat_map(|result| result["payloads"].as_array().into_iter().flatten());
-    let texts = payloads.filter_map(|payload| payload["text"].as_str().map(str::trim));
-    let said = texts.filter(|text| !text.is_empty()).last();
+    let mut texts = payloads.filter_map(|payload| payload["text"].as_str().map(str::trim));
+    let said = texts.rfind(|text| !text.is_empty());
     match (&ended.error, said) {
         (Some(error), _) => report(cx, &end.name, end.wakes, "error", error),
         // An answer that went nowhere is told here.

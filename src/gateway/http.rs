@@ -3,6 +3,8 @@
 //! The loop asks here how long a body may be, and for answers that a glance at memory gives; everything else runs on frame
 //! workers, and what takes longer goes from there to a job with its [`Exchange`]. Not here: what routes do.
 
+#[cfg(feature = "canvas")]
+mod canvas;
 mod completions;
 #[cfg(feature = "control-ui")]
 mod control_ui;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::exchange::{Exchange, Request};
+pub use self::exchange::{Exchange, Request};
 use super::ctx::Ctx;
 use crate::base::ids::ConnId;
 use crate::config::types::Config;
@@ -69,6 +71,8 @@ const ROUTES: &[Route] = &[
     responses::ROUTE,
     models::ROUTE,
     models::UNKNOWN,
+    #[cfg(feature = "canvas")]
+    canvas::ROUTE,
     #[cfg(feature = "control-ui")]
     control_ui::ROUTE,
 ];

@@ -10,8 +10,8 @@ use super::client::Client;
 use super::ctx::Ctx;
 use super::{dispatch, http};
 use crate::base::rng::uuid;
-use crate::net::Surface;
 use crate::net::http::{RequestHead, Response};
+use crate::net::{Greeting, Surface};
 use crate::protocol::frame::event_text;
 
 /// The gateway port.
@@ -26,10 +26,14 @@ impl Surface<Client> for GatewaySurface {
         http::at_once(&self.0, head)
     }
 
-    fn greet(&self) -> (String, String) {
+    fn greet(&self, head: &RequestHead) -> Greeting {
+        #[cfg(feature = "canvas")]
+        if super::canvas_host::is_live(&self.0, head) {
+            return Greeting::Hearer;
+        }
         let nonce = uuid(&*self.0.rng);
         let text = event_text("connect.challenge", &json!({"nonce": nonce, "ts": self.0.clock.now_ms()}));
-        (nonce, text)
+        Greeting::Client(nonce, text)
     }
 
     fn refuse_upgrade(&self, head: &RequestHead) -> Option<Response> {

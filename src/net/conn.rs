@@ -82,6 +82,8 @@ pub(super) struct WsConn<C> {
     /// The upgrade, until the client is admitted.
     pub peer: Option<Arc<Peer>>,
     pub client: Option<Arc<C>>,
+    /// It hears what is told to pages and says nothing itself.
+    pub is_hearer: bool,
     pub audience: u32,
     pub inbox: VecDeque<Bytes>,
     pub inbox_bytes: usize,
@@ -126,7 +128,7 @@ impl<C> Conn<C> {
     pub fn is_unadmitted(&self) -> bool {
         match &self.phase {
             Phase::Http(_) => true,
-            Phase::Ws(ws) => ws.client.is_none(),
+            Phase::Ws(ws) => ws.client.is_none() && !ws.is_hearer,
             Phase::Closing { .. } => false,
         }
     }
@@ -159,10 +161,12 @@ impl HttpConn {
 }
 
 impl<C> WsConn<C> {
-    pub fn new(codec: WsCodec, peer: Arc<Peer>) -> Self {
+    /// Of a client to come, or without `peer` of one that only hears.
+    pub fn new(codec: WsCodec, peer: Option<Arc<Peer>>) -> Self {
         Self {
             codec,
-            peer: Some(peer),
+            is_hearer: peer.is_none(),
+            peer,
             client: None,
             audience: 0,
             inbox: VecDeque::new(),

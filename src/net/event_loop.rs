@@ -33,6 +33,8 @@ const CONN_TOKEN_FIRST: usize = 64;
 const MESSAGES_PER_TURN_MAX: usize = 256;
 /// Events that may wait for one connection while its client is admitted; admission takes microseconds.
 const EARLY_EVENTS_MAX: usize = 64;
+/// WebSockets that only hear; the pages that a few devices have open.
+const HEARERS_MAX: usize = 256;
 /// How long a turn answers frames at once before it leaves the rest to the workers: a busy loop shares its load.
 const ANSWERS_PER_TURN_MAX: Duration = Duration::from_millis(1);
 /// Socket reads per connection and turn.
@@ -97,14 +99,23 @@ pub trait Surface<C>: Send {
     fn answer(&self, client: &C, frame: &[u8], answers: &mut Vec<u8>) -> bool;
     /// Returns the response to a request without a body; `None` hands the request to the workers.
     fn respond(&self, head: &RequestHead) -> Option<Response>;
-    /// Returns the nonce of a new WebSocket and the JSON text to greet it with.
-    fn greet(&self) -> (String, String);
+    /// Returns what becomes of a new WebSocket.
+    fn greet(&self, head: &RequestHead) -> Greeting;
     /// Returns the response that refuses an upgrade, if it is refused.
     fn refuse_upgrade(&self, head: &RequestHead) -> Option<Response>;
     /// Returns how many body bytes the route takes.
     fn body_bytes_max(&self, head: &RequestHead) -> usize;
     /// Returns the response for a body over that cap.
     fn body_too_large(&self, head: &RequestHead) -> Response;
+}
+
+/// What becomes of a new WebSocket.
+#[derive(Debug)]
+pub enum Greeting {
+    /// It is to become a client: its nonce, and the JSON text to greet it with.
+    Client(String, String),
+    /// It only hears what [`LoopMsg::Notify`] says; what it says itself is thrown away.
+    Hearer,
 }
 
 /// A bound listening socket.
@@ -131,6 +142,8 @@ pub struct EventLoop<C, W> {
     /// Unadmitted connections in the order of their arrival; entries may be stale.
     unadmitted: VecDeque<ConnId>,
     unadmitted_count: usize,
+    /// WebSockets that only hear.
+    hearer_count: usize,
     is_accept_paused: bool,
     accept_retry_at: Option<Instant>,
     seq: u64,
@@ -183,6 +196,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             deadlines: BTreeSet::new(),
             unadmitted: VecDeque::new(),
             unadmitted_count: 0,
+            hearer_count: 0,
             is_accept_paused: false,
             accept_retry_at: None,
             seq: 0,
@@ -282,6 +296,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 self.close_ws(conn, code, &reason);
             }
             LoopMsg::Broadcast(broadcast) => self.broadcast(&broadcast),
+            LoopMsg::Notify(text) => self.notify(text),
             LoopMsg::Event { conns, event } => self.deliver(&conns, &event, None),
             LoopMsg::HttpPart { conn, part } => self.http_part(conn, part),
             LoopMsg::HttpReply { conn, response, keep_alive } => self.http_reply(conn, response, keep_alive),
@@ -320,6 +335,19 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         self.deliver(&hearers, broadcast, Some(self.seq));
     }
 
+    /// Tells every WebSocket that only hears; who has not taken the last word misses this one.
+    fn notify(&mut self, text: &'static str) {
+        let hears = |conn: &Conn<C>| matches!(&conn.phase, Phase::Ws(ws) if ws.is_hearer) && conn.outbox.is_empty();
+        let hearers: Vec<ConnId> = self.conns.iter().filter(|(_, conn)| hears(conn)).map(|(_, conn)| conn.id).collect();
+        let frame = text_frame(text);
+        for id in hearers {
+            if let Some(conn) = self.get(id) {
+                conn.outbox.push(frame.clone());
+            }
+            self.flush(id);
+        }
+    }
+
     /// Queues an event; who is slow misses it or is closed. For a connection whose client is just being admitted it
     /// waits until the hello is sent.
     fn deliver(&mut self, conns: &[ConnId], event: &Broadcast, seq: Option<u64>) {
@@ -328,7 +356,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         for &id in conns {
             let Some(conn) = self.get(id) else { continue };
             let Phase::Ws(ws) = &mut conn.phase else { continue };
-            if ws.client.is_none() {
+            if ws.client.is_none() && !ws.is_hearer {
                 if ws.early.len() < EARLY_EVENTS_MAX {
                     ws.early.push(text_frame(&event_text(event, seq)));
                 }
@@ -556,7 +584,10 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         if let Some(response) = upgrade_fault(&head).or_else(|| self.surface.refuse_upgrade(&head)) {
             return self.answer_and_close(id, &response, Some(&head));
         }
-        let (nonce, greeting) = self.surface.greet();
+        let greeting = self.surface.greet(&head);
+        if matches!(greeting, Greeting::Hearer) && self.hearer_count >= HEARERS_MAX {
+            return self.answer_and_close(id, &Response::text(503, "too many pages are open"), Some(&head));
+        }
         let key = head.header("sec-websocket-key").unwrap_or_default();
         let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
         let mut response = format!(
@@ -572,11 +603,21 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         let Phase::Http(http) = &mut conn.phase else { return };
         let Ok(local) = conn.socket.local_addr() else { return self.remove(id) };
         let codec = WsCodec::new(message_bytes_max, std::mem::take(&mut http.input));
-        let peer = Arc::new(Peer { address: conn.address, local, head, nonce });
-        conn.phase = Phase::Ws(Box::new(WsConn::new(codec, peer)));
         conn.outbox.push(Bytes::from(response));
-        conn.outbox.push(text_frame(&greeting));
-        self.set_deadline(id, Some(handshake_deadline));
+        match greeting {
+            Greeting::Client(nonce, text) => {
+                let peer = Arc::new(Peer { address: conn.address, local, head, nonce });
+                conn.phase = Phase::Ws(Box::new(WsConn::new(codec, Some(peer))));
+                conn.outbox.push(text_frame(&text));
+                self.set_deadline(id, Some(handshake_deadline));
+            }
+            Greeting::Hearer => {
+                conn.phase = Phase::Ws(Box::new(WsConn::new(codec, None)));
+                self.hearer_count += 1;
+                self.unadmitted_count -= 1;
+                self.set_deadline(id, None);
+            }
+        }
         self.flush(id);
         self.pump(id);
     }
@@ -598,6 +639,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 let read = ws.codec.read(&mut input);
                 at = filled - input.len();
                 match read {
+                    WsRead::Message(_) if ws.is_hearer => {}
                     WsRead::Message(message) => {
                         ws.inbox_bytes += message.len();
                         ws.inbox.push_back(message);
@@ -806,6 +848,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     fn report_closed(&mut self, id: ConnId, phase: Phase<C>) {
         match phase {
+            Phase::Ws(ws) if ws.is_hearer => self.hearer_count -= 1,
             Phase::Ws(ws) => {
                 if let Some(client) = ws.client {
                     self.emit(NetEvent::Closed { conn: id, client });

@@ -130,6 +130,8 @@ pub enum LoopMsg<C> {
     },
     /// An event for many.
     Broadcast(Broadcast),
+    /// A word for every WebSocket that only hears.
+    Notify(&'static str),
     /// An event for these connections alone, without `seq`; its audience is not asked.
     Event {
         /// To whom; connections that are gone are left out.

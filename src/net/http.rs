@@ -343,7 +343,7 @@ impl Response {
         let is_head = head.is_some_and(|head| head.method == "HEAD");
         let is_http10 = head.is_some_and(|head| !head.is_http11);
         let has_length = !is_head && !is_http10 && self.status != 204;
-        let framing = if has_length { Framing::Length(self.body.len()) } else { Framing::None };
+        let framing = if has_length { Framing::Length(self.body.len() as u64) } else { Framing::None };
         let (mut bytes, keep_alive) = self.encode_head(head, &framing, now_ms);
         if !is_head {
             bytes.extend_from_slice(&self.body);
@@ -351,11 +351,15 @@ impl Response {
         (Bytes::from(bytes), keep_alive)
     }
 
-    /// Encodes the head of a response whose body comes in parts; returns whether these are chunks, and whether the
-    /// connection stays.
-    pub fn encode_stream(&self, head: &RequestHead, now_ms: UnixMs) -> (Bytes, bool, bool) {
-        let is_chunked = head.is_http11;
-        let framing = if is_chunked { Framing::Chunked } else { Framing::None };
+    /// Encodes the head of a response whose body comes in parts, of a length that is known or not; returns whether the
+    /// parts are chunks, and whether the connection stays.
+    pub fn encode_stream(&self, head: &RequestHead, length: Option<u64>, now_ms: UnixMs) -> (Bytes, bool, bool) {
+        let framing = match length {
+            _ if !head.is_http11 => Framing::None,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        };
+        let is_chunked = matches!(framing, Framing::Chunked);
         let (bytes, keep_alive) = self.encode_head(Some(head), &framing, now_ms);
         (Bytes::from(bytes), is_chunked, keep_alive)
     }
@@ -388,7 +392,7 @@ impl Response {
 
 /// How the end of a body is found.
 enum Framing {
-    Length(usize),
+    Length(u64),
     Chunked,
     None,
 }

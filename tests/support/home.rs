@@ -107,6 +107,7 @@ impl Home {
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
             .env("CLAWDBOT_SKIP_CHANNELS", "1")
+            .env("CLAWDBOT_SKIP_CANVAS_HOST", "1")
             .current_dir(&self.path)
             .stdin(Stdio::null());
         command

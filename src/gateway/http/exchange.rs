@@ -57,7 +57,23 @@ pub struct Exchange {
 impl Exchange {
     /// Takes the right over.
     pub fn new(cx: &Ctx, conn: ConnId, flow: Arc<Flow>, head: RequestHead) -> Self {
-        Self { net: cx.net.clone(), clock: cx.clock.clone(), conn, flow, head, is_answered: false }
+        Self::on(cx.net.clone(), cx.clock.clone(), conn, flow, head)
+    }
+
+    /// Takes it over for a connection of this loop.
+    pub fn on(
+        net: LoopHandle<Client>,
+        clock: Arc<dyn Clock>,
+        conn: ConnId,
+        flow: Arc<Flow>,
+        head: RequestHead,
+    ) -> Self {
+        Self { net, clock, conn, flow, head, is_answered: false }
+    }
+
+    /// Returns the head of its request.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
     }
 
     /// Returns the way of the answer, which knows whether the client is still there.
@@ -70,15 +86,21 @@ impl Exchange {
         self.answer(response);
     }
 
-    /// Begins an answer that comes in parts; its body may be left out, as after HEAD.
-    pub fn stream(mut self, response: &Response) -> Stream {
+    /// Begins an answer that comes in parts.
+    pub fn stream(self, response: &Response) -> Stream {
+        self.stream_of(response, None)
+    }
+
+    /// Begins an answer that comes in parts, of so many bytes together if that is known.
+    pub fn stream_of(mut self, response: &Response, length: Option<u64>) -> Stream {
         self.is_answered = true;
-        let (head, is_chunked, keep_alive) = response.encode_stream(&self.head, self.clock.now_ms());
+        let (head, is_chunked, keep_alive) = response.encode_stream(&self.head, length, self.clock.now_ms());
         let stream = Stream {
             net: self.net.clone(),
             conn: self.conn,
             flow: self.flow.clone(),
             is_chunked,
+            has_length: length.is_some() && self.head.is_http11,
             keep_alive,
             is_ended: false,
         };
@@ -119,6 +141,7 @@ pub struct Stream {
     conn: ConnId,
     flow: Arc<Flow>,
     is_chunked: bool,
+    has_length: bool,
     keep_alive: bool,
     is_ended: bool,
 }
@@ -138,7 +161,8 @@ impl Stream {
 
     /// Ends it.
     pub fn end(mut self) {
-        self.finish(self.keep_alive && self.is_chunked, if self.is_chunked { chunk(b"") } else { Bytes::new() });
+        let is_framed = self.is_chunked || self.has_length;
+        self.finish(self.keep_alive && is_framed, if self.is_chunked { chunk(b"") } else { Bytes::new() });
     }
 
     fn push(&self, part: Bytes) -> bool {
