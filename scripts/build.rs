@@ -1,7 +1,13 @@
 //! Cargo's build script: what the program carries and how it is linked.
 
+#[path = "gzip.rs"]
+mod gzip;
+
 use std::path::Path;
 
+/// Files of the page that browsers get compressed.
+const PAGE: &str = "src/gateway/http/page";
+const PAGE_FILES: [&str; 3] = ["app.js", "app.css", "favicon.svg"];
 const SCHEMAS: &str = "schemas/protocol.schema.json";
 
 fn main() {
@@ -10,6 +16,14 @@ fn main() {
     let schemas = std::fs::read_to_string(SCHEMAS).expect("the schema file is read");
     let out = std::env::var_os("OUT_DIR").expect("cargo names a directory");
     std::fs::write(Path::new(&out).join("protocol.schema.json"), without_blanks(&schemas)).expect("written");
+
+    println!("cargo::rerun-if-changed=scripts/gzip.rs");
+    for name in PAGE_FILES {
+        let path = Path::new(PAGE).join(name);
+        println!("cargo::rerun-if-changed={}", path.display());
+        let data = std::fs::read(&path).expect("a file of the page is read");
+        std::fs::write(Path::new(&out).join(format!("{name}.gz")), gzip::gzip(&data)).expect("written");
+    }
 
     let target = std::env::var("TARGET").expect("cargo names the target");
     if target.contains("linux") {

@@ -12,6 +12,7 @@ pub mod host;
 pub mod ids;
 pub mod journal;
 pub mod memory;
+pub mod meter;
 pub mod order;
 pub mod pending;
 pub mod ports;

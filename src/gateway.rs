@@ -36,6 +36,7 @@ mod inbox;
 mod lifecycle;
 mod lock;
 mod methods;
+mod metrics;
 mod nodes;
 mod queue;
 mod reload;

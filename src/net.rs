@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod public;
 pub mod sse;
 mod tls;
+pub mod stats;
 pub mod ws;
 
 pub use event_loop::{EventLoop, Greeting, Limits, Listener, Surface};

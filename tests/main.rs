@@ -21,6 +21,7 @@ mod handshake;
 mod heartbeat;
 mod hooks;
 mod hot;
+mod http;
 mod layers;
 mod manage;
 mod methods;

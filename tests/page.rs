@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::support::browser::{Browser, Tab};
 use crate::support::gateway::Gateway;
+use crate::support::home::Home;
 use crate::support::http;
+use crate::support::http_wire::{replay, unlike};
 use crate::support::provider::{Answer, Gate, Provider};
 
 #[test]
@@ -31,6 +33,59 @@ fn served_below_its_base_path() {
     }
     assert_eq!(http::get(gateway.socket(), "HEAD", "/chat/app.js").body, "");
     assert_eq!(http::get(gateway.socket(), "POST", "/chat/").status, 405);
+}
+
+#[test]
+fn browsers_get_files_compressed_once_and_pages_with_a_policy() {
+    let gateway = Gateway::start(json!({}));
+    let ask = |more: &str| {
+        let request = format!("GET /app.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        http::exchange(gateway.socket(), request.as_bytes()).expect("a response")
+    };
+    let plain = ask("");
+    let tag = plain.header("etag").expect("a name of the content").to_owned();
+    assert_eq!((plain.header("content-encoding"), plain.header("x-content-type-options")), (None, Some("nosniff")));
+    let packed = ask("Accept-Encoding: br, gzip\r\n");
+    assert_eq!((packed.header("content-encoding"), packed.header("vary")), (Some("gzip"), Some("Accept-Encoding")));
+    let length = |it: &http::Response| it.header("content-length").expect("a length").parse::<usize>().unwrap();
+    assert!(length(&packed) * 2 < length(&plain), "{} of {}", length(&packed), length(&plain));
+    assert_eq!(ask(&format!("If-None-Match: {tag}\r\n")).status, 304);
+    let policy =
+        http::get(gateway.socket(), "GET", "/").header("content-security-policy").expect("a policy").to_owned();
+    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("'sha256-"), "{policy}");
+}
+
+#[test]
+fn avatars_of_the_workspace_are_served() {
+    let home = Home::with_config(&json!({"gateway": {"controlUi": {"basePath": "/clawdbot/"}}, "agents": {"list": [
+        {"id": "main", "identity": {"avatar": "a.png"}},
+        {"id": "beta", "identity": {"avatar": "https://example.com/a.png"}},
+    ]}}));
+    let workspace = home.path().join("clawd");
+    std::fs::create_dir_all(&workspace).unwrap();
+    std::fs::write(workspace.join("a.png"), "a picture").unwrap();
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let get = |path: &str| http::get(gateway.socket(), "GET", path);
+    let picture = get("/clawdbot/avatar/main");
+    assert_eq!(
+        (picture.status, picture.body.as_str(), picture.header("content-type")),
+        (200, "a picture", Some("image/png"))
+    );
+    assert_eq!(get("/clawdbot/avatar/main?meta=1").body, r#"{"avatarUrl":"/clawdbot/avatar/main"}"#);
+    assert_eq!(get("/clawdbot/avatar/beta?meta=1").body, r#"{"avatarUrl":"https://example.com/a.png"}"#);
+    for missing in
+        ["/clawdbot/avatar/beta", "/clawdbot/avatar/..%2f", "/clawdbot/avatar/a/b", "/clawdbot/avatar/", "/avatar/main"]
+    {
+        assert_eq!(get(missing).status, 404, "{missing}");
+    }
+    assert!(get("/clawdbot/").body.contains(r#"__CLAWDBOT_ASSISTANT_AVATAR__="/clawdbot/avatar/main""#));
+}
+
+#[test]
+fn the_page_as_recorded() {
+    let gateway = Gateway::start(json!({}));
+    let icon = "its icon is another file";
+    replay(&gateway, "control_ui", &[], &[unlike("favicon", 200, icon), unlike("h10", 200, icon)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -92,6 +92,8 @@ pub struct Carried {
     pub heartbeats: Arc<Heartbeats>,
     /// When the process started.
     pub started_at: Instant,
+    /// How often the gateway did.
+    pub starts: Arc<AtomicU64>,
 }
 
 impl Carried {
@@ -116,6 +118,7 @@ impl Carried {
             system_events: Arc::default(),
             heartbeats: Arc::default(),
             started_at: Instant::now(),
+            starts: Arc::default(),
         }
     }
 }
@@ -266,6 +269,7 @@ impl Gateway {
             #[cfg(feature = "canvas")]
             canvas: super::canvas_host::CanvasHandle::open(&config, &paths),
             cron,
+            metrics: Arc::new(super::metrics::Metrics::new(carried.starts.clone())),
             usage_costs: UsageCosts::default(),
             host: host::describe(),
             started_at: carried.started_at,

@@ -19,6 +19,7 @@ use super::client::Client;
 use super::ctx::Ctx;
 use super::host;
 use super::http::{Exchange, Request};
+use super::metrics::Metrics;
 use crate::base::clock::Clock;
 use crate::base::thread::{self, Joiner};
 use crate::canvas::{self, Canvas, Found};
@@ -139,6 +140,7 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
         gateway: cx.net.clone(),
         second: second.as_ref().map(|(net, _)| net.clone()),
         clock: cx.clock.clone(),
+        metrics: cx.metrics.clone(),
         jobs: cx.jobs.clone(),
     };
     let requests = handle.requests.clone();
@@ -233,6 +235,7 @@ struct Actor {
     gateway: LoopHandle<Client>,
     second: Option<LoopHandle<Client>>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     jobs: Jobs,
 }
 
@@ -281,7 +284,7 @@ impl Actor {
             NetEvent::Http { conn, peer, flow, .. } => {
                 let Some(net) = self.second.clone() else { return };
                 let path = peer.head.routed_path();
-                let exchange = Exchange::on(net, self.clock.clone(), conn, flow, peer.head);
+                let exchange = Exchange::on(net, self.clock.clone(), self.metrics.clone(), conn, flow, peer.head);
                 match path {
                     Some(path) if canvas::claims(&path) => self.answer(&path, exchange),
                     Some(_) => exchange.respond(&Response::text(404, "Not Found")),

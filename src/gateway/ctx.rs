@@ -137,6 +137,8 @@ pub struct Ctx {
     pub canvas: Option<super::canvas_host::CanvasHandle>,
     /// Cron jobs.
     pub cron: Cron,
+    /// What is counted.
+    pub metrics: Arc<super::metrics::Metrics>,
     /// What recent days cost.
     pub usage_costs: UsageCosts,
     /// This machine.

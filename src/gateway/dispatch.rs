@@ -93,6 +93,7 @@ pub fn at_once(cx: &Ctx, client: &Client, frame: &[u8], answers: &mut Vec<u8>) -
     let Some(params) = envelope.params() else { return false };
     let Ok(Some(payload)) = catch_unwind(AssertUnwindSafe(|| glance(cx, &params))) else { return false };
     append_text_frame(answers, &[&ok_head(&envelope.id), &payload, "}"]);
+    cx.metrics.frames.add();
     true
 }
 
@@ -178,6 +179,10 @@ fn one(cx: &Arc<Ctx>, conn: ConnId, client: &Arc<Client>, bytes: &[u8]) -> Handl
         Err(ErrorShape::unavailable(format!("{method} failed unexpectedly; see the gateway's log")))
     });
     let took = cx.clock.now().saturating_duration_since(started);
+    if !matches!(result, Ok(Reply::Crowded(_))) {
+        cx.metrics.frames.add();
+        cx.metrics.frame.note(took);
+    }
     if took > SLOW_FRAME {
         log::warn!(target: "gateway/ws", "slow frame {method} took {}ms", took.as_millis());
     }

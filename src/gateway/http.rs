@@ -14,6 +14,7 @@ mod hooks;
 mod media;
 mod models;
 mod pdf;
+mod probes;
 mod reply;
 mod responses;
 mod sse;
@@ -65,6 +66,8 @@ enum Serve {
 
 /// Every surface, in order of precedence: the first that claims a path has it.
 const ROUTES: &[Route] = &[
+    probes::PROBES,
+    probes::METRICS,
     hooks::ROUTE,
     tools_invoke::ROUTE,
     completions::ROUTE,
@@ -73,6 +76,8 @@ const ROUTES: &[Route] = &[
     models::UNKNOWN,
     #[cfg(feature = "canvas")]
     canvas::ROUTE,
+    #[cfg(feature = "control-ui")]
+    control_ui::AVATAR,
     #[cfg(feature = "control-ui")]
     control_ui::ROUTE,
 ];
@@ -126,7 +131,10 @@ pub fn at_once(cx: &Ctx, head: &RequestHead) -> Option<Response> {
         let path = head.routed_path()?;
         (route(&cx.config.get(), &path)?.glance)(cx, head, &path)
     };
-    catch_unwind(AssertUnwindSafe(glance)).ok().flatten()
+    let response = catch_unwind(AssertUnwindSafe(glance)).ok().flatten()?;
+    cx.metrics.http_at_once.add();
+    cx.metrics.answered(response.status);
+    Some(response)
 }
 
 /// Returns how many bytes of body a request may have.

@@ -71,6 +71,8 @@ struct State {
     seq: HashMap<RunId, u64>,
     /// Of runs that somebody follows.
     listeners: HashMap<RunId, Listener>,
+    /// How many have ended well, and how many badly.
+    ended: (u64, u64),
     /// Dropped when no run is active any more.
     watch: Option<Sender<Infallible>>,
 }
@@ -180,6 +182,11 @@ impl Runs {
         self.lock().active.len()
     }
 
+    /// Returns how many runs have ended well, and how many badly.
+    pub fn ended_counts(&self) -> (u64, u64) {
+        self.lock().ended
+    }
+
     /// Notes how a run ended and returns who waits for it.
     pub fn finish(&self, run: &RunId, finished: Finished) -> Vec<Ticket> {
         {
@@ -187,6 +194,10 @@ impl Runs {
             state.remove(run);
             state.seq.remove(run);
             state.listeners.remove(run);
+            match finished.error {
+                None => state.ended.0 += 1,
+                Some(_) => state.ended.1 += 1,
+            }
             state.finished.insert(run.clone(), finished);
             if state.finished.len() > FINISHED_MAX {
                 let oldest =

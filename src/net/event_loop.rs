@@ -24,6 +24,7 @@ use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
 use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
 use super::http::{RequestHead, Response};
 use super::tls::Socket;
+use super::stats::Stats;
 use super::ws::{WsCodec, WsRead, close_frame, text_frame};
 use crate::base::ids::ConnId;
 
@@ -135,6 +136,8 @@ pub struct EventLoop<C, W> {
     backlog: VecDeque<W>,
     inbox: Receiver<LoopMsg<C>>,
     wakeup: Arc<Wakeup>,
+    stats: Arc<Stats>,
+    client_count: usize,
     ready: VecDeque<ConnId>,
     /// Connections that events were queued for in this turn: what comes in one turn is written at once.
     unsent: Vec<ConnId>,
@@ -172,7 +175,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         limits: Limits,
         work: Sender<W>,
     ) -> io::Result<Self> {
-        let Mailbox { poll, inbox, wakeup } = mailbox;
+        let Mailbox { poll, inbox, wakeup, stats } = mailbox;
         let mut registered = Vec::new();
         for (index, Listener(listener)) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
@@ -191,6 +194,8 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             backlog: VecDeque::new(),
             inbox,
             wakeup,
+            stats,
+            client_count: 0,
             ready: VecDeque::new(),
             unsent: Vec::new(),
             deadlines: BTreeSet::new(),
@@ -215,6 +220,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             self.flush_unsent();
             self.drain_ready();
             self.drain_backlog();
+            self.note_stats();
             let now = Instant::now();
             self.expire(now);
             if self.stop_at.is_some_and(|at| self.conns.is_empty() || now >= at) {
@@ -241,6 +247,12 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
             }
         }
+    }
+
+    fn note_stats(&self) {
+        self.stats.open.store(self.conns.len(), Ordering::Relaxed);
+        self.stats.clients.store(self.client_count, Ordering::Relaxed);
+        self.stats.backlog.store(self.backlog.len(), Ordering::Relaxed);
     }
 
     fn poll_timeout(&self, now: Instant) -> Option<Duration> {
@@ -317,6 +329,8 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         ws.is_out = false;
         let early = std::mem::take(&mut ws.early);
         self.unadmitted_count -= 1;
+        self.client_count += 1;
+        self.stats.admitted.add();
         self.send(id, frames);
         for event in early {
             self.send(id, event);
@@ -373,6 +387,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 }
             } else if !event.drop_if_slow {
                 log::warn!(target: "gateway/ws", "closing slow consumer conn={id} event={}", event.event);
+                self.stats.slow.add();
                 self.close_ws(id, 1008, "slow consumer");
             }
         }
@@ -477,6 +492,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             unwritten_before: usize::MAX,
             deadline: None,
         });
+        self.stats.accepted.add();
         self.unadmitted.push_back(id);
         self.unadmitted_count += 1;
         self.set_deadline(id, Some(Instant::now() + self.limits.head));
@@ -764,6 +780,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
         self.flush(id);
         if self.get(id).is_some_and(|conn| conn.outbox.len_bytes() > bytes_max) {
             log::warn!(target: "gateway/ws", "closing conn={id}: more than {bytes_max} bytes of answers unread");
+            self.stats.slow.add();
             if let Some(conn) = self.get(id) {
                 conn.outbox.clear();
             }
@@ -851,6 +868,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             Phase::Ws(ws) if ws.is_hearer => self.hearer_count -= 1,
             Phase::Ws(ws) => {
                 if let Some(client) = ws.client {
+                    self.client_count -= 1;
                     self.emit(NetEvent::Closed { conn: id, client });
                 }
             }

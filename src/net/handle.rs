@@ -14,6 +14,7 @@ use mio::{Poll, Token, Waker};
 
 use super::flow::Flow;
 use super::http::RequestHead;
+use super::stats::Stats;
 use super::ws::text_frame;
 use crate::base::ids::ConnId;
 
@@ -170,11 +171,12 @@ pub enum LoopMsg<C> {
 pub struct LoopHandle<C> {
     sender: Sender<LoopMsg<C>>,
     wakeup: Arc<Wakeup>,
+    stats: Arc<Stats>,
 }
 
 impl<C> Clone for LoopHandle<C> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), wakeup: self.wakeup.clone() }
+        Self { sender: self.sender.clone(), wakeup: self.wakeup.clone(), stats: self.stats.clone() }
     }
 }
 
@@ -184,6 +186,16 @@ impl<C> LoopHandle<C> {
         if self.sender.send(message).is_ok() {
             self.wakeup.wake();
         }
+    }
+
+    /// Returns what the loop counts.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns how many messages wait for the loop.
+    pub fn waiting(&self) -> usize {
+        self.sender.len()
     }
 
     /// Queues one JSON text for one connection.
@@ -238,6 +250,7 @@ pub struct Mailbox<C> {
     pub(super) poll: Poll,
     pub(super) inbox: Receiver<LoopMsg<C>>,
     pub(super) wakeup: Arc<Wakeup>,
+    pub(super) stats: Arc<Stats>,
 }
 
 /// Returns a handle, which may be given away before there is a loop, and the end that the loop is built on.
@@ -250,5 +263,7 @@ pub fn mailbox<C>() -> io::Result<(LoopHandle<C>, Mailbox<C>)> {
     // Senders: workers, jobs, timer. Receiver: the loop. Full: the sender blocks; the loop never waits for it.
     let (sender, receiver) = bounded(LOOP_INBOX_LEN_MAX);
     let wakeup = Arc::new(Wakeup { waker, is_asleep: AtomicBool::new(false), starved: AtomicBool::new(false) });
-    Ok((LoopHandle { sender, wakeup: wakeup.clone() }, Mailbox { poll, inbox: receiver, wakeup }))
+    let stats = Arc::<Stats>::default();
+    let handle = LoopHandle { sender, wakeup: wakeup.clone(), stats: stats.clone() };
+    Ok((handle, Mailbox { poll, inbox: receiver, wakeup, stats }))
 }

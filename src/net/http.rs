@@ -76,6 +76,10 @@ impl RequestHead {
     /// written with `%2e`, and nothing else decoded. `None` for what is no path.
     pub fn routed_path(&self) -> Option<String> {
         let path = self.path();
+        if path == "*" {
+            // Of OPTIONS; no route is called like this.
+            return Some("/*".to_owned());
+        }
         if !path.starts_with('/') || path.starts_with("//") || path.contains('\0') {
             return None;
         }
@@ -342,7 +346,7 @@ impl Response {
     pub fn encode(&self, head: Option<&RequestHead>, now_ms: UnixMs) -> (Bytes, bool) {
         let is_head = head.is_some_and(|head| head.method == "HEAD");
         let is_http10 = head.is_some_and(|head| !head.is_http11);
-        let has_length = !is_head && !is_http10 && self.status != 204;
+        let has_length = !is_head && !is_http10 && !matches!(self.status, 204 | 304);
         let framing = if has_length { Framing::Length(self.body.len() as u64) } else { Framing::None };
         let (mut bytes, keep_alive) = self.encode_head(head, &framing, now_ms);
         if !is_head {
@@ -421,6 +425,7 @@ fn reason_phrase(status: u16) -> &'static str {
         202 => "Accepted",
         204 => "No Content",
         302 => "Found",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -485,7 +490,7 @@ mod tests {
         check("http://h", Some("/"));
         check("http://h?x", None);
         check("//", None);
-        check("*", None);
+        check("*", Some("/*"));
         check("", None);
     }
 

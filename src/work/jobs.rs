@@ -118,6 +118,11 @@ impl Jobs {
         self.lock().lanes.depth(lane)
     }
 
+    /// Returns the lanes that have jobs, with how many run and wait; those of sessions count as one.
+    pub fn census(&self) -> Vec<(LaneName, usize, usize)> {
+        self.lock().lanes.census()
+    }
+
     /// Gives back what ended workers hold; returns whether the others, if there are any, all wait for their end.
     pub fn reap(&self) -> bool {
         let mut state = self.lock();

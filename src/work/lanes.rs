@@ -102,6 +102,17 @@ impl<J> Lanes<J> {
         Ok(id)
     }
 
+    /// Returns the lanes that have jobs, with how many run and wait; those of sessions count as one.
+    pub fn census(&self) -> Vec<(LaneName, usize, usize)> {
+        let mut census: std::collections::BTreeMap<&str, (usize, usize)> = Default::default();
+        for (name, lane) in &self.lanes {
+            let name = name.split(':').next().unwrap_or(name);
+            let counts = census.entry(name).or_default();
+            *counts = (counts.0 + lane.running, counts.1 + lane.waiting.len() + lane.parked.len());
+        }
+        census.into_iter().map(|(name, (running, waiting))| (name.to_owned(), running, waiting)).collect()
+    }
+
     /// Returns whether whoever can wait should.
     pub fn is_crowded(&self, lane: &str) -> bool {
         self.lanes.get(lane).is_some_and(|lane| lane.waiting.len() >= CROWDED_AT)

@@ -4,7 +4,7 @@
 //! that is dropped before its end closes the connection, so that nobody takes a part for the whole.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::ConnId;
 use crate::gateway::client::Client;
 use crate::gateway::ctx::Ctx;
+use crate::gateway::metrics::Metrics;
 use crate::net::flow::Flow;
 use crate::net::http::{RequestHead, Response, chunk};
 use crate::net::{LoopHandle, LoopMsg, Peer};
@@ -48,6 +49,8 @@ impl Request {
 pub struct Exchange {
     net: LoopHandle<Client>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    began: Instant,
     conn: ConnId,
     flow: Arc<Flow>,
     head: RequestHead,
@@ -57,18 +60,20 @@ pub struct Exchange {
 impl Exchange {
     /// Takes the right over.
     pub fn new(cx: &Ctx, conn: ConnId, flow: Arc<Flow>, head: RequestHead) -> Self {
-        Self::on(cx.net.clone(), cx.clock.clone(), conn, flow, head)
+        Self::on(cx.net.clone(), cx.clock.clone(), cx.metrics.clone(), conn, flow, head)
     }
 
     /// Takes it over for a connection of this loop.
     pub fn on(
         net: LoopHandle<Client>,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         conn: ConnId,
         flow: Arc<Flow>,
         head: RequestHead,
     ) -> Self {
-        Self { net, clock, conn, flow, head, is_answered: false }
+        let began = clock.now();
+        Self { net, clock, metrics, began, conn, flow, head, is_answered: false }
     }
 
     /// Returns the head of its request.
@@ -95,8 +100,12 @@ impl Exchange {
     pub fn stream_of(mut self, response: &Response, length: Option<u64>) -> Stream {
         self.is_answered = true;
         let (head, is_chunked, keep_alive) = response.encode_stream(&self.head, length, self.clock.now_ms());
+        self.metrics.answered(response.status);
         let stream = Stream {
             net: self.net.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            began: self.began,
             conn: self.conn,
             flow: self.flow.clone(),
             is_chunked,
@@ -113,6 +122,8 @@ impl Exchange {
         self.is_answered = true;
         let (bytes, keep_alive) = response.encode(Some(&self.head), self.clock.now_ms());
         log(&self.head, response.status);
+        self.metrics.answered(response.status);
+        self.metrics.http.note(self.clock.now().saturating_duration_since(self.began));
         self.net.send(LoopMsg::HttpReply { conn: self.conn, response: bytes, keep_alive });
     }
 }
@@ -138,6 +149,9 @@ pub struct Gone;
 /// An answer under way.
 pub struct Stream {
     net: LoopHandle<Client>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    began: Instant,
     conn: ConnId,
     flow: Arc<Flow>,
     is_chunked: bool,
@@ -175,6 +189,7 @@ impl Stream {
 
     fn finish(&mut self, keep_alive: bool, rest: Bytes) {
         self.is_ended = true;
+        self.metrics.http.note(self.clock.now().saturating_duration_since(self.began));
         self.net.send(LoopMsg::HttpReply { conn: self.conn, response: rest, keep_alive });
     }
 }
