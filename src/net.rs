@@ -12,8 +12,8 @@ pub mod http;
 pub mod outbox;
 pub mod public;
 pub mod sse;
-mod tls;
 pub mod stats;
+mod tls;
 pub mod ws;
 
 pub use event_loop::{EventLoop, Greeting, Limits, Listener, Surface};

@@ -7,7 +7,7 @@
 
 mod run;
 
-pub(super) use self::run::{choose_model, last_route};
+pub(super) use self::run::choose_model;
 
 use std::convert::Infallible;
 use std::path::PathBuf;

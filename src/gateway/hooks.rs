@@ -2,16 +2,17 @@
 //!
 //! Such a run is in the journal before the hook is answered, waits in lane `cron`, and ends with a line for the main
 //! session. Its replies take the route that the run's request carries. Not here: requests and mappings
-//! (`gateway::http::hooks`), delivery (`replies`).
+//! (`gateway::http::hooks`), where answers may go (`targets`), delivery (`replies`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::accepted::{self, Told};
-use super::cron::{choose_model, last_route};
+use super::cron::choose_model;
 use super::ctx::Ctx;
 use super::heartbeat;
 use super::start_run::Start;
+use super::targets::{self, Aim};
 use crate::agent::run::RunRequest;
 use crate::agent::run_journal::{Ended, HookEnd, Origin};
 use crate::agent::{levels, session};
@@ -19,7 +20,6 @@ use crate::base::ids::RunId;
 use crate::base::rng::uuid;
 use crate::base::route::Route;
 use crate::base::text::ellipsize;
-use crate::channels;
 use crate::config::types::Config;
 
 /// Lane in which hooks are accepted: their session may have to be written.
@@ -133,15 +133,12 @@ fn route(cx: &Ctx, hook: &AgentHook) -> Result<Option<Route>, String> {
     if !hook.delivers {
         return Ok(None);
     }
-    let config = cx.config.get();
-    let last = last_route(cx.sessions.entry(&cx.main_session()));
-    let to = hook.to.clone().or(last.to).filter(|to| !to.trim().is_empty());
-    let to = to.ok_or("Cron delivery requires a recipient (--to).")?;
-    let channel = hook.channel.clone().or(last.channel).unwrap_or_else(|| channels::DEFAULT.to_owned());
-    let at = cx.channels_at(&config);
-    let found = channels::find(&at, &channel).ok_or_else(|| format!("Unsupported channel: {channel}"))?;
-    let account = channels::account(found, &at, None)?.id;
-    Ok(Some(Route { channel: found.info().id.to_owned(), account, to, thread: None, reply_to: None }))
+    let aim = Aim { channel: hook.channel.as_deref(), to: hook.to.as_deref(), ..Aim::default() };
+    let route = targets::resolve(cx, &cx.main_session(), &aim)?;
+    match targets::obstacle(cx, &route) {
+        Some(obstacle) => Err(obstacle),
+        None => Ok(Some(route)),
+    }
 }
 
 /// The run of a hook has ended.

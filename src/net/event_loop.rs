@@ -23,8 +23,8 @@ use slab::Slab;
 use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
 use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
 use super::http::{RequestHead, Response};
-use super::tls::Socket;
 use super::stats::Stats;
+use super::tls::Socket;
 use super::ws::{WsCodec, WsRead, close_frame, text_frame};
 use crate::base::ids::ConnId;
 

@@ -59,6 +59,8 @@ pub fn call_one(
         session: call.session,
         entry: &entry.unwrap_or_default(),
         channel: call.channel,
+        speaker: None,
+        route: None,
         // Commands cannot be called like this.
         skill_variables: &[],
         model: &model,

@@ -264,8 +264,11 @@ fn model_of(base: &Model, candidate: &Candidate) -> Model {
 
 /// Asks a model to call a tool, or to look at a picture.
 fn tried(model: &Model, key: &Secret, timeout: Duration, sees: bool) -> Probe {
-    let ping =
-        ToolSpec { name: "ping", description: "Return OK.", parameters: json!({"type": "object", "properties": {}}) };
+    let ping = ToolSpec {
+        name: "ping".into(),
+        description: "Return OK.".into(),
+        parameters: json!({"type": "object", "properties": {}}),
+    };
     let (content, tools) = match sees {
         true => {
             let picture = Block::Image { data: PIXEL.to_owned(), mime_type: "image/png".to_owned() };

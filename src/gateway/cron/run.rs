@@ -366,7 +366,7 @@ pub(in crate::gateway) fn choose_model(
 }
 
 /// Returns where a main session was last answered.
-pub(in crate::gateway) fn last_route(main: Option<Entry>) -> LastRoute {
+fn last_route(main: Option<Entry>) -> LastRoute {
     let Some(entry) = main else { return LastRoute::default() };
     let context = entry.delivery_context.unwrap_or_default();
     LastRoute { channel: context.channel.or(entry.last_channel), to: context.to.or(entry.last_to) }
