@@ -83,6 +83,9 @@ pub fn find(root: &Path, rest: &str) -> Found {
         path.push("index.html");
     }
     let wants_page = decoded.is_empty() || decoded.ends_with('/');
+    if wants_page && !is_directory {
+        return Found::MissingPage(String::new());
+    }
     match open(root, &path) {
         Ok((file, length)) if is_html(&path) && length <= HTML_BYTES_MAX => match read(file) {
             Ok(html) => Found::Html(html),
@@ -188,7 +191,7 @@ mod tests {
     fn nothing_outside_is_reached() {
         let base = std::env::temp_dir().join(format!("clawdbot-canvas-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&base);
-        let root = base.join("root");
+        let root = base.join("tree");
         std::fs::create_dir_all(root.join("sub dir")).expect("directories");
         let root = root.canonicalize().expect("a path");
         let _tree = Tree(base.clone());
@@ -224,7 +227,7 @@ mod tests {
             "/link.txt",
             "/near.txt",
             "/linkdir/secret.txt",
-            "/linkdir/root/a.txt",
+            "/linkdir/tree/a.txt",
             "/nothing",
             "//etc/passwd",
             "/a.txt/",

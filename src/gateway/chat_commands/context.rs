@@ -35,7 +35,7 @@ pub(super) fn report(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         key: &turn.session,
         workspace: &dir,
         model: &model,
-        tools: &offered.iter().map(|tool| (tool.name, tool.description)).collect::<Vec<_>>(),
+        tools: &offered.iter().map(|tool| (&*tool.name, &*tool.description)).collect::<Vec<_>>(),
         thinking: &thinking,
         reasoning: "off",
         channel: &turn.speaker.channel,
@@ -52,7 +52,7 @@ pub(super) fn report(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         })
         .collect();
     let schemas: Vec<(String, usize)> =
-        offered.iter().map(|tool| (tool.name.to_owned(), tool.parameters.to_string().len())).collect();
+        offered.iter().map(|tool| (tool.name.to_string(), tool.parameters.to_string().len())).collect();
     let schema_chars: usize = schemas.iter().map(|(_, chars)| chars).sum();
     let used = entry.as_ref().and_then(|entry| entry.total_tokens).unwrap_or(0);
     if form == "json" {

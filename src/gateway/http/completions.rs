@@ -58,6 +58,7 @@ fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
     }
     reply::require_post(request)?;
     reply::require_secret(cx, request)?;
+    turn::require_room(cx)?;
     let body = reply::fields(reply::json_body(&request.body).map_err(reply::invalid_request)?);
     let model = body.get("model").and_then(Value::as_str).unwrap_or("clawdbot").to_owned();
     let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

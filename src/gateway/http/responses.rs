@@ -50,6 +50,7 @@ fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
     }
     reply::require_post(request)?;
     reply::require_secret(cx, request)?;
+    turn::require_room(cx)?;
     let body = reply::json_body(&request.body).map_err(reply::invalid_request)?;
     request::read(&body).map_err(reply::invalid_request)
 }

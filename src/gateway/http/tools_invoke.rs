@@ -80,7 +80,13 @@ fn call(cx: &Arc<Ctx>, asked: Asked, exchange: Exchange) {
     exchange.flow().on_gone(move || client_gone.cancel(CancelReason::Aborted));
     // Among the runs, so that a stop ends it and a restart waits for it.
     let id = RunId::new(format!("http-{}", uuid(&*cx.rng)));
-    let active = Active { cancel: cancel.clone(), session: session.clone(), echo: None, is_chat: false };
+    let active = Active {
+        cancel: cancel.clone(),
+        session: session.clone(),
+        echo: None,
+        is_chat: false,
+        mailbox: Arc::default(),
+    };
     if !cx.runs.begin(&id, active) {
         return;
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::exchange::Request;
+use super::reply;
 use crate::agent::message::{Block, Usage};
 use crate::agent::run::{ClientSide, RunRequest};
 use crate::agent::session;
@@ -17,6 +18,8 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::runs::Listener;
 use crate::gateway::start_run::{self, Settled, Start};
 use crate::net::flow::Flow;
+use crate::net::http::Response;
+use crate::work::lanes::LANE_WAITING_MAX;
 
 /// compat: what stands for an answer without a word.
 pub const NO_ANSWER: &str = "No response from Clawdbot.";
@@ -66,6 +69,18 @@ fn agent_of_model(model: &str) -> Option<&str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let is_id = id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.len() <= 64 && id.chars().all(is_word);
     is_id.then_some(id)
+}
+
+/// Refuses a run that would not find room to wait in: before a stream begins, so that clients try again by themselves.
+///
+/// # Errors
+/// With the response.
+pub fn require_room(cx: &Ctx) -> Result<(), Response> {
+    if cx.jobs.depth("main") < LANE_WAITING_MAX {
+        return Ok(());
+    }
+    let message = "The gateway is too busy: too many runs wait; try again in a few seconds";
+    Err(reply::openai_error(503, "overloaded_error", message).with("Retry-After", "5"))
 }
 
 /// Starts the run; it is aborted when the client goes away before its answer is complete.

@@ -104,7 +104,7 @@ mod tests {
             ("{{a.b[1].c}} {{payload.a.b.0}} {{a.b[7]}}", "x 1 "),
             ("{{n}}{{o}}{{from}}", "{\"k\":true}me"),
             ("{{}} {{a} {{ from }", "{{}} {{a} {{ from }"),
-            ("{{{from}}}", "{{{from}}}"),
+            ("{{{from}}}", "}"),
             ("{{a.b[x]}}{{a.b[1}}", ""),
         ] {
             assert_eq!(render(template, &seen), text, "{template}");
