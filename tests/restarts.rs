@@ -1,12 +1,14 @@
 //! Restarts within the process: the same process and port, nothing leaked, nobody's session lost, and within their time.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::gateway::Gateway;
+use crate::support::lines::Lines;
 use crate::support::provider::{Answer, Gate, Provider};
+use crate::support::{PATIENCE, TOKEN};
 
 /// How many in a row; `CLAWDBOT_SOAK=1` takes a thousand.
 fn count() -> usize {
@@ -108,4 +110,24 @@ fn a_run_that_does_not_end_holds_a_restart_up_for_fifteen_seconds_at_most() {
     assert!(took >= Duration::from_secs(14) && took < Duration::from_secs(25), "{took:?}");
     let _: Value = answer;
     gateway.stop();
+}
+
+#[test]
+fn who_follows_the_log_goes_on_after_the_gateway_came_back() {
+    let gateway = Gateway::start(json!({}));
+    let mut command = gateway.home.command(&["logs", "--follow", "--interval", "100", "--plain"]);
+    command.env("CLAWDBOT_GATEWAY_PORT", gateway.port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", TOKEN);
+    let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let stdout = Lines::collect(follower.stdout.take().expect("piped"));
+    let stderr = Lines::collect(follower.stderr.take().expect("piped"));
+    assert!(stdout.wait_count(PATIENCE, "listening on ws://127.0.0.1", 1), "{}", stdout.text());
+    let port = gateway.port;
+    let home = gateway.kill();
+    assert!(stderr.wait_count(PATIENCE, "Gateway connection lost", 1), "{}", stderr.text());
+    let again = Gateway::start_on(port, home);
+    assert!(stderr.wait_count(PATIENCE, "Gateway connection is back.", 1), "{}", stderr.text());
+    assert!(stdout.wait_count(PATIENCE, "listening on ws://127.0.0.1", 2), "{}", stdout.text());
+    let _ = follower.kill();
+    let _ = follower.wait();
+    drop(again);
 }

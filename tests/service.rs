@@ -238,6 +238,13 @@ fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
     assert!(!file.exists());
     let gone = cli(&["gateway", "status", "--json", "--no-probe"]).json();
     assert_eq!((&gone["service"]["loaded"], &gone["service"]["command"]), (&json!(false), &Value::Null));
+
+    // The set-up by flags ends with a gateway that runs as a service and answers.
+    let set_up = cli(&["onboard", "--non-interactive", "--accept-risk", "--install-daemon", "--skip-skills"]);
+    assert_eq!(set_up.code, Some(0), "{set_up:?}");
+    assert!(set_up.stdout.contains(&format!("Gateway: reachable at ws://127.0.0.1:{port}\n")), "{set_up:?}");
+    assert!(set_up.stdout.contains("Heartbeat interval: "), "its health is shown: {set_up:?}");
+    assert!(file.exists());
 }
 
 /// Looks again and again: a service manager tells nobody when it is done.
