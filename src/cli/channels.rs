@@ -133,7 +133,7 @@ fn gateway_lines(cli: &Cli, answer: &Value) -> Vec<String> {
         for row in items(&answer["channelAccounts"][channel.info().id]) {
             lines.push(format!("- {}: {}", title(channel, row), live_words(row, now_ms).join(", ")));
             let account = row["accountId"].as_str().unwrap_or("default");
-            warnings.extend(issue(row).map(|text| format!("- {} {account}: {text}", channel.info().id)));
+            warnings.extend(issues(row).into_iter().map(|text| format!("- {} {account}: {text}", channel.info().id)));
         }
     }
     lines.push(String::new());
@@ -172,15 +172,37 @@ fn live_words(row: &Value, now_ms: u64) -> Vec<String> {
 }
 
 /// What should be mended about an account.
-fn issue(row: &Value) -> Option<String> {
+fn issues(row: &Value) -> Vec<String> {
+    let mut issues = Vec::new();
     if row["enabled"] != false && row["linked"] == false {
-        return Some(format!("Not linked (no WhatsApp Web session). Linking is {NOT_BUILT_IN}."));
+        issues.push(format!("Not linked (no WhatsApp Web session). Linking is {NOT_BUILT_IN}."));
     }
     // Running and not connected is what somebody must know: messages do not come in.
-    let is_cut_off = row["running"] == true && row["connected"] == false;
-    let error = row["lastError"].as_str()?;
-    let attempts = row["reconnectAttempts"].as_u64().unwrap_or(0);
-    is_cut_off.then(|| format!("Linked but disconnected (reconnectAttempts={attempts}): {error}"))
+    if let (true, Some(error)) = (row["running"] == true && row["connected"] == false, row["lastError"].as_str()) {
+        let attempts = row["reconnectAttempts"].as_u64().unwrap_or(0);
+        issues.push(format!("Linked but disconnected (reconnectAttempts={attempts}): {error}"));
+    }
+    if row["allowUnmentionedGroups"] == true && row["probe"]["bot"]["canReadAllGroupMessages"] == false {
+        let text = "requireMention=false lets groups speak without a mention, but the bot's privacy mode hides such messages: \
+                    switch it off with BotFather, then add the bot to its groups again.";
+        issues.push(text.to_owned());
+    }
+    let audit = &row["audit"];
+    if audit["hasWildcardUnmentionedGroups"] == true {
+        let text = "groups \"*\" with requireMention=false: whether the bot is in a group can be tried only for groups that are \
+                    named by id.";
+        issues.push(text.to_owned());
+    }
+    if let Some(count) = audit["unresolvedGroups"].as_u64().filter(|count| *count > 0) {
+        issues.push(format!("{count} of the configured groups are no numeric ids and cannot be tried."));
+    }
+    for group in items(&audit["groups"]).iter().filter(|group| group["ok"] == false) {
+        let text = |key: &str| group[key].as_str().map(str::to_owned);
+        let status = text("status").map(|status| format!(" status={status}")).unwrap_or_default();
+        let error = text("error").map(|error| format!(": {error}")).unwrap_or_default();
+        issues.push(format!("Group {} not reachable by bot.{status}{error}", text("chatId").unwrap_or_default()));
+    }
+    issues
 }
 
 fn config_lines(cli: &Cli) -> Vec<String> {

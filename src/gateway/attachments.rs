@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::agent::message::Block;
+use crate::media;
 use crate::protocol::error::ErrorShape;
 
 /// Largest decoded attachment.
@@ -29,27 +30,22 @@ pub fn images(attachments: &[Value]) -> Result<Vec<Block>, ErrorShape> {
                 format!("Error: attachment {label}: exceeds size limit ({} > {BYTES_MAX} bytes)", bytes.len());
             return Err(ErrorShape::invalid(message));
         }
-        if let Some(mime_type) = image_type(&bytes) {
+        if let Some(mime_type) = media::sniff(&bytes).filter(|mime| is_shown(mime)) {
             images.push(Block::Image { data: content.to_owned(), mime_type: mime_type.to_owned() });
         }
     }
     Ok(images)
 }
 
+/// Returns whether models look at such files.
+pub fn is_shown(mime: &str) -> bool {
+    matches!(mime, "image/png" | "image/jpeg" | "image/gif" | "image/webp")
+}
+
 fn strip_data_uri(content: &str) -> &str {
     match content.split_once(";base64,") {
         Some((head, data)) if head.starts_with("data:") => data,
         _ => content,
-    }
-}
-
-fn image_type(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
-        _ => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! The little sign under a message that says that it was seen (channels.md §7).
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::handle::Chat;
+use super::routing::{self, Peer};
 use crate::agent::session;
 use crate::base::route::Route;
 use crate::channels::inbound::Inbound;
 use crate::channels::mentions::Mention;
-use crate::channels::message::{Address, Reaction};
+use crate::channels::message::Reaction;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::feedback;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The sign when none is configured.
 const SIGN: &str = "👀";
@@ -18,7 +20,7 @@ const SIGNS_MAX: usize = 1000;
 
 /// Signs that go when the answer is there.
 #[derive(Debug, Default)]
-pub struct Acks(Mutex<HashMap<String, ()>>);
+pub struct Acks(Mutex<HashSet<String>>);
 
 impl Acks {
     fn key(route: &Route) -> String {
@@ -29,13 +31,13 @@ impl Acks {
     fn insert(&self, route: &Route) {
         let mut signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if signs.len() < SIGNS_MAX {
-            signs.insert(Self::key(route), ());
+            signs.insert(Self::key(route));
         }
     }
 
     /// Takes a sign that is to go; `false` when there is none.
     pub fn take(&self, route: &Route) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Self::key(route)).is_some()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Self::key(route))
     }
 }
 
@@ -71,9 +73,9 @@ fn sign(chat: &Chat<'_>, message: &Inbound) {
         return;
     }
     let configured = chat.config.tree["messages"]["ackReaction"].as_str().map(str::to_owned);
-    let place = super::routing::Peer::of(chat.channel.info().id, &chat.account.id, message);
+    let place = Peer::of(chat.channel.info().id, &chat.account.id, message);
     let emoji = configured.unwrap_or_else(|| {
-        let agent = super::routing::place(chat.config, &place).agent;
+        let agent = routing::place(chat.config, &place).agent;
         let identity = session::agent_entry(chat.config, &agent).and_then(|entry| entry.identity.as_ref());
         let own = identity.and_then(|identity| identity.emoji.clone());
         own.filter(|emoji| !emoji.trim().is_empty()).unwrap_or_else(|| SIGN.to_owned())
@@ -95,8 +97,7 @@ pub fn set(cx: &Arc<Ctx>, route: &Route, emoji: String) {
     feedback::aside(cx, route, move |it| {
         // An empty emoji takes ours away, whichever it was.
         let reaction = Reaction { message_id, emoji, ..Reaction::default() };
-        let to = Address { to: it.to.to.clone(), thread: it.to.thread.clone() };
-        if let Err(error) = it.channel.react(it.at, it.account, &to, &reaction, it.cancel) {
+        if let Err(error) = it.channel.react(it.at, it.account, &it.to, &reaction, it.cancel) {
             log::debug!(target: "gateway/channels", "no sign under a message: {}", error.text());
         }
     });

@@ -1,5 +1,7 @@
 //! The files of a message: fetched, kept, and shown to the model where they are pictures.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -9,8 +11,8 @@ use crate::base::cancel::CancelToken;
 use crate::base::ids::RunId;
 use crate::channels::channel::{Download, DownloadError};
 use crate::channels::inbound::{Inbound, MediaRef};
+use crate::gateway::attachments::is_shown;
 use crate::media;
-use std::time::{Duration, Instant};
 
 /// What the model is told about sending files, when it got some.
 pub(super) const HINT: &str =
@@ -101,7 +103,7 @@ fn keep(chat: &Chat<'_>, download: Download, file: &MediaRef, files: &mut Files)
             files.failed.push("it could not be written to the disk".to_owned());
         }
     }
-    let is_picture = matches!(mime.as_deref(), Some("image/png" | "image/jpeg" | "image/gif" | "image/webp"));
+    let is_picture = mime.as_deref().is_some_and(is_shown);
     if is_picture && download.bytes.len() <= IMAGE_BYTES_MAX {
         let data = STANDARD.encode(&download.bytes);
         files.images.push(Block::Image { data, mime_type: mime.unwrap_or_default() });
