@@ -1,6 +1,7 @@
 //! health, status, presence, system events, heartbeat, logs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -30,8 +31,25 @@ pub(super) const METHODS: &[Method] = methods! {
 };
 
 /// Makes a new snapshot: nobody gets here who may have the last one.
-fn health(cx: &Arc<Ctx>, call: &Call, _params: Any) -> Result<Reply, ErrorShape> {
-    health::refresh_then(cx, call.ticket(cx));
+/// How long trying the channels' credentials may take for `health`: its callers wait ten seconds.
+const PROBE_MAX: Duration = Duration::from_secs(8);
+
+fn health(cx: &Arc<Ctx>, call: &Call, params: Any) -> Result<Reply, ErrorShape> {
+    let config = cx.config.get();
+    let ticket = call.ticket(cx);
+    if params["probe"] != true || cx.channels_at(&config).is_skipped {
+        health::refresh_then(cx, ticket);
+        return Ok(Reply::Later);
+    }
+    let job_cx = cx.clone();
+    let submitted = cx.jobs.submit(vec!["side".to_owned()], move || {
+        let config = job_cx.config.get();
+        super::channels::probe(&job_cx, &job_cx.channels_at(&config), PROBE_MAX);
+        health::refresh_then(&job_cx, ticket);
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/health", "channels are not tried: {error}");
+    }
     Ok(Reply::Later)
 }
 
