@@ -164,7 +164,10 @@ pub fn answer_of(done: Done) -> Outcome {
 /// Sends what was promised before this start, and says of what was cut off that it may be missing.
 pub fn resume(cx: &Arc<Ctx>) {
     for delivery in cx.outbox.waiting() {
-        if delivery.is_interrupted {
+        if delivery.is_interrupted && delivery.content["kind"] == "notice" && !delivery.parts.is_empty() {
+            // A word of our own twice does no harm; one that is missing might.
+            cx.outbox.set_parts(&delivery.id, delivery.parts.clone(), delivery.parts_done);
+        } else if delivery.is_interrupted {
             say_unclear(cx, &delivery, "the gateway was restarted while it sent it");
         }
     }
