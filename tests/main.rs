@@ -7,6 +7,7 @@ mod abuse;
 mod approvals;
 mod canvas;
 mod channels;
+mod chats;
 mod cli;
 mod client_models;
 mod commands;
