@@ -31,6 +31,8 @@ impl Surface<Client> for GatewaySurface {
         if super::canvas_host::is_live(&self.0, head) {
             return Greeting::Hearer;
         }
+        #[cfg(not(feature = "canvas"))]
+        let _ = head;
         let nonce = uuid(&*self.0.rng);
         let text = event_text("connect.challenge", &json!({"nonce": nonce, "ts": self.0.clock.now_ms()}));
         Greeting::Client(nonce, text)

@@ -77,6 +77,7 @@ impl Exchange {
     }
 
     /// Returns the head of its request.
+    #[cfg(feature = "canvas")]
     pub fn head(&self) -> &RequestHead {
         &self.head
     }
