@@ -1,5 +1,7 @@
 //! Messages for a session that is at work: told to the run, answered after it, put in its place; and after a kill.
 
+mod chat;
+
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
