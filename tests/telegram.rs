@@ -5,6 +5,7 @@ mod grammy;
 mod idle;
 mod receiving;
 mod sending;
+mod webhook;
 
 use serde_json::{Value, json};
 

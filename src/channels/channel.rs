@@ -238,6 +238,12 @@ pub trait Channel: Send + Sync {
     /// See [`ReceiveError`]; `Ok` when it was cancelled.
     fn receive(&self, reception: &Reception<'_>) -> Result<(), ReceiveError>;
 
+    /// Returns whether requests to a path of the gateway's port are this network's.
+    fn claims(&self, config: &Config, path: &str) -> bool {
+        let _ = (config, path);
+        false
+    }
+
     /// Answers a request to the gateway's port with an HTTP status, if it is one of this network's; may block.
     fn webhook(
         &self,

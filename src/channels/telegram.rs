@@ -42,6 +42,7 @@ use super::reply::Reply;
 use super::state::State;
 use crate::base::cancel::CancelToken;
 use crate::base::secret::Secret;
+use crate::config::types::Config;
 use crate::config::write;
 
 /// Accounts whose connections are kept.
@@ -286,6 +287,10 @@ impl Channel for Telegram {
 
     fn receive(&self, reception: &Reception<'_>) -> Result<(), ReceiveError> {
         poll::receive(self, reception)
+    }
+
+    fn claims(&self, config: &Config, path: &str) -> bool {
+        webhook::claims(config, path)
     }
 
     fn webhook(

@@ -15,10 +15,13 @@ pub mod routing;
 pub mod sent;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ctx::Ctx;
 use crate::agent::commands;
+use crate::base::cancel::CancelToken;
 use crate::channels;
+use crate::channels::inbound::Sink;
 use crate::channels::received::AccountSink;
 use crate::channels::supervisor::MakeSink;
 use crate::config::types::Config;
@@ -88,6 +91,13 @@ fn in_turn(cx: &Arc<Ctx>, act: impl FnOnce(&Arc<Ctx>) + Send + 'static) {
     if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || act(&job_cx)) {
         log::warn!(target: "gateway/channels", "channels stay as they are: {error}");
     }
+}
+
+/// Returns a sink for an account whose network calls us; it waits for room at most so long.
+pub fn sink(cx: &Arc<Ctx>, channel: &str, account: &str, within: Duration) -> Box<dyn Sink> {
+    let cancel = CancelToken::new();
+    cancel.set_deadline(cx.clock.now() + within);
+    sinks(cx)(channel, account, &cancel)
 }
 
 /// Returns what makes the accounts' sinks.

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "canvas")]
 mod canvas;
+mod chats;
 mod completions;
 #[cfg(feature = "control-ui")]
 mod control_ui;
@@ -69,6 +70,7 @@ const ROUTES: &[Route] = &[
     probes::PROBES,
     probes::METRICS,
     hooks::ROUTE,
+    chats::ROUTE,
     tools_invoke::ROUTE,
     completions::ROUTE,
     responses::ROUTE,

@@ -14,7 +14,7 @@ use crate::support::provider::{Answer, Asked, Provider};
 use crate::support::wire_formats::Part;
 
 /// A home whose model is a scripted provider and whose only channel is a bot.
-fn home(api: &BotApi, provider: &Provider, more: &Value) -> Home {
+pub(super) fn home(api: &BotApi, provider: &Provider, more: &Value) -> Home {
     let mut all = config(api, more);
     let model = json!({
         "id": "m", "name": "m", "reasoning": false, "input": ["text", "image"], "contextWindow": 128_000, "maxTokens": 1000,

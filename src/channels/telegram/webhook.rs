@@ -10,10 +10,21 @@ use super::update::Reader;
 use crate::base::secret::Secret;
 use crate::channels::channel::{Account, Channel as _, Setting, Webhook};
 use crate::channels::inbound::Sink;
+use crate::config::types::Config;
 
 /// Where updates go unless configured.
 const PATH: &str = "/telegram-webhook";
 const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
+
+/// Returns whether a path is one to which some account lets its updates be sent.
+pub fn claims(config: &Config, path: &str) -> bool {
+    let section = &config.tree["channels"]["telegram"];
+    let named = section["accounts"].as_object().into_iter().flat_map(|named| named.values());
+    [section].into_iter().chain(named).any(|keys| {
+        let word = |key: &str| keys[key].as_str().or(section[key].as_str()).map(str::trim).filter(|it| !it.is_empty());
+        word("webhookUrl").is_some() && word("webhookPath").unwrap_or(PATH) == path
+    })
+}
 
 /// Answers a request with a status; `None` when it is none of Telegram's.
 pub fn take(
