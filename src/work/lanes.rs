@@ -3,17 +3,17 @@
 //! A job passes through a list of lanes in order and holds a slot in each it has entered until it is done: first its
 //! session's lane (cap 1, so one run per session), then a global one. A lane is first in, first out.
 //!
-//! A lane that is half full is *crowded*: whoever can wait without being refused (a client whose frames then stay in its
-//! socket) parks what it was about to do, and is called again, in order, when the lane is down to a quarter.
+//! A lane in which many wait is *crowded*: whoever can wait without being refused (a client whose frames then stay in its
+//! socket) parks what it was about to do, and is called again, in order, when half of them are through.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Jobs that may wait in one lane; beyond it a push is refused.
-pub const LANE_WAITING_MAX: usize = 256;
+/// Jobs that may wait in one lane, some KiB each; beyond it a push is refused. Five hundred HTTP streams fit.
+pub const LANE_WAITING_MAX: usize = 1024;
 /// Jobs that wait in a crowded lane; the room above is for those who cannot wait outside.
-const CROWDED_AT: usize = LANE_WAITING_MAX / 2;
+const CROWDED_AT: usize = 128;
 /// Jobs that may still wait when parked ones are called again: enough to keep the workers busy meanwhile.
-const ROOM_AT: usize = LANE_WAITING_MAX / 4;
+const ROOM_AT: usize = 64;
 
 /// A lane's name: `session:<key>`, `main`, `side` …
 pub type LaneName = String;

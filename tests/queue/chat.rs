@@ -110,7 +110,9 @@ fn what_waited_at_a_kill_is_answered_once() {
     let gateway = gateway(&api, &provider, &json!({}), &queue);
     api.say(USER, "first");
     provider.wait_requests(1);
-    ["second", "third"].iter().for_each(|text| drop(api.say(USER, text)));
+    for text in ["second", "third"] {
+        api.say(USER, text);
+    }
     api.wait("they are taken", |api| api.pending() == 0);
     // Taken from the network means on the disk; the second is in its session's queue once the third is handed on.
     let gateway = Gateway::start_in(gateway.kill(), &[], &ENV);
