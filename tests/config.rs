@@ -190,9 +190,9 @@ fn a_patch_and_the_watcher_restart_once() {
     let base = hash(&mut client);
     // The watcher sees it after 300 ms, before the restart that was promised.
     let params =
-        json!({ "raw": "{ gateway: { controlUi: { basePath: '/x' } } }", "baseHash": base, "restartDelayMs": 900 });
+        json!({ "raw": "{ gateway: { controlUi: { basePath: '/x' } } }", "baseHash": base, "restartDelayMs": 3000 });
     let answer = client.request("config.patch", params).unwrap();
-    assert_eq!(answer["restart"]["delayMs"], 900);
+    assert_eq!(answer["restart"]["delayMs"], 3000);
     gateway.wait_lines("the change waits for the restart that is coming anyway", 1);
     assert_eq!(client.request("health", json!({})).unwrap()["ok"], true, "not before its time");
     assert_eq!(client.event("shutdown", |_| true)["reason"], "gateway restarting");
