@@ -221,7 +221,7 @@ impl Sessions {
     }
 
     /// Lets a session that begins anew for each run go on with `next`, and removes the transcripts of its earlier runs but
-    /// for the last [`retention::EARLIER_KEPT`].
+    /// for the last `retention::EARLIER_KEPT`.
     ///
     /// # Errors
     /// As [`Sessions::update`].

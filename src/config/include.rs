@@ -36,7 +36,7 @@ pub fn resolve(value: Value, file: &Path) -> Result<Value, String> {
 }
 
 /// Returns the files that the configuration file includes, in any depth, that can be named: also those that cannot be
-/// read at the moment. Never more than [`FILES_MAX`].
+/// read at the moment. Never more than `FILES_MAX`.
 pub fn files(file: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![normalize(file)];
