@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::gateway::{Gateway, free_port};
 use crate::support::home::Home;
 use crate::support::lines::Lines;
-use crate::support::{PATIENCE, skipped};
+use crate::support::{PATIENCE, eventually_some, skipped};
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_named() {
@@ -72,15 +72,8 @@ fn of_two_starts_at_once_one_runs() {
     let home = Home::with_config(&json!({}));
     let port = free_port();
     let mut both = [spawn(&home, port), spawn(&home, port)];
-    let deadline = Instant::now() + PATIENCE;
-    let loser = loop {
-        let ended = both.iter_mut().position(|it| matches!(it.0.try_wait(), Ok(Some(_))));
-        match ended {
-            Some(index) => break index,
-            None => assert!(Instant::now() < deadline, "both run"),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let loser =
+        eventually_some("one of them ends", || both.iter_mut().position(|it| matches!(it.0.try_wait(), Ok(Some(_)))));
     assert_eq!(both[loser].0.wait().expect("ended").code(), Some(1));
     assert!(both[loser].2.wait_end(PATIENCE));
     let text = both[loser].2.text();
@@ -94,6 +87,7 @@ fn a_signal_during_the_start_ends_it_and_the_next_one_works() {
     let home = Home::with_config(&json!({}));
     for delay_ms in [0, 2, 5, 10, 20, 40, 80] {
         let mut started = spawn(&home, free_port());
+        // Not a wait for something: moments all over a start are tried.
         std::thread::sleep(Duration::from_millis(delay_ms));
         let pid = i32::try_from(started.0.id()).expect("a pid");
         // SAFETY: plain system call on a child that has not been waited for.

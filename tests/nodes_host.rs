@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, free_port};
 use crate::support::home::Home;
 use crate::support::node_host::{NodeHost, invoke, post_invoke};
+use crate::support::{PATIENCE, eventually};
 
 fn run(operator: &mut Client, host: &NodeHost, params: Value) -> Result<Value, Value> {
     invoke(operator, &host.id(), "system.run", params)
@@ -23,14 +23,6 @@ fn message(answer: Result<Value, Value>) -> String {
 fn is_running(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited for: {what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -91,7 +83,7 @@ fn time_and_output_have_limits() {
         (&json!(true), &json!(false), &json!("begun\n"))
     );
     let grandchild = done["stdout"].as_str().expect("a pid").to_owned();
-    wait_until("the whole group is gone", || !is_running(&grandchild));
+    eventually("the whole group is gone", || !is_running(&grandchild));
 
     let done =
         run(&mut operator, &host, json!({"command": ["/bin/sh", "-c", "yes | head -c 1000000; echo end"]})).unwrap();
@@ -124,14 +116,14 @@ fn a_stuck_command_delays_no_other_and_there_is_a_bound() {
         );
     }
     let begun = |path: &Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
-    wait_until("all of them run", || begun(&pids) == 16);
+    eventually("all of them run", || begun(&pids) == 16);
     let refused = message(run(&mut operator, &host, json!({"command": ["true"]})));
     assert!(refused.starts_with("node is busy: 16 commands are running"), "{refused}");
     let text = std::fs::read_to_string(&pids).expect("pids");
     let first = text.lines().next().expect("a pid");
     // SAFETY: the process was started for this test alone.
     unsafe { libc::kill(first.parse().expect("a number"), libc::SIGKILL) };
-    wait_until("one has room", || run(&mut operator, &host, json!({"command": ["true"]})).is_ok());
+    eventually("one has room", || run(&mut operator, &host, json!({"command": ["true"]})).is_ok());
     assert_eq!(host.stop(), Some(0));
     assert!(text.lines().all(|pid| !is_running(pid)), "a stop ends what it runs");
 }
@@ -210,7 +202,7 @@ fn the_gateway_hears_how_commands_end() {
     let mut operator = gateway.client();
     run(&mut operator, &host, json!({"command": ["printf", "some words"], "sessionKey": "main", "runId": "r1"}))
         .unwrap();
-    wait_until("the session hears of it", || {
+    eventually("the session hears of it", || {
         let status = operator.request("status", json!({})).expect("status");
         status["queuedSystemEvents"].to_string().contains("some words") || {
             let history = operator.request("chat.history", json!({"sessionKey": "main"})).expect("history");
@@ -242,7 +234,7 @@ fn it_comes_back_when_the_gateway_does() {
     let mut operator = gateway.client();
     assert_eq!(run(&mut operator, &host, json!({"command": ["printf", "x"]})).unwrap()["stdout"], "x");
     std::fs::write(marker, "").expect("marker");
-    wait_until("the command that went on is told of", || {
+    eventually("the command that went on is told of", || {
         let status = operator.request("status", json!({})).expect("status");
         let history = operator.request("chat.history", json!({"sessionKey": "main"})).expect("history");
         format!("{status}{history}").contains("survived")

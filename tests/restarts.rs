@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::gateway::Gateway;
 use crate::support::lines::Lines;
 use crate::support::provider::{Answer, Gate, Provider};
-use crate::support::{PATIENCE, TOKEN};
+use crate::support::{PATIENCE, TOKEN, eventually};
 
 /// How many in a row; `CLAWDBOT_SOAK=1` takes a thousand.
 fn count() -> usize {
@@ -25,21 +25,15 @@ fn taken(gateway: &Gateway) -> (usize, usize, u64) {
     (entries("fd"), entries("task"), resident)
 }
 
-/// The same once nothing that belongs to the start is under way any more: when three looks agree.
+/// The same once the workers of the start, which stay for five idle seconds, have ended.
 fn settled(gateway: &Gateway) -> (usize, usize, u64) {
-    let deadline = Instant::now() + PATIENCE;
-    let mut looks = [(0, 0); 3];
-    loop {
-        let now = taken(gateway);
-        looks.rotate_left(1);
-        looks[2] = (now.0, now.1);
-        // Idle job threads end after five seconds.
-        let is_quiet = looks.iter().all(|look| *look == looks[2]);
-        if is_quiet || Instant::now() > deadline {
-            return now;
-        }
-        std::thread::sleep(Duration::from_secs(3));
-    }
+    let tasks = format!("/proc/{}/task", gateway.pid());
+    eventually("its job workers end", || {
+        let names = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+        let mut names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        !names.any(|name| name.starts_with("job-"))
+    });
+    taken(gateway)
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! The gateway as a service: what is installed, and how a real service manager runs it.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, free_port};
 use crate::support::home::{Home, Ran};
 use crate::support::systemd::Systemd;
-use crate::support::{PATIENCE, TOKEN, skipped};
+use crate::support::{TOKEN, eventually_some, skipped};
 
 /// A tool of the system that writes down what it is told and plays a script.
 pub fn with_tool(home: &Home, name: &str, script: &str) -> String {
@@ -200,7 +199,7 @@ fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
     let file = home.path().join(".config/systemd/user").join(unit);
     let judged = systemd.run(&home, &["systemd-analyze", "--user", "verify", file.to_str().expect("a path")]);
     assert_eq!(judged.code, Some(0), "{judged:?}");
-    let up = wait_for("the gateway answers", || {
+    let up = eventually_some("the gateway answers", || {
         Some(cli(&["gateway", "status", "--json"]).json()).filter(|it| it["rpc"]["ok"] == true)
     });
     assert_eq!(up["service"]["runtime"]["status"], "running", "{up}");
@@ -208,14 +207,14 @@ fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
 
     // SAFETY: plain system call; the pid is that of the test's own unit.
     unsafe { libc::kill(i32::try_from(first).expect("a pid"), libc::SIGKILL) };
-    let again = wait_for("it comes back", || {
+    let again = eventually_some("it comes back", || {
         let status = cli(&["gateway", "status", "--json"]).json();
         let is_new = status["service"]["runtime"]["pid"].as_u64().is_some_and(|pid| pid != first);
         Some(status).filter(|it| is_new && it["rpc"]["ok"] == true)
     });
     let second = again["service"]["runtime"]["pid"].as_u64();
     assert_eq!(cli(&["gateway", "restart"]).stdout.trim(), format!("Restarted systemd service: {unit}"));
-    wait_for("it restarts", || {
+    eventually_some("it restarts", || {
         let status = cli(&["gateway", "status", "--json"]).json();
         Some(()).filter(|()| status["rpc"]["ok"] == true && status["service"]["runtime"]["pid"].as_u64() != second)
     });
@@ -231,7 +230,7 @@ fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
     assert_eq!(broken.code, Some(0), "{broken:?}");
     cli(&["gateway", "start"]);
     let errors = home.state_dir().join("logs/gateway.err.log");
-    wait_for("the failure is kept", || {
+    eventually_some("the failure is kept", || {
         std::fs::read_to_string(&errors).ok().filter(|it| it.contains("Gateway start blocked"))
     });
     assert_eq!(cli(&["gateway", "uninstall"]).code, Some(0));
@@ -245,16 +244,4 @@ fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
     assert!(set_up.stdout.contains(&format!("Gateway: reachable at ws://127.0.0.1:{port}\n")), "{set_up:?}");
     assert!(set_up.stdout.contains("Heartbeat interval: "), "its health is shown: {set_up:?}");
     assert!(file.exists());
-}
-
-/// Looks again and again: a service manager tells nobody when it is done.
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -38,11 +38,19 @@ pub fn asks_npm() -> bool {
     std::env::var("CLAWDBOT_TEST_NPM").as_deref() == Ok("1")
 }
 
-/// Waits for something that another process does.
+/// Waits for something that another process does and tells nobody of.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    eventually_some(what, || is_so().then_some(()));
+}
+
+/// As [`eventually`], for something that is needed afterwards.
+pub fn eventually_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "not in time: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::agent::message::{Block, Content, Message};
 use crate::agent::models::Model;
 use crate::base::clock::UnixMs;
+use crate::base::text::parse_duration_ms;
 use crate::config::types::Config;
 
 /// Characters per token, and of a picture.
@@ -56,7 +57,11 @@ impl Settings {
         let (soft, hard) = (&set["softTrim"], &set["hardClear"]);
         let placeholder = hard["placeholder"].as_str().unwrap_or("[Old tool result content cleared]");
         Some(Self {
-            ttl_ms: set["ttl"].as_str().and_then(parse_ttl_ms).unwrap_or(ttl_default),
+            ttl_ms: set["ttl"]
+                .as_str()
+                .and_then(|ttl| parse_duration_ms(ttl, 60_000.0))
+                .map(|ms| ms as UnixMs)
+                .unwrap_or(ttl_default),
             keep_last_assistants: count(&set["keepLastAssistants"], 3.0),
             soft_ratio: number(&set["softTrimRatio"], 0.3),
             hard_ratio: number(&set["hardClearRatio"], 0.5),
@@ -182,22 +187,6 @@ fn chars(message: &Message) -> u64 {
         Message::Assistant(turn) => turn.content.iter().map(block).sum(),
         Message::ToolResult(result) => result.content.iter().map(block).sum(),
     }
-}
-
-/// Parses `<number>(ms|s|m|h|d)`; no unit means minutes.
-fn parse_ttl_ms(text: &str) -> Option<UnixMs> {
-    let text = text.trim().to_ascii_lowercase();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().ok()?;
-    let unit_ms = match text[split..].trim() {
-        "ms" => 1.0,
-        "s" => 1000.0,
-        "" | "m" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    Some((number * unit_ms) as UnixMs)
 }
 
 #[cfg(test)]

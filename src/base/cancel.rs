@@ -175,6 +175,11 @@ impl CancelToken {
         !self.is_cancelled()
     }
 
+    /// Waits until the token is cancelled or its deadline passes.
+    pub fn wait(&self) {
+        while self.sleep(Duration::from_secs(60 * 60)) {}
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

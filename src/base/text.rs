@@ -25,6 +25,23 @@ pub fn tail_chars(text: &str, chars_max: usize) -> &str {
     &text[start..]
 }
 
+/// Parses `<number>(ms|s|m|h|d)`, in any case, into milliseconds; a number alone counts `bare_unit_ms` each.
+pub fn parse_duration_ms(text: &str, bare_unit_ms: f64) -> Option<f64> {
+    let text = text.trim().to_ascii_lowercase();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..split].parse().ok()?;
+    let unit_ms = match text[split..].trim() {
+        "" => bare_unit_ms,
+        "ms" => 1.0,
+        "s" => 1000.0,
+        "m" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return None,
+    };
+    Some(number * unit_ms)
+}
+
 /// Formats a duration with its two largest parts: `850ms`, `12s`, `3m 4s`, `2h 5m`, `1d 3h`, `2w 1d`.
 pub fn duration(ms: u64) -> String {
     if ms < 1000 {

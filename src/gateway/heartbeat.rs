@@ -23,7 +23,7 @@ use crate::base::fs::read_text_capped;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::uuid;
 use crate::base::route::Route;
-use crate::base::text::ellipsize;
+use crate::base::text::{ellipsize, parse_duration_ms};
 use crate::channels::reply::Reply;
 use crate::config::types::{Config, Heartbeat};
 use crate::heartbeat::{self, ActiveHours, Report};
@@ -134,20 +134,9 @@ fn agent_heartbeat<'a>(config: &'a Config, agent: &AgentId) -> Option<&'a Heartb
     entry.and_then(|entry| entry.heartbeat.as_ref())
 }
 
-/// Parses `<number>(ms|s|m|h|d)`, no unit = minutes, in any case.
+/// No unit means minutes.
 fn parse_every(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().ok()?;
-    let unit_ms = match text[split..].trim() {
-        "ms" => 1.0,
-        "s" => 1000.0,
-        "" | "m" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    Some((number * unit_ms) as u64)
+    parse_duration_ms(text, 60_000.0).map(|ms| ms as u64)
 }
 
 /// What came of a wish for a heartbeat.

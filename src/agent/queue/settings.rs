@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::agent::sessions::Entry;
+use crate::base::text::parse_duration_ms;
 use crate::config::types::Config;
 
 /// Where a session's entry keeps them.
@@ -162,8 +163,8 @@ impl Options {
                     options.is_reset = true;
                     break;
                 }
-                Some(("debounce", value)) => match parse_duration_ms(value) {
-                    Some(ms) => options.debounce_ms = Some(ms),
+                Some(("debounce", value)) => match parse_duration_ms(value, 1.0) {
+                    Some(ms) => options.debounce_ms = Some(ms.round() as u64),
                     None => options.is_wrong("debounce", value),
                 },
                 Some(("cap", value)) => match value.parse().ok().filter(|cap| (1..=CAP_MAX).contains(cap)) {
@@ -210,21 +211,6 @@ impl Options {
     fn is_wrong(&mut self, kind: &'static str, word: &str) {
         self.wrong.get_or_insert((kind, word.to_owned()));
     }
-}
-
-/// Parses `<number>(ms|s|m|h|d)`; no unit means milliseconds.
-fn parse_duration_ms(text: &str) -> Option<u64> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().ok()?;
-    let unit_ms = match text[split..].trim() {
-        "" | "ms" => 1.0,
-        "s" => 1000.0,
-        "m" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    Some((number * unit_ms).round() as u64)
 }
 
 #[cfg(test)]

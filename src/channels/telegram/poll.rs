@@ -218,7 +218,7 @@ impl Session<'_> {
         let _: bool = self.insist("setWebhook", &params)?;
         let id = &self.reception.account.id;
         log::info!(target: "gateway/channels/telegram", "[{id}] webhook set");
-        while self.stop.sleep(Duration::from_secs(3600)) {}
+        self.stop.wait();
         Err(Ended::Stopped)
     }
 

@@ -108,7 +108,7 @@ mod tests {
         let (sender, ended) = crossbeam_channel::bounded(2);
         let old = std::thread::spawn(move || {
             // What a poll does: it waits until it is told to stop, and then lets go.
-            while lease.stop().sleep(Duration::from_secs(60)) {}
+            lease.stop().wait();
             sender.send("old").expect("room");
             drop(lease);
         });
