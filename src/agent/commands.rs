@@ -33,13 +33,6 @@ pub struct Command {
     pub args: String,
 }
 
-impl Command {
-    /// Returns whether it may also stand within a message, where it is taken out.
-    pub fn is_directive(&self) -> bool {
-        TABLE.iter().any(|spec| spec.names[0] == self.name && spec.kind == Kind::Directive)
-    }
-}
-
 /// What may follow a command's name for it to be one.
 #[derive(Clone, Copy)]
 enum Args {

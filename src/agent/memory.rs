@@ -46,12 +46,12 @@ pub fn note(workspace: &Path, given: &str) -> Result<String, String> {
 }
 
 /// Returns all notes in pieces.
-fn chunks(workspace: &Path) -> Vec<Chunk> {
-    files(workspace).iter().flat_map(|(path, text)| chunked(path, text)).collect()
+fn chunks(files: &[(String, String)]) -> Vec<Chunk> {
+    files.iter().flat_map(|(path, text)| chunked(path, text)).collect()
 }
 
 /// Returns the notes: path within the workspace, and text.
-pub fn files(workspace: &Path) -> Vec<(String, String)> {
+fn files(workspace: &Path) -> Vec<(String, String)> {
     let mut paths: Vec<PathBuf> = vec!["MEMORY.md".into(), "memory.md".into()];
     below(workspace, Path::new("memory"), DEPTH_MAX, &mut paths);
     let mut files = Vec::new();

@@ -432,11 +432,17 @@ impl<'a> Run<'a> {
 
     /// Puts what the user has said meanwhile behind what is there.
     fn read_mail(&mut self) -> Result<(), Stop> {
-        for letter in self.around.mailbox.take() {
+        // One after the other: what cannot be written leaves the rest in the box, for runs of their own.
+        while let Some(letter) = self.around.mailbox.next() {
             (letter.reading)();
-            let said =
-                resume::append_said(&mut self.transcript, &letter.request, &letter.entry_id, self.agent.clock.now_ms())
-                    .map_err(|error| Stop::Failed(format!("cannot write the transcript: {error}")))?;
+            let now_ms = self.agent.clock.now_ms();
+            let said = match resume::append_said(&mut self.transcript, &letter.request, &letter.entry_id, now_ms) {
+                Ok(said) => said,
+                Err(error) => {
+                    (letter.answered)(false);
+                    return Err(Stop::Failed(format!("cannot write the transcript: {error}")));
+                }
+            };
             self.messages.push(said);
             self.ids.push(Some(letter.entry_id));
             (letter.answered)(true);
@@ -564,7 +570,7 @@ fn prune(agent: &Agent, config: &Config, request: &RunRequest, model: &Model, hi
         wallet.keys("anthropic", &Wish::Next).is_ok()
     };
     let is_cold = |settings: &pruning::Settings| settings.is_cold(history.cache_touched_at, now_ms);
-    let settings = pruning::Settings::of(config, model, model.provider == "anthropic" && has_credentials());
+    let settings = pruning::Settings::of(config, model, || model.provider == "anthropic" && has_credentials());
     let Some(settings) = settings.filter(is_cold) else { return };
     let count = settings.prune(&mut history.messages, model.context_window);
     log::debug!(target: "agent", "session {}: {count} old tool results were shortened", request.session_key);

@@ -3,6 +3,8 @@
 //!
 //! Pure functions of the configuration; any thread. Not here: the entries behind the keys (`agent::sessions`).
 
+use serde_json::Value;
+
 use crate::agent::sessions::Entry;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::config::types::{AgentEntry, Config, SendPolicyMatch};
@@ -61,6 +63,12 @@ pub fn default_agent(config: &Config) -> AgentId {
 /// Returns an agent's entry of `agents.list`, if it has one.
 pub fn agent_entry<'a>(config: &'a Config, agent: &AgentId) -> Option<&'a AgentEntry> {
     config.agents.list.iter().find(|entry| normalize_agent_id(&entry.id) == *agent)
+}
+
+/// Returns an agent's entry of `agents.list` as it is written, with what has no type.
+pub fn agent_tree<'a>(config: &'a Config, agent: &AgentId) -> Option<&'a Value> {
+    let list = config.tree["agents"]["list"].as_array()?;
+    list.iter().find(|entry| entry["id"].as_str().is_some_and(|id| normalize_agent_id(id) == *agent))
 }
 
 /// Returns the key under which the session that a client calls `given` is stored.

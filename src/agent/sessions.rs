@@ -195,10 +195,7 @@ impl Sessions {
                 match self.remove(&it.key) {
                     Ok(_) => {
                         self.put_aside(&it.key, &entry);
-                        let earlier =
-                            entry.other.get(retention::EARLIER).and_then(Value::as_array).into_iter().flatten();
-                        let earlier: Vec<String> = earlier.filter_map(|id| id.as_str().map(str::to_owned)).collect();
-                        self.remove_transcripts(&it.key, &earlier);
+                        self.remove_transcripts(&it.key, &retention::earlier(&entry));
                         gone.push(it.key);
                     }
                     Err(error) => log::warn!(target: "gateway", "cannot let session {} go: {error}", it.key),
@@ -228,8 +225,7 @@ impl Sessions {
     pub fn turn_over(&self, key: &SessionKey, next: &str) -> io::Result<()> {
         let mut over = Vec::new();
         self.update(key, |entry| {
-            let listed = entry.other.get(retention::EARLIER).and_then(Value::as_array).into_iter().flatten();
-            let mut ids: Vec<String> = listed.filter_map(|id| id.as_str().map(str::to_owned)).collect();
+            let mut ids = retention::earlier(entry);
             if !entry.session_id.is_empty() && entry.session_id != next && !ids.contains(&entry.session_id) {
                 ids.push(entry.session_id.clone());
             }

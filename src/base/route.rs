@@ -26,7 +26,7 @@ pub struct Route {
 impl Route {
     /// Returns whether both lead to the same place, whichever message is answered there.
     pub fn leads_where(&self, other: &Self) -> bool {
-        let place = |it: &Self| (it.channel.clone(), it.account.clone(), it.to.clone(), it.thread.clone());
-        place(self) == place(other)
+        (&self.channel, &self.account, &self.to, &self.thread)
+            == (&other.channel, &other.account, &other.to, &other.thread)
     }
 }

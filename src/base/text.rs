@@ -25,6 +25,21 @@ pub fn tail_chars(text: &str, chars_max: usize) -> &str {
     &text[start..]
 }
 
+/// Returns whether a name fits a pattern in which `*` stands for anything.
+pub fn fits_pattern(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match name.find(part) {
+            Some(at) => name = &name[at + part.len()..],
+            None => return false,
+        }
+    }
+    name.ends_with(last)
+}
+
 /// Parses `<number>(ms|s|m|h|d)`, in any case, into milliseconds; a number alone counts `bare_unit_ms` each.
 pub fn parse_duration_ms(text: &str, bare_unit_ms: f64) -> Option<f64> {
     let text = text.trim().to_ascii_lowercase();
@@ -117,16 +132,16 @@ pub fn percent_encoded(text: &str) -> String {
 pub fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let [first, more @ ..] = rest {
-        let code = more.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
-        match code.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &more[2..];
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|&byte| (byte as char).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &after[2..];
             }
-            None => {
+            _ => {
                 bytes.push(if *first == b'+' { b' ' } else { *first });
-                rest = more;
+                rest = after;
             }
         }
     }
@@ -154,6 +169,7 @@ mod tests {
     fn queries_go_there_and_back() {
         assert_eq!(percent_encoded("a b&c=é~"), "a%20b%26c%3D%C3%A9~");
         assert_eq!(percent_decoded("a+b%26c%3D%C3%A9%7E 5%"), "a b&c=é~ 5%");
+        assert_eq!(percent_decoded("%2B%+F"), "+% F");
         assert_eq!((unless_blank(" x "), unless_blank(" \n")), (Some("x"), None));
     }
 
@@ -177,5 +193,18 @@ mod tests {
             ["950", "1.5k", "12k", "1.2m"],
             [tokens(950), tokens(1500), tokens(12_000), tokens(1_200_000)].each_ref().map(String::as_str)
         );
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, fits) in [
+            ("exec", "exec", true),
+            ("ex*", "exec", true),
+            ("*", "x", true),
+            ("*ec", "exec", true),
+            ("e*x", "exec", false),
+        ] {
+            assert_eq!(fits_pattern(pattern, name), fits, "{pattern} {name}");
+        }
     }
 }

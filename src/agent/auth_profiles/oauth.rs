@@ -279,7 +279,7 @@ pub fn renew(
     match written {
         Ok(Some(())) => log::info!(target: "agent", "the token of credential {id} was renewed"),
         Ok(None) => log::warn!(target: "agent", "credential {id} was changed while its token was renewed"),
-        // It holds until the gateway ends; a sign-in may be due after that.
+        // It holds for this turn; a sign-in may be due after it.
         Err(error) => log::error!(target: "agent", "the new token of credential {id} cannot be stored: {error}"),
     }
     Ok(tokens.access)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::embeddings::{BATCH_TEXTS, Kind, Service};
 use super::vectors::{VECTORS_MAX, Vectors, name_of, unit};
 use super::words::ranked;
-use super::{Chunk, chunks};
+use super::{Chunk, chunks, files};
 use crate::agent::credentials::Wallet;
 use crate::agent::providers::ProviderError;
 use crate::agent::session;
@@ -104,9 +104,8 @@ pub fn is_enabled(config: &Config, agent: &AgentId) -> bool {
 /// Returns `memorySearch` of an agent over the general one.
 fn settings(config: &Config, agent: &AgentId) -> Value {
     let mut merged = config.tree.pointer("/agents/defaults/memorySearch").cloned().unwrap_or_default();
-    let list = config.tree["agents"]["list"].as_array().into_iter().flatten();
-    let mut own = list.filter(|it| it["id"].as_str().is_some_and(|id| session::normalize_agent_id(id) == *agent));
-    if let Some(own) = own.next().map(|it| &it["memorySearch"]).filter(|own| own.is_object()) {
+    let own = session::agent_tree(config, agent).map(|it| &it["memorySearch"]);
+    if let Some(own) = own.filter(|own| own.is_object()) {
         tree::merge_replacing(&mut merged, own.clone());
     }
     merged
@@ -137,7 +136,7 @@ impl Search<'_> {
         let number = |pointer: &str| settings.pointer(pointer).and_then(Value::as_f64).filter(|it| it.is_finite());
         let count = count.or(number("/query/maxResults").map(|it| it as usize)).unwrap_or(RESULTS_DEFAULT);
         let count = count.clamp(1, RESULTS_MAX);
-        let chunks = chunks(self.workspace);
+        let chunks = chunks(&files(self.workspace));
         let by_words = ranked(&chunks, query);
         let mut fallback = None;
         let services = if chunks.is_empty() { Vec::new() } else { self.services(&settings) };
@@ -180,7 +179,7 @@ impl Search<'_> {
         if force {
             vectors.keep(&HashSet::new());
         }
-        let chunks = chunks(self.workspace);
+        let chunks = chunks(&files(self.workspace));
         match self.refresh(&service, &mut vectors, &chunks, INDEX_TIME_MAX) {
             Ok(()) => Ok(self.indexed()),
             Err(Miss::Stopped) => Err("it was stopped".to_owned()),
@@ -191,12 +190,13 @@ impl Search<'_> {
     /// Returns how many notes have vectors.
     pub fn indexed(&self) -> Indexed {
         let settings = settings(self.config, self.agent);
-        let chunks = chunks(self.workspace);
+        let notes = files(self.workspace);
+        let chunks = chunks(&notes);
         let service = self.services(&settings).into_iter().next().map(|(_, service)| service);
         let known = service.as_ref().and_then(|it| it.as_ref().ok()).map(|service| self.vectors(service));
         let names = chunks.iter().map(|chunk| name_of(&chunk.text));
         Indexed {
-            files: super::files(self.workspace).len(),
+            files: notes.len(),
             vectors: known.map_or(0, |known| names.filter(|name| known.has(name)).count()),
             chunks: chunks.len(),
             service: match service {

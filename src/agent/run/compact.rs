@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Run, Stop};
 use crate::agent::compaction::{self, Cut, Limits};
-use crate::agent::credentials::Credential;
+use crate::agent::credentials::{self, Credential};
 use crate::agent::events::RunEvent;
 use crate::agent::failover;
 use crate::agent::message::{Block, Content, Message, Usage, UserMessage, blocks_text};
@@ -64,7 +64,7 @@ impl Run<'_> {
         let limits = self.limits();
         let Some(cut) = self.place_to_cut(why, limits) else { return Ok(Ok(None)) };
         self.around.sink.emit(RunEvent::CompactionStart);
-        self.around.mailbox.open(false);
+        let was_open = self.around.mailbox.open(false);
         let before = compaction::tokens(&self.messages);
         let wishes = if let Why::Asked(wishes) = why { wishes } else { None };
         let summary = match self.summary(cut, wishes, limits) {
@@ -79,7 +79,7 @@ impl Run<'_> {
             Ok(summary) => self.replace(cut, summary, before, limits).map(Ok),
             Err(error) => Ok(Err(error)),
         };
-        self.around.mailbox.open(true);
+        self.around.mailbox.open(was_open);
         let will_retry = why == Why::Overflow && matches!(done, Ok(Ok(_)));
         self.around.sink.emit(RunEvent::CompactionEnd { will_retry });
         Ok(done?.map(Some))
@@ -101,10 +101,10 @@ impl Run<'_> {
         let before = self.messages.first().and_then(summary_of).map(str::to_owned);
         let from = usize::from(before.is_some());
         let turn_from = cut.turn_from.filter(|at| *at >= from).unwrap_or(cut.kept_from);
-        let history = self.messages[from..turn_from].to_vec();
-        let prefix = self.messages[turn_from..cut.kept_from].to_vec();
+        let history = compaction::chunks(&self.messages[from..turn_from], limits);
+        let prefix = compaction::chunks(&self.messages[turn_from..cut.kept_from], limits);
         let mut summary = self.summed_up(&history, before, false, wishes, limits)?;
-        if !prefix.is_empty() {
+        if turn_from < cut.kept_from {
             let prefix = self.summed_up(&prefix, None, true, wishes, limits)?;
             let start = if summary.is_empty() { String::new() } else { format!("{summary}\n\n---\n\n") };
             summary = format!("{start}**Turn Context (split turn):**\n\n{prefix}");
@@ -113,18 +113,18 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    /// Sums messages up in as many steps as they need, each knowing what came of the one before.
+    /// Sums a conversation's pieces up one after the other, each knowing what came of the one before.
     fn summed_up(
         &mut self,
-        messages: &[Message],
+        chunks: &[String],
         before: Option<String>,
         is_prefix: bool,
         wishes: Option<&str>,
         limits: Limits,
     ) -> Result<String, String> {
         let mut summary = before;
-        for chunk in compaction::chunks(messages, limits) {
-            let prompt = compaction::prompt(&chunk, summary.as_deref(), is_prefix, wishes);
+        for chunk in chunks {
+            let prompt = compaction::prompt(chunk, summary.as_deref(), is_prefix, wishes);
             summary = Some(self.ask_for_summary(prompt, limits)?);
         }
         Ok(summary.unwrap_or_default())
@@ -145,11 +145,17 @@ impl Run<'_> {
                     continue;
                 }
             };
+            let clock = self.agent.clock.clone();
             for key in &keys {
-                match self.summary_of(model, key, &messages, limits) {
+                let asked = credentials::fresh(key, &self.fetch, &*clock)
+                    .and_then(|fresh| self.summary_of(model, &fresh, &messages, limits));
+                match asked {
                     Ok(summary) => return Ok(summary),
                     Err(ProviderError::Cancelled) => return Err("it was stopped".to_owned()),
-                    Err(ProviderError::Failed { message, .. }) => last = message,
+                    Err(ProviderError::Failed { status, message, .. }) => {
+                        credentials::judge(key, status, &message, &self.config.auth.cooldowns, clock.now_ms());
+                        last = message;
+                    }
                 }
             }
         }

@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use super::{Run, Stop, user_content};
+use super::{Run, Stop};
 use crate::agent::compaction::Limits;
 use crate::agent::events::{RunEvent, RunSink};
-use crate::agent::message::{Message, UserMessage};
+use crate::agent::message::{Block, Content, Message, UserMessage};
 use crate::agent::sessions::Entry;
 use crate::agent::stream::SILENT;
 use crate::config::types::Config;
@@ -81,13 +81,8 @@ impl Run<'_> {
         let loud = std::mem::replace(&mut self.around.sink, &SILENCE);
         let system_prompt = self.system_prompt.clone();
         self.system_prompt = format!("{system_prompt}\n\n{}", flush.system_prompt);
-        let asked = super::RunRequest {
-            message: flush.prompt,
-            images: Vec::new(),
-            prefix_lines: Vec::new(),
-            ..self.request.clone()
-        };
-        let said = Message::User(UserMessage { content: user_content(&asked), timestamp: now_ms });
+        let content = Content::Blocks(vec![Block::text(flush.prompt)]);
+        let said = Message::User(UserMessage { content, timestamp: now_ms });
         let ended = self.append(said).and_then(|()| self.go());
         self.around.sink = loud;
         self.system_prompt = system_prompt;

@@ -46,9 +46,9 @@ impl std::fmt::Debug for Mailbox {
 }
 
 impl Mailbox {
-    /// Takes letters from now on, or not for a while.
-    pub fn open(&self, is_open: bool) {
-        self.lock().is_open = is_open;
+    /// Takes letters from now on, or not for a while; returns how it was.
+    pub fn open(&self, is_open: bool) -> bool {
+        std::mem::replace(&mut self.lock().is_open, is_open)
     }
 
     /// Puts a letter in.
@@ -69,9 +69,9 @@ impl Mailbox {
         !self.lock().letters.is_empty()
     }
 
-    /// Takes the letters out.
-    pub fn take(&self) -> Vec<Letter> {
-        self.lock().letters.drain(..).collect()
+    /// Takes the next letter out.
+    pub fn next(&self) -> Option<Letter> {
+        self.lock().letters.pop_front()
     }
 
     /// Closes it if there is nothing to read; returns whether it is closed.

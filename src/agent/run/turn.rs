@@ -198,7 +198,7 @@ impl Run<'_> {
 
     /// Notes when the provider's cache of the conversation was last used, for pruning.
     fn touch_cache(&mut self, model: &Model) {
-        if pruning::Settings::of(self.config, model, model.provider == "anthropic").is_none() {
+        if pruning::Settings::of(self.config, model, || model.provider == "anthropic").is_none() {
             return;
         }
         let data = json!({

@@ -5,6 +5,9 @@
 //! name stays.
 
 use crate::agent::session;
+use serde_json::Value;
+
+use super::Entry;
 use crate::base::clock::UnixMs;
 use crate::base::ids::SessionKey;
 use crate::config::types::Config;
@@ -17,6 +20,12 @@ pub(super) const EARLIER: &str = "earlierTranscripts";
 pub(super) const EARLIER_KEPT: usize = 20;
 /// Default of `archiveAfterMinutes`.
 const SUBAGENT_IDLE_MINUTES: u64 = 60;
+
+/// Returns the ids of an entry's [`EARLIER`].
+pub(super) fn earlier(entry: &Entry) -> Vec<String> {
+    let listed = entry.other.get(EARLIER).and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+}
 
 /// Returns whether a session may go.
 pub(super) fn is_over(config: &Config, key: &SessionKey, updated_at: UnixMs, now_ms: UnixMs) -> bool {

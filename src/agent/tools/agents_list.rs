@@ -79,7 +79,5 @@ pub(super) fn allowed(config: &Config, agent: &AgentId) -> Allowed {
 
 /// Returns a value of an agent's own `subagents`.
 pub(super) fn setting<'a>(config: &'a Config, agent: &AgentId, name: &str) -> Option<&'a Value> {
-    let list = config.tree["agents"]["list"].as_array()?;
-    let is_own = |entry: &&Value| entry["id"].as_str().is_some_and(|id| session::normalize_agent_id(id) == *agent);
-    list.iter().find(is_own)?["subagents"].get(name)
+    session::agent_tree(config, agent)?["subagents"].get(name)
 }

@@ -7,8 +7,17 @@ use super::{Tool, ToolContext, ToolResult, always};
 use crate::base::rng::uuid;
 
 /// Actions that say something, which a conversation may do elsewhere only where that is allowed.
-const CROSSING: [&str; 8] =
-    ["send", "poll", "reply", "sendWithEffect", "sendAttachment", "thread-create", "thread-reply", "sticker"];
+const CROSSING: [&str; 9] = [
+    "send",
+    "broadcast",
+    "poll",
+    "reply",
+    "sendWithEffect",
+    "sendAttachment",
+    "thread-create",
+    "thread-reply",
+    "sticker",
+];
 /// Channels that are no chat network.
 const INTERNAL: [&str; 3] = ["webchat", "node", "last"];
 
@@ -61,7 +70,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         return Err("buffer is not supported by this version; write the file and pass its path as media".to_owned());
     }
     let channel = args.text("channel").filter(|channel| !INTERNAL.contains(channel));
-    judge_context(cx, args, action, channel)?;
+    let channel = judge_context(cx, args, action, channel)?;
     let own = ["action", "channel", "accountId", "dryRun", "gatewayUrl", "gatewayToken", "timeoutMs"];
     let names: Vec<&str> = TOOL.parameters.iter().map(|(name, ..)| *name).filter(|name| !own.contains(name)).collect();
     let mut params = args.only(&names);
@@ -79,41 +88,47 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     Ok(ToolResult::json(cx.call_for(args, "message.action", wanted)?))
 }
 
-/// A conversation of one chat says things in others only where that is allowed.
-fn judge_context(
-    cx: &ToolContext<'_>,
+/// A conversation of one chat says things in others only where that is allowed. Returns the channel to take: a broadcast by
+/// all of them stays in its own where it may not leave it.
+fn judge_context<'a>(
+    cx: &'a ToolContext<'_>,
     args: &Arguments<'_>,
     action: &str,
-    channel: Option<&str>,
-) -> Result<(), String> {
+    channel: Option<&'a str>,
+) -> Result<Option<&'a str>, String> {
     if !CROSSING.contains(&action) || INTERNAL.contains(&cx.channel) {
-        return Ok(());
+        return Ok(channel);
     }
     let context = cx.entry.delivery_context.as_ref();
     let own = context.and_then(|it| it.channel.as_deref()).or(cx.entry.last_channel.as_deref());
     let own_to = context.and_then(|it| it.to.as_deref()).or(cx.entry.last_to.as_deref());
-    let (Some(own), Some(own_to)) = (own, own_to) else { return Ok(()) };
+    let (Some(own), Some(own_to)) = (own, own_to) else { return Ok(channel) };
     let rule = |name: &str| cx.setting(&format!("message/{name}")).and_then(Value::as_bool);
     if rule("allowCrossContextSend") == Some(true) {
-        return Ok(());
+        return Ok(channel);
     }
-    let wanted = channel.unwrap_or(own);
+    let may_leave = rule("crossContext/allowAcrossProviders") == Some(true);
+    let is_everywhere = action == "broadcast" && matches!(channel, None | Some("all"));
+    if is_everywhere && may_leave {
+        return Ok(channel);
+    }
+    let wanted = channel.filter(|_| !is_everywhere).unwrap_or(own);
     if wanted != own {
-        return match rule("crossContext/allowAcrossProviders") {
-            Some(true) => Ok(()),
-            _ => Err(format!(
+        return match may_leave {
+            true => Ok(channel),
+            false => Err(format!(
                 "Cross-context messaging denied: action={action} target provider \"{wanted}\" while bound to \"{own}\"."
             )),
         };
     }
     let bare = |to: &str| to.strip_prefix(&format!("{own}:")).unwrap_or(to).to_owned();
-    let target = args.text("target");
-    let is_elsewhere = target.is_some_and(|target| bare(target) != bare(own_to));
-    if is_elsewhere && rule("crossContext/allowWithinProvider") == Some(false) {
-        let target = target.unwrap_or_default();
+    let targets = args.list("targets");
+    let mut targets = args.text("target").into_iter().chain(targets.iter().map(String::as_str));
+    let elsewhere = targets.find(|target| bare(target) != bare(own_to));
+    if let Some(target) = elsewhere.filter(|_| rule("crossContext/allowWithinProvider") == Some(false)) {
         return Err(format!(
             "Cross-context messaging denied: action={action} target=\"{target}\" while bound to \"{own_to}\" (channel={own})."
         ));
     }
-    Ok(())
+    Ok(if is_everywhere { Some(own) } else { channel })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::sandbox;
 use crate::agent::session;
 use crate::base::ids::{AgentId, SessionKey};
+use crate::base::text::fits_pattern;
 use crate::config::types::Config;
 
 /// Groups of tools.
@@ -220,22 +221,7 @@ fn expanded(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn matches_any(patterns: &[String], tool: &str) -> bool {
-    patterns.iter().any(|pattern| matches(pattern, tool))
-}
-
-/// Returns whether a name fits a pattern in which `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(head) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match name.find(part) {
-            Some(at) => name = &name[at + part.len()..],
-            None => return false,
-        }
-    }
-    name.ends_with(last)
+    patterns.iter().any(|pattern| fits_pattern(pattern, tool))
 }
 
 /// Returns the entry of `byProvider` for a model, else for its provider; names are compared without case.

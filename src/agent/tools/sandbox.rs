@@ -28,11 +28,7 @@ pub fn refusal(tool: &str, config: &Config, agent: &AgentId) -> String {
 }
 
 fn mode<'a>(config: &'a Config, agent: &AgentId) -> &'a str {
-    let list = config.tree["agents"]["list"].as_array();
-    let own = list
-        .into_iter()
-        .flatten()
-        .find(|entry| entry["id"].as_str().is_some_and(|id| session::normalize_agent_id(id) == *agent));
+    let own = session::agent_tree(config, agent);
     let mode = |place: &'a Value| place["sandbox"]["mode"].as_str();
     own.and_then(mode).or_else(|| mode(&config.tree["agents"]["defaults"])).unwrap_or("off")
 }

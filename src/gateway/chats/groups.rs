@@ -38,9 +38,7 @@ fn activation(chat: &Chat<'_>, place: &Place) -> Option<String> {
 
 fn patterns(chat: &Chat<'_>, agent: &AgentId) -> Vec<String> {
     let tree = &chat.config.tree;
-    let entries = tree["agents"]["list"].as_array().into_iter().flatten();
-    let own = entries.filter(|entry| entry["id"].as_str().is_some_and(|id| session::normalize_agent_id(id) == *agent));
-    let own = own.map(|entry| &entry["groupChat"]["mentionPatterns"]).next();
+    let own = session::agent_tree(chat.config, agent).map(|entry| &entry["groupChat"]["mentionPatterns"]);
     let shared = &tree["messages"]["groupChat"]["mentionPatterns"];
     let configured = own.into_iter().chain([shared]).find_map(Value::as_array);
     match configured {

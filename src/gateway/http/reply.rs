@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::exchange::Request;
+use crate::base::text::percent_decoded;
 use crate::gateway::auth::{host_name, is_origin_allowed, may_be_rebound, place};
 use crate::gateway::ctx::Ctx;
 use crate::net::http::{RequestHead, Response};
@@ -110,30 +111,9 @@ pub fn query(head: &RequestHead) -> Map<String, Value> {
     let mut fields = Map::new();
     for pair in head.query().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let text = |part: &str| String::from_utf8_lossy(&percent_decoded(&part.replace('+', " "))).into_owned();
-        fields.entry(text(name)).or_insert_with(|| text(value).into());
+        fields.entry(percent_decoded(name)).or_insert_with(|| percent_decoded(value).into());
     }
     fields
-}
-
-/// Decodes `%41`; what is no such code stays as it is.
-pub fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|&byte| (byte as char).to_digit(16));
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 /// Returns a trimmed text that is not blank.
