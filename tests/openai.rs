@@ -256,6 +256,29 @@ fn a_run_ends_with_its_client() {
 }
 
 /// A stream that nobody reads is held up at its source, not collected here.
+/// More silent connections than may stand before their handshake: the oldest of them goes, and not who is being answered.
+#[test]
+fn silent_connections_do_not_end_an_answer_under_way() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::start(move |_, _| Answer::Held("Hello", held.clone(), " again."));
+    let gateway = Gateway::with_provider(&provider, both());
+    let mut socket = gateway.socket();
+    let body = json!({"stream": true, "messages": [{"role": "user", "content": "hi"}]});
+    http::send(&mut socket, "/v1/chat/completions", "", &body);
+    let mut piece = [0; 1024];
+    let count = socket.read(&mut piece).unwrap();
+    let mut received = piece[..count].to_vec();
+    let silent: Vec<_> = (0..1100).map(|_| gateway.socket()).collect();
+    // Answered after all of them were accepted.
+    gateway.client().request("health", json!({})).unwrap();
+    gate.open();
+    socket.read_to_end(&mut received).unwrap();
+    let received = String::from_utf8_lossy(&received);
+    assert!(received.contains("[DONE]"), "{received}");
+    drop(silent);
+}
+
 #[test]
 fn a_stream_waits_for_its_reader() {
     const PIECES: usize = 60;

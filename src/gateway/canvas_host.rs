@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ const SETTLE: Duration = Duration::from_millis(150);
 /// A larger file is sent in parts, as fast as it is read.
 const WHOLE_BYTES_MAX: u64 = 256 * 1024;
 const PART_BYTES: usize = 32 * 1024;
-/// Lane of large files.
-const LANE: &str = "http";
+/// Lane of long files: whoever reads them slowly holds nobody up but others who do.
+pub const LANE: &str = "canvas";
 /// How long the second port may take to say goodbye.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
@@ -245,7 +246,12 @@ impl Actor {
         loop {
             select! {
                 recv(requests) -> work => match work {
-                    Ok(work) => self.handle(work),
+                    Ok(work) => {
+                        // What a panic drops is answered by that.
+                        if catch_unwind(AssertUnwindSafe(|| self.handle(work))).is_err() {
+                            log::error!(target: "canvas", "a request failed; it was answered as unavailable");
+                        }
+                    }
                     Err(_) => return,
                 },
                 recv(marks) -> mark => {

@@ -11,6 +11,7 @@ use super::accepted::{self, Told};
 use super::cron::choose_model;
 use super::ctx::Ctx;
 use super::heartbeat;
+use super::http::LANE;
 use super::start_run::Start;
 use super::targets::{self, Aim};
 use crate::agent::run::RunRequest;
@@ -22,8 +23,6 @@ use crate::base::route::Route;
 use crate::base::text::ellipsize;
 use crate::config::types::Config;
 
-/// Lane in which hooks are accepted: their session may have to be written.
-const LANE: &str = "http";
 /// Longest summary for the main session, in characters.
 const SUMMARY_CHARS_MAX: usize = 2000;
 /// Sessions of Gmail's hooks, which have a model of their own.

@@ -37,6 +37,8 @@ use crate::net::http::{RequestHead, Response};
 
 /// Body cap of routes that take none: a small one is read and ignored, so that the answer is the route's own.
 const BODY_BYTES_IGNORED: usize = 64 * 1024;
+/// Lane of requests that wait for something: media, tools, hooks, chat networks; and of large ones.
+pub const LANE: &str = "http";
 
 /// One surface.
 struct Route {
@@ -115,9 +117,22 @@ pub fn handle(cx: &Arc<Ctx>, conn: ConnId, peer: Peer, body: Bytes, flow: Arc<Fl
             exchange.respond(&response);
         }
         Serve::Later(serve) => {
-            // An exchange that a panic drops is answered by that.
-            if catch_unwind(AssertUnwindSafe(|| serve(cx, request, exchange))).is_err() {
-                log::error!(target: "gateway/http", "a request failed; it was answered as unavailable");
+            let is_large = request.body.len() > BODY_BYTES_IGNORED;
+            let job_cx = cx.clone();
+            let go = move || {
+                // An exchange that a panic drops is answered by that.
+                if catch_unwind(AssertUnwindSafe(|| serve(&job_cx, request, exchange))).is_err() {
+                    log::error!(target: "gateway/http", "a request failed; it was answered as unavailable");
+                }
+            };
+            // Frames do not wait until megabytes are parsed. Refused, the job drops the exchange, which answers.
+            match is_large {
+                false => go(),
+                true => {
+                    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], go) {
+                        log::warn!(target: "gateway/http", "a large request was not served: {error}");
+                    }
+                }
             }
         }
     }

@@ -133,6 +133,11 @@ impl<C> Conn<C> {
         }
     }
 
+    /// Returns whether its request is being answered: then it makes no room for others.
+    pub fn is_served(&self) -> bool {
+        matches!(&self.phase, Phase::Http(http) if matches!(http.state, HttpState::Waiting { .. }))
+    }
+
     /// Tells whoever answers how much of it was written.
     pub fn note_written(&self) {
         if let Phase::Http(http) = &self.phase

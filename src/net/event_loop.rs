@@ -499,12 +499,16 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
     }
 
     fn evict_oldest_unadmitted(&mut self) {
+        let mut spared = Vec::new();
         while self.unadmitted_count >= self.limits.unadmitted_max {
-            let Some(oldest) = self.unadmitted.pop_front() else { return };
-            if self.get(oldest).is_some_and(|conn| conn.is_unadmitted()) {
-                self.remove(oldest);
+            let Some(oldest) = self.unadmitted.pop_front() else { break };
+            match self.get(oldest).map(|conn| (conn.is_unadmitted(), conn.is_served())) {
+                Some((true, true)) => spared.push(oldest),
+                Some((true, false)) => self.remove(oldest),
+                _ => {}
             }
         }
+        spared.into_iter().rev().for_each(|id| self.unadmitted.push_front(id));
         // Stale entries (admitted or gone) at the front go as they surface, so the list stays short.
         while let Some(&front) = self.unadmitted.front() {
             if self.get(front).is_some_and(|conn| conn.is_unadmitted()) {

@@ -57,11 +57,6 @@ impl Flow {
         }
     }
 
-    /// Returns whether the client has gone away.
-    pub fn is_gone(&self) -> bool {
-        self.lock().is_gone
-    }
-
     /// Calls `hook`, on a frame worker, when the client goes away before its answer is complete; at once if it has.
     /// From now on a client that shuts its side counts as gone.
     pub fn on_gone(&self, hook: impl FnOnce() + Send + 'static) {

@@ -244,6 +244,14 @@ impl BodyDecoder {
                     self.state = BodyState::Done;
                 }
                 BodyState::ChunkSize => match httparse::parse_chunk_size(rest_input) {
+                    // The parser takes a line without digits for 0, and any byte, a line feed alone included, for an extension.
+                    Ok(httparse::Status::Complete((length, _)))
+                        if !rest_input[0].is_ascii_hexdigit()
+                            || length > CHUNK_LINE_BYTES_MAX
+                            || rest_input[..length - 2].contains(&b'\n') =>
+                    {
+                        return Err(Malformed::BadRequest);
+                    }
                     Ok(httparse::Status::Complete((length, size))) => {
                         *at += length;
                         let size = usize::try_from(size).map_err(|_| Malformed::BodyTooLarge)?;
@@ -517,7 +525,18 @@ mod tests {
         assert_eq!(body("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "", 10), Err(Malformed::BadRequest));
         let chunked = "Transfer-Encoding: chunked\r\n";
         assert_eq!(body(chunked, "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n", 10), Ok(Some("abcde".into())));
-        for bad in ["zz\r\n", "-1\r\n", "0x3\r\n", "3\nabc", "0\r\nx\n", "0\r\n\n", "3\r\nabcX"] {
+        for bad in [
+            "zz\r\n",
+            "-1\r\n",
+            "0x3\r\n",
+            "3\nabc",
+            "0\r\nx\n",
+            "0\r\n\n",
+            "3\r\nabcX",
+            "\r\n\r\n",
+            ";x\r\n\r\n",
+            "2;\nfoo\r\n",
+        ] {
             assert_eq!(body(chunked, bad, 10), Err(Malformed::BadRequest), "{bad:?}");
         }
         let endless = format!("0\r\n{}", "T: 1\r\n".repeat(HEAD_BYTES_MAX / 6 + 1));

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, Route, Serve, nothing_at_once};
+use super::{BodyRule, LANE, Route, Serve, nothing_at_once};
 use crate::channels;
 use crate::channels::channel::{Account, Webhook};
 use crate::gateway::chats;
 use crate::gateway::ctx::Ctx;
 use crate::net::http::Response;
 
-/// Lane of what takes its time.
-const LANE: &str = "http";
 /// The longest message of Telegram that quotes as long a one is a fifth of this.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long an event may wait for room; a network that is not answered sends it again.

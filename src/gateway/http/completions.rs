@@ -2,46 +2,28 @@
 //!
 //! Reads the request on a frame worker; answers on the run's thread. Not here: the run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Speaker};
-use super::exchange::{Exchange, Request, Stream};
+use super::exchange::{Exchange, Request};
 use super::media::{self, Media, Source, Wanted};
-use super::turn::{self, NO_ANSWER, Spoken, Turn};
-use super::{BodyRule, Route, Serve, models, nothing_at_once, reply, sse};
-use crate::agent::events::RunEvent;
+use super::turn::{self, NO_ANSWER, Spoken, Teller, Turn};
+use super::{Route, Serve, nothing_at_once, reply, sse};
 use crate::agent::run::{ClientCall, ClientSide, ClientTool, RunError, RunOutcome};
 use crate::base::clock::Clock;
 use crate::base::ids::RunId;
 use crate::base::rng::uuid;
 use crate::gateway::ctx::Ctx;
-use crate::gateway::runs::Listener;
 use crate::net::http::Response;
 
 pub(super) const ROUTE: Route = Route {
     claims: |_, path| path == "/v1/chat/completions",
     glance: nothing_at_once,
-    serve: Serve::Later(serve),
-    body: BodyRule {
-        bytes_max: |config| config.gateway.http.endpoints.responses.body_bytes_max(),
-        may_send: reply::may_send_much,
-        too_large: || reply::openai_error(413, "invalid_request_error", "payload too large"),
-    },
+    serve: Serve::Later(|cx, request, exchange| media::serve(cx, request, exchange, read, ask)),
+    body: turn::BODY,
 };
-
-fn serve(cx: &Arc<Ctx>, request: Request, exchange: Exchange) {
-    match read(cx, &request) {
-        Ok(asked) => {
-            let turn_cx = cx.clone();
-            media::with(cx, asked.wanted.clone(), exchange, move |exchange, media| {
-                ask(&turn_cx, asked, media, exchange)
-            });
-        }
-        Err(response) => exchange.respond(&response),
-    }
-}
 
 /// What a request asks for.
 struct Asked {
@@ -49,16 +31,11 @@ struct Asked {
     is_stream: bool,
     wants_usage: bool,
     turn: Turn,
-    wanted: Vec<Wanted>,
 }
 
-fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
-    if cx.config.get().gateway.http.endpoints.chat_completions.enabled != Some(true) {
-        return Err(models::off("chatCompletions"));
-    }
-    reply::require_post(request)?;
-    reply::require_secret(cx, request)?;
-    turn::require_room(cx)?;
+fn read(cx: &Arc<Ctx>, request: &Request) -> Result<(Asked, Vec<Wanted>), Response> {
+    let is_enabled = cx.config.get().gateway.http.endpoints.chat_completions.enabled;
+    turn::require(cx, request, is_enabled, "chatCompletions")?;
     let body = reply::fields(reply::json_body(&request.body).map_err(reply::invalid_request)?);
     let model = body.get("model").and_then(Value::as_str).unwrap_or("clawdbot").to_owned();
     let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -78,11 +55,10 @@ fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
         .ok_or_else(|| reply::invalid_request("Missing user message in `messages`."))?;
     let user = body.get("user").and_then(Value::as_str);
     let (agent, session) = turn::place(cx, request, &model, user, "openai");
-    Ok(Asked {
+    let asked = Asked {
         model,
         is_stream: body.get("stream").is_some_and(is_truthy),
         wants_usage: body.get("stream_options").is_some_and(|options| is_truthy(&options["include_usage"])),
-        wanted,
         turn: Turn {
             run: RunId::new(format!("chatcmpl_{}", uuid(&*cx.rng))),
             agent,
@@ -92,7 +68,8 @@ fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
             instructions: conversation.instructions(),
             client: ClientSide { tools, tokens_max: None },
         },
-    })
+    };
+    Ok((asked, wanted))
 }
 
 /// compat: what JavaScript takes for true.
@@ -223,7 +200,7 @@ pub(super) fn chosen(
 }
 
 fn ask(cx: &Arc<Ctx>, asked: Asked, media: Media, exchange: Exchange) {
-    let Asked { model, is_stream, wants_usage, mut turn, .. } = asked;
+    let Asked { model, is_stream, wants_usage, mut turn } = asked;
     media.add_to(&mut turn);
     let flow = exchange.flow();
     let id = turn.run.as_str().to_owned();
@@ -236,41 +213,19 @@ fn ask(cx: &Arc<Ctx>, asked: Asked, media: Media, exchange: Exchange) {
         };
         return turn::start(cx, turn, &flow, None, Box::new(settled));
     }
-    let run = turn.run.clone();
     let chunks = Chunks { clock: cx.clock.clone(), id, model, wants_usage };
-    let writer =
-        Arc::new(Mutex::new(Writer { stream: Some(exchange.stream(&sse::head())), spoken: Spoken::default(), chunks }));
-    let (hearing, weak) = (writer.clone(), Arc::downgrade(cx));
-    let listener = Listener(Arc::new(move |event| {
-        let RunEvent::Assistant { text, delta } = event else { return };
-        let is_heard = lock(&hearing).hear(text, delta);
-        if !is_heard && let Some(cx) = weak.upgrade() {
-            cx.runs.abort(&run);
-        }
-    }));
-    let settled = move |_: &Arc<Ctx>, result: Result<RunOutcome, RunError>| lock(&writer).end(result);
-    turn::start(cx, turn, &flow, Some(listener), Box::new(settled));
+    let writer = Writer { events: sse::Sender::begin(exchange), spoken: Spoken::default(), chunks };
+    turn::stream(cx, turn, &flow, writer);
 }
 
-fn lock(writer: &Mutex<Writer>) -> std::sync::MutexGuard<'_, Writer> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A streamed answer under way. Its lock is held while a part is written: nobody else wants it meanwhile.
+/// A streamed answer under way.
 struct Writer {
-    stream: Option<Stream>,
+    events: sse::Sender,
     spoken: Spoken,
     chunks: Chunks,
 }
 
 impl Writer {
-    /// Sends what was said; false when nobody reads it.
-    fn hear(&mut self, text: &str, delta: &str) -> bool {
-        let is_first = !self.spoken.has_spoken;
-        let shown = self.spoken.hear(text, delta);
-        self.say(is_first, &shown)
-    }
-
     fn say(&mut self, is_first: bool, text: &str) -> bool {
         let mut part = String::new();
         if is_first {
@@ -279,18 +234,18 @@ impl Writer {
         if !text.is_empty() {
             part.push_str(&self.chunks.of(&json!({"content": text}), &Value::Null));
         }
-        self.send(&part)
+        self.events.send(&part)
+    }
+}
+
+impl Teller for Writer {
+    fn hear(&mut self, text: &str, delta: &str) -> bool {
+        let is_first = !self.spoken.has_spoken;
+        let shown = self.spoken.hear(text, delta);
+        self.say(is_first, &shown)
     }
 
-    fn send(&mut self, part: &str) -> bool {
-        let is_sent = self.stream.as_ref().is_some_and(|stream| stream.send(part.as_bytes()).is_ok());
-        if !is_sent {
-            self.stream = None;
-        }
-        is_sent
-    }
-
-    fn end(&mut self, result: Result<RunOutcome, RunError>) {
+    fn end(&mut self, _cx: &Ctx, result: Result<RunOutcome, RunError>) {
         let is_first = !self.spoken.has_spoken;
         let mut reason = "stop";
         let mut usage = None;
@@ -304,7 +259,7 @@ impl Writer {
                 if !calls.is_empty() {
                     reason = "tool_calls";
                     let calls: Vec<Value> = calls.iter().enumerate().map(|(at, call)| indexed(at, call)).collect();
-                    self.send(&self.chunks.of(&json!({"tool_calls": calls}), &Value::Null));
+                    self.events.send(&self.chunks.of(&json!({"tool_calls": calls}), &Value::Null));
                 }
                 usage = Some(usage_of(outcome));
             }
@@ -315,11 +270,7 @@ impl Writer {
             rest.push_str(&self.chunks.usage(usage));
         }
         rest.push_str(sse::DONE);
-        if self.send(&rest)
-            && let Some(stream) = self.stream.take()
-        {
-            stream.end();
-        }
+        self.events.end(&rest);
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use self::template::Seen;
 use self::transform::Wish;
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, Route, Serve, nothing_at_once, reply};
+use super::{BodyRule, LANE, Route, Serve, nothing_at_once, reply};
 use crate::base::clock::iso_utc;
 use crate::base::rng::uuid;
 use crate::base::secret::Secret;
@@ -26,8 +26,6 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::hooks::{self, AgentHook};
 use crate::net::http::{RequestHead, Response};
 
-/// Lane of what takes its time.
-const LANE: &str = "http";
 const BODY_BYTES_DEFAULT: usize = 256 * 1024;
 
 pub(super) const ROUTE: Route = Route {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::exchange::Exchange;
+use super::LANE;
+use super::exchange::{Exchange, Request};
 use super::pdf;
 use super::reply;
 use super::turn::Turn;
@@ -19,6 +20,7 @@ use crate::base::cancel::{CancelReason, CancelToken};
 use crate::config::types::Config;
 use crate::config::types::http::MediaRules;
 use crate::gateway::ctx::Ctx;
+use crate::net::http::Response;
 use crate::net::public::{self, Judge, PublicError};
 
 const MIB: usize = 1024 * 1024;
@@ -110,13 +112,26 @@ impl Media {
     }
 }
 
-/// Gets what is wanted and goes on with it, here or on a job's thread; what cannot be had is answered.
-pub fn with(
+/// Serves a request for a run: reads it, gets what it wants, and has the run asked for.
+pub fn serve<A: Send + 'static>(
     cx: &Arc<Ctx>,
-    wanted: Vec<Wanted>,
+    request: Request,
     exchange: Exchange,
-    then: impl FnOnce(Exchange, Media) + Send + 'static,
+    read: fn(&Arc<Ctx>, &Request) -> Result<(A, Vec<Wanted>), Response>,
+    ask: fn(&Arc<Ctx>, A, Media, Exchange),
 ) {
+    let (asked, wanted) = match read(cx, &request) {
+        Ok(read) => read,
+        Err(response) => return exchange.respond(&response),
+    };
+    // Its body may be large.
+    drop(request);
+    let turn_cx = cx.clone();
+    with(cx, wanted, exchange, move |exchange, media| ask(&turn_cx, asked, media, exchange));
+}
+
+/// Gets what is wanted and goes on with it, here or on a job's thread; what cannot be had is answered.
+fn with(cx: &Arc<Ctx>, wanted: Vec<Wanted>, exchange: Exchange, then: impl FnOnce(Exchange, Media) + Send + 'static) {
     let config = cx.config.get();
     let cancel = CancelToken::new();
     let is_slow = wanted.iter().any(Wanted::is_slow);
@@ -130,7 +145,7 @@ pub fn with(
     }
     flow.on_gone(move || cancel.cancel(CancelReason::Aborted));
     // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec!["http".to_owned()], go) {
+    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], go) {
         log::warn!(target: "gateway/http", "a request with media was not served: {error}");
     }
 }
@@ -254,7 +269,7 @@ fn fetch(
     url: &str,
     rules: &MediaRules,
     bytes_max: usize,
-    outer: &CancelToken,
+    cancel: &CancelToken,
     judge: Judge,
 ) -> Result<(String, Vec<u8>), String> {
     let redirects = rules.max_redirects.unwrap_or(REDIRECTS_DEFAULT);
@@ -270,12 +285,8 @@ fn fetch(
         if left.is_zero() {
             return Err("Error: Failed to fetch: no answer in time".to_owned());
         }
-        // One token per request: each leaves a hook on it.
-        let cancel = CancelToken::new();
-        let inner = cancel.clone();
-        outer.on_cancel(move || inner.cancel(CancelReason::Aborted));
-        let answer = public::get(&here, &headers, left, bytes_max + 1, &cancel, judge)
-            .map_err(|error| failure(&here, &error))?;
+        let answer =
+            public::get(&here, &headers, left, bytes_max + 1, cancel, judge).map_err(|error| failure(&here, &error))?;
         if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
             if !(200..300).contains(&answer.status) {
                 return Err(format!("Error: Failed to fetch: {}", answer.status));

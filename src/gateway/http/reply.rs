@@ -28,6 +28,11 @@ pub fn openai_error(status: u16, kind: &str, message: impl Into<String>) -> Resp
     Response::json(status, &json!({"error": {"message": message.into(), "type": kind}}))
 }
 
+/// Returns what they read when a body is too large.
+pub fn too_large() -> Response {
+    openai_error(413, "invalid_request_error", "payload too large")
+}
+
 /// Returns what OpenAI's clients read as their own mistake.
 pub fn invalid_request(message: impl Into<String>) -> Response {
     openai_error(400, "invalid_request_error", message)

@@ -5,62 +5,46 @@
 
 mod request;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use self::request::Asked;
-use super::exchange::{Exchange, Request, Stream};
-use super::media::{self, Media};
-use super::turn::{self, NO_ANSWER, Spoken, Turn};
-use super::{BodyRule, Route, Serve, completions, models, nothing_at_once, reply, sse};
-use crate::agent::events::RunEvent;
+use super::exchange::{Exchange, Request};
+use super::media::{self, Media, Wanted};
+use super::turn::{self, NO_ANSWER, Spoken, Teller, Turn};
+use super::{Route, Serve, completions, nothing_at_once, reply, sse};
 use crate::agent::run::{ClientCall, ClientSide, RunError, RunOutcome};
 use crate::base::clock::UnixMs;
-use crate::base::ids::RunId;
+use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::{Rng, uuid};
 use crate::gateway::ctx::Ctx;
-use crate::gateway::runs::Listener;
 use crate::net::http::Response;
 
 pub(super) const ROUTE: Route = Route {
     claims: |_, path| path == "/v1/responses",
     glance: nothing_at_once,
-    serve: Serve::Later(serve),
-    body: BodyRule {
-        bytes_max: |config| config.gateway.http.endpoints.responses.body_bytes_max(),
-        may_send: reply::may_send_much,
-        too_large: || reply::openai_error(413, "invalid_request_error", "payload too large"),
-    },
+    serve: Serve::Later(|cx, request, exchange| media::serve(cx, request, exchange, read, ask)),
+    body: turn::BODY,
 };
 
-fn serve(cx: &Arc<Ctx>, request: Request, exchange: Exchange) {
-    match read(cx, &request) {
-        Ok(asked) => {
-            let (turn_cx, wanted) = (cx.clone(), asked.wanted.clone());
-            media::with(cx, wanted, exchange, move |exchange, media| ask(&turn_cx, &request, asked, media, exchange));
-        }
-        Err(response) => exchange.respond(&response),
-    }
-}
+/// What is asked for, of whom, and in which session.
+type Placed = (Asked, (AgentId, SessionKey));
 
-fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {
-    if cx.config.get().gateway.http.endpoints.responses.enabled != Some(true) {
-        return Err(models::off("responses"));
-    }
-    reply::require_post(request)?;
-    reply::require_secret(cx, request)?;
-    turn::require_room(cx)?;
+fn read(cx: &Arc<Ctx>, request: &Request) -> Result<(Placed, Vec<Wanted>), Response> {
+    turn::require(cx, request, cx.config.get().gateway.http.endpoints.responses.enabled, "responses")?;
     let body = reply::json_body(&request.body).map_err(reply::invalid_request)?;
-    request::read(&body).map_err(reply::invalid_request)
+    let mut asked = request::read(&body).map_err(reply::invalid_request)?;
+    let place = turn::place(cx, request, &asked.model, asked.user.as_deref(), "openresponses");
+    let wanted = std::mem::take(&mut asked.wanted);
+    Ok(((asked, place), wanted))
 }
 
-fn ask(cx: &Arc<Ctx>, request: &Request, asked: Asked, media: Media, exchange: Exchange) {
+fn ask(cx: &Arc<Ctx>, (asked, (agent, session)): Placed, media: Media, exchange: Exchange) {
     // compat: what is missing is said after everything else.
     let Some(message) = asked.conversation.prompt() else {
         return exchange.respond(&reply::invalid_request("Missing user message in `input`."));
     };
-    let (agent, session) = turn::place(cx, request, &asked.model, asked.user.as_deref(), "openresponses");
     let id = format!("resp_{}", uuid(&*cx.rng));
     let mut turn = Turn {
         run: RunId::new(id.clone()),
@@ -85,25 +69,10 @@ fn ask(cx: &Arc<Ctx>, request: &Request, asked: Asked, media: Media, exchange: E
         };
         return turn::start(cx, turn, &flow, None, Box::new(settled));
     }
-    let run = turn.run.clone();
-    let mut writer =
-        Writer { stream: Some(exchange.stream(&sse::head())), spoken: Spoken::default(), resource, sequence: 0 };
+    let events = sse::Sender::begin(exchange);
+    let mut writer = Writer { events, spoken: Spoken::default(), resource, sequence: 0 };
     writer.begin();
-    let writer = Arc::new(Mutex::new(writer));
-    let (hearing, weak) = (writer.clone(), Arc::downgrade(cx));
-    let listener = Listener(Arc::new(move |event| {
-        let RunEvent::Assistant { text, delta } = event else { return };
-        let is_heard = lock(&hearing).hear(text, delta);
-        if !is_heard && let Some(cx) = weak.upgrade() {
-            cx.runs.abort(&run);
-        }
-    }));
-    let settled = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| lock(&writer).end(result, &*cx.rng);
-    turn::start(cx, turn, &flow, Some(listener), Box::new(settled));
-}
-
-fn lock(writer: &Mutex<Writer>) -> std::sync::MutexGuard<'_, Writer> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
+    turn::stream(cx, turn, &flow, writer);
 }
 
 /// What the events and the answer of one request have in common.
@@ -179,7 +148,7 @@ fn no_usage() -> Value {
 
 /// A streamed answer under way. Its lock is held while a part is written: nobody else wants it meanwhile.
 struct Writer {
-    stream: Option<Stream>,
+    events: sse::Sender,
     spoken: Spoken,
     resource: Resource,
     sequence: u64,
@@ -193,7 +162,7 @@ impl Writer {
         events += &self.event("response.in_progress", json!({"response": response}));
         events += &self.event("response.output_item.added", json!({"output_index": 0, "item": item}));
         events += &self.of_part("response.content_part.added", json!({"part": part("")}));
-        self.send(&events);
+        self.events.send(&events);
     }
 
     fn event(&mut self, kind: &str, fields: Value) -> String {
@@ -213,37 +182,6 @@ impl Writer {
             all.extend(fields);
         }
         self.event(kind, all)
-    }
-
-    /// Sends what was said; false when nobody reads it.
-    fn hear(&mut self, text: &str, delta: &str) -> bool {
-        let shown = self.spoken.hear(text, delta);
-        let event = self.of_part("response.output_text.delta", json!({"delta": shown}));
-        self.send(&event)
-    }
-
-    fn send(&mut self, events: &str) -> bool {
-        let is_sent = self.stream.as_ref().is_some_and(|stream| stream.send(events.as_bytes()).is_ok());
-        if !is_sent {
-            self.stream = None;
-        }
-        is_sent
-    }
-
-    fn end(&mut self, result: Result<RunOutcome, RunError>, rng: &dyn Rng) {
-        let mut events = match result {
-            Ok(outcome) => self.completed(&outcome, rng),
-            Err(error) => {
-                let response = self.resource.failed(&error.message);
-                self.event("response.failed", json!({"response": response}))
-            }
-        };
-        events.push_str(sse::DONE);
-        if self.send(&events)
-            && let Some(stream) = self.stream.take()
-        {
-            stream.end();
-        }
     }
 
     fn completed(&mut self, outcome: &RunOutcome, rng: &dyn Rng) -> String {
@@ -278,5 +216,25 @@ impl Writer {
         }
         let response = self.resource.json(status_of(outcome), &output, &usage_of(outcome));
         events + &self.event("response.completed", json!({"response": response}))
+    }
+}
+
+impl Teller for Writer {
+    fn hear(&mut self, text: &str, delta: &str) -> bool {
+        let shown = self.spoken.hear(text, delta);
+        let event = self.of_part("response.output_text.delta", json!({"delta": shown}));
+        self.events.send(&event)
+    }
+
+    fn end(&mut self, cx: &Ctx, result: Result<RunOutcome, RunError>) {
+        let mut events = match result {
+            Ok(outcome) => self.completed(&outcome, &*cx.rng),
+            Err(error) => {
+                let response = self.resource.failed(&error.message);
+                self.event("response.failed", json!({"response": response}))
+            }
+        };
+        events.push_str(sse::DONE);
+        self.events.end(&events);
     }
 }

@@ -2,10 +2,39 @@
 
 use serde_json::Value;
 
+use super::exchange::{Exchange, Stream};
 use crate::net::http::Response;
 
 /// What ends a stream of OpenAI's kind.
 pub const DONE: &str = "data: [DONE]\n\n";
+
+/// A stream under way, as long as somebody reads it.
+pub struct Sender(Option<Stream>);
+
+impl Sender {
+    /// Begins to answer with a stream.
+    pub fn begin(exchange: Exchange) -> Self {
+        Self(Some(exchange.stream(&head())))
+    }
+
+    /// Sends events; false when nobody reads them, which stays so.
+    pub fn send(&mut self, events: &str) -> bool {
+        let is_sent = self.0.as_ref().is_some_and(|stream| stream.send(events.as_bytes()).is_ok());
+        if !is_sent {
+            self.0 = None;
+        }
+        is_sent
+    }
+
+    /// Sends the last events and ends the answer.
+    pub fn end(&mut self, events: &str) {
+        if self.send(events)
+            && let Some(stream) = self.0.take()
+        {
+            stream.end();
+        }
+    }
+}
 
 /// Returns an event without a name.
 pub fn data(data: &Value) -> String {
@@ -18,7 +47,7 @@ pub fn typed(data: &Value) -> String {
 }
 
 /// Returns the head of a stream.
-pub fn head() -> Response {
+fn head() -> Response {
     Response {
         status: 200,
         headers: vec![

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, Route, Serve, nothing_at_once, reply};
+use super::{BodyRule, LANE, Route, Serve, nothing_at_once, reply};
 use crate::agent::run::{SingleCall, SingleFailure, call_one};
 use crate::agent::session;
 use crate::base::cancel::{CancelReason, CancelToken};
@@ -20,19 +20,13 @@ use crate::gateway::runs::Active;
 use crate::gateway::tool_host;
 use crate::net::http::Response;
 
-/// Lane of the calls.
-const LANE: &str = "http";
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 pub(super) const ROUTE: Route = Route {
     claims: |_, path| path == "/tools/invoke",
     glance: nothing_at_once,
     serve: Serve::Later(serve),
-    body: BodyRule {
-        bytes_max: |_| BODY_BYTES_MAX,
-        may_send: reply::may_send_much,
-        too_large: || reply::openai_error(413, "invalid_request_error", "payload too large"),
-    },
+    body: BodyRule { bytes_max: |_| BODY_BYTES_MAX, may_send: reply::may_send_much, too_large: reply::too_large },
 };
 
 /// What a request asks for.

@@ -3,14 +3,15 @@
 //! Such a run ends with its client and with the gateway. Runs on the worker that got the request; listeners on the run's
 //! thread. Not here: the two APIs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
 use super::exchange::Request;
-use super::reply;
+use super::{BodyRule, models, reply};
+use crate::agent::events::RunEvent;
 use crate::agent::message::{Block, Usage};
-use crate::agent::run::{ClientSide, RunRequest};
+use crate::agent::run::{ClientSide, RunError, RunOutcome, RunRequest};
 use crate::agent::session;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::rng::uuid;
@@ -71,16 +72,63 @@ fn agent_of_model(model: &str) -> Option<&str> {
     is_id.then_some(id)
 }
 
+/// How large the bodies of both APIs may be.
+pub(super) const BODY: BodyRule = BodyRule {
+    bytes_max: |config| config.gateway.http.endpoints.responses.body_bytes_max(),
+    may_send: reply::may_send_much,
+    too_large: reply::too_large,
+};
+
+/// Judges what stands before the body of a request for a run: whether the API is on, who asks, and whether there is room.
+///
+/// # Errors
+/// With the response.
+pub fn require(cx: &Ctx, request: &Request, is_enabled: Option<bool>, api: &str) -> Result<(), Response> {
+    if is_enabled != Some(true) {
+        return Err(models::off(api));
+    }
+    reply::require_post(request)?;
+    reply::require_secret(cx, request)?;
+    require_room(cx)
+}
+
 /// Refuses a run that would not find room to wait in: before a stream begins, so that clients try again by themselves.
 ///
 /// # Errors
 /// With the response.
-pub fn require_room(cx: &Ctx) -> Result<(), Response> {
+fn require_room(cx: &Ctx) -> Result<(), Response> {
     if cx.jobs.depth("main") < LANE_WAITING_MAX {
         return Ok(());
     }
     let message = "The gateway is too busy: too many runs wait; try again in a few seconds";
     Err(reply::openai_error(503, "overloaded_error", message).with("Retry-After", "5"))
+}
+
+/// One who tells a client what a run says, as it says it.
+pub trait Teller: Send + 'static {
+    /// Tells what was said; false when nobody reads it.
+    fn hear(&mut self, text: &str, delta: &str) -> bool;
+    /// Tells how it ended.
+    fn end(&mut self, cx: &Ctx, result: Result<RunOutcome, RunError>);
+}
+
+/// Starts the run and has it told by `teller`; a client that does not read aborts it. The teller's lock is held while a part
+/// is written: nobody else wants it meanwhile.
+pub fn stream(cx: &Arc<Ctx>, turn: Turn, flow: &Flow, teller: impl Teller) {
+    let run = turn.run.clone();
+    let teller = Arc::new(Mutex::new(teller));
+    let (hearing, weak) = (teller.clone(), Arc::downgrade(cx));
+    let listener = Listener(Arc::new(move |event| {
+        let RunEvent::Assistant { text, delta } = event else { return };
+        let is_heard = hearing.lock().unwrap_or_else(PoisonError::into_inner).hear(text, delta);
+        if !is_heard && let Some(cx) = weak.upgrade() {
+            cx.runs.abort(&run);
+        }
+    }));
+    let settled = move |cx: &Arc<Ctx>, result: Result<RunOutcome, RunError>| {
+        teller.lock().unwrap_or_else(PoisonError::into_inner).end(cx, result);
+    };
+    start(cx, turn, flow, Some(listener), Box::new(settled));
 }
 
 /// Starts the run; it is aborted when the client goes away before its answer is complete.
