@@ -112,12 +112,15 @@ impl Media {
     }
 }
 
+/// How an API reads a request: what is asked and what it wants got before, or the answer that refuses it.
+type Read<A> = fn(&Arc<Ctx>, &Request) -> Result<(A, Vec<Wanted>), Response>;
+
 /// Serves a request for a run: reads it, gets what it wants, and has the run asked for.
 pub fn serve<A: Send + 'static>(
     cx: &Arc<Ctx>,
     request: Request,
     exchange: Exchange,
-    read: fn(&Arc<Ctx>, &Request) -> Result<(A, Vec<Wanted>), Response>,
+    read: Read<A>,
     ask: fn(&Arc<Ctx>, A, Media, Exchange),
 ) {
     let (asked, wanted) = match read(cx, &request) {
