@@ -81,7 +81,7 @@ for kind in "${kinds[@]}"; do
           fish) place=usr/share/fish/vendor_completions.d/clawdbot.fish ;;
         esac
         # A program for another machine cannot be asked.
-        if text=$("$program" completion --shell "$shell" 2>/dev/null); then
+        if text=$("$program" completion "$shell" 2>/dev/null); then
           install -d "$root/${place%/*}"
           printf '%s\n' "$text" > "$root/$place"
           chmod 644 "$root/$place"

@@ -77,6 +77,14 @@ fn a_debian_package_holds_the_program() {
     let root = home.path().join("root");
     run(&home, Path::new("dpkg-deb"), &["--extract", package, root.to_str().unwrap()]);
     assert_eq!(run(&home, &root.join("usr/bin/clawdbot"), &["--version"]).trim(), "2026.1.24");
+    for (place, part) in [
+        ("bash-completion/completions/clawdbot", "complete -o default -F _clawdbot clawdbot\n"),
+        ("zsh/vendor-completions/_clawdbot", "#compdef clawdbot\n"),
+        ("fish/vendor_completions.d/clawdbot.fish", "complete -c clawdbot -f\n"),
+    ] {
+        let script = std::fs::read_to_string(root.join("usr/share").join(place)).expect(place);
+        assert!(script.contains(part), "{part} in {script}");
+    }
 }
 
 #[test]

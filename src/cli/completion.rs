@@ -18,8 +18,8 @@ impl Command for Completion {
 
     fn run(self, _: &Cli) -> Outcome {
         let script = match self.shell.as_str() {
-            "bash" => bash(),
-            "zsh" => format!("autoload -U +X bashcompinit && bashcompinit\n{}", bash()),
+            "bash" => bash("_clawdbot"),
+            "zsh" => zsh(),
             "fish" => fish(),
             other => return Err(Failure::text(format!("Unknown shell: {other} (use bash, zsh or fish)"))),
         };
@@ -56,10 +56,12 @@ fn places() -> Vec<Place> {
     paths.into_iter().map(place).collect()
 }
 
-fn bash() -> String {
+/// Returns the script of bash; `function` is what it calls the function that completes.
+fn bash(function: &str) -> String {
     let places = places();
-    let mut script = String::from(
-        "_clawdbot() {\n  local current=\"${COMP_WORDS[COMP_CWORD]}\" path=\"\" words=\"\" word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n    case \"$path $word\" in\n",
+    let mut script = format!("{function}() {{\n");
+    script.push_str(
+        "  local current=\"${COMP_WORDS[COMP_CWORD]}\" path=\"\" words=\"\" word\n  for word in \"${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}\"; do\n    case \"$path $word\" in\n",
     );
     let patterns: Vec<String> = places
         .iter()
@@ -78,9 +80,19 @@ fn bash() -> String {
         let _ = writeln!(script, "    \"{path}\") words=\"{}\" ;;", words.trim());
     }
     script.push_str(
-        "  esac\n  if [[ $current == -* || -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n  fi\n}\ncomplete -o default -F _clawdbot clawdbot\n",
+        "  esac\n  if [[ $current == -* || -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n  fi\n}\n",
     );
+    let _ = writeln!(script, "complete -o default -F {function} clawdbot");
     script
+}
+
+/// Returns that of zsh, to be sourced or to lie as `_clawdbot` where zsh looks for completions: then this text is the
+/// body of a function of that name, which answers the first question itself and hands on the later ones.
+fn zsh() -> String {
+    let script = bash("__clawdbot_complete");
+    format!(
+        "#compdef clawdbot\nautoload -U +X bashcompinit && bashcompinit\n{script}if [[ $funcstack[1] == _clawdbot ]]; then\n  _bash_complete -o default -F __clawdbot_complete\nfi\n"
+    )
 }
 
 fn fish() -> String {
