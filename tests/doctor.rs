@@ -117,8 +117,11 @@ fn a_service_of_the_original_is_repaired() {
     let dir = home.path().join(".config/systemd/user");
     std::fs::create_dir_all(&dir).expect("directory");
     let unit = dir.join("clawdbot-gateway.service");
-    let text = "[Service]\nExecStart=/usr/bin/node \"/opt/clawdbot/dist/entry.js\" gateway --port 18790\nRestart=always\nRestartSec=5\nEnvironment=CLAWDBOT_GATEWAY_TOKEN=kept\n";
-    std::fs::write(&unit, text).expect("write");
+    let state = format!("\nEnvironment=CLAWDBOT_STATE_DIR={}\n", home.path().join("data").display());
+    let text = format!(
+        "[Service]\nExecStart=/usr/bin/node \"/opt/clawdbot/dist/entry.js\" gateway --port 18790\nRestart=always\nRestartSec=5\nEnvironment=CLAWDBOT_GATEWAY_TOKEN=kept{state}"
+    );
+    std::fs::write(&unit, &text).expect("write");
     let path = crate::service::with_systemctl(&home, &unit.display().to_string());
     with_tool(&home, "loginctl", "echo Linger=no");
     let run = |args: &[&str]| {
@@ -140,6 +143,8 @@ fn a_service_of_the_original_is_repaired() {
     let text = std::fs::read_to_string(&unit).expect("unit");
     assert!(text.contains("clawdbot gateway --port 18790\n") && text.contains("MemoryMax="), "{text}");
     assert!(text.contains("CLAWDBOT_GATEWAY_TOKEN=kept"), "{text}");
+    // This shell knows nothing of it: the service does.
+    assert!(text.contains(&state), "{text}");
 }
 
 #[test]

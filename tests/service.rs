@@ -132,6 +132,28 @@ fn profiles_and_the_system_have_units_of_their_own() {
 }
 
 #[test]
+fn the_system_s_unit_of_a_sudo_user_has_that_user_s_places() {
+    let home = Home::with_config(&json!({}));
+    let (system, user_home) = (home.path().join("etc"), home.path().join("other-user"));
+    with_systemctl(&home, "/nowhere");
+    let path = with_tool(&home, "getent", &format!("echo 'other:x:1234:1234::{}:/bin/sh'", user_home.display()));
+    let env = [("CLAWDBOT_SYSTEMD_DIR", system.to_str().expect("a path")), ("SUDO_USER", "other")];
+    let ran = run(&home, &path, &env, &["--profile", "work", "gateway", "install", "--system"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let text = std::fs::read_to_string(system.join("clawdbot-gateway-work.service")).expect("a unit");
+    let of_user = |rest: &str| user_home.join(rest).display().to_string();
+    for line in [
+        "User=other".to_owned(),
+        format!("Environment=HOME={}", user_home.display()),
+        "Environment=CLAWDBOT_PROFILE=work".to_owned(),
+        format!("Environment=CLAWDBOT_STATE_DIR={}", of_user(".clawdbot-work")),
+        format!("Environment=CLAWDBOT_CONFIG_PATH={}", of_user(".clawdbot-work/clawdbot.json")),
+    ] {
+        assert!(text.lines().any(|it| it == line), "no {line} in {text}");
+    }
+}
+
+#[test]
 fn a_service_that_reads_another_file_is_pointed_out() {
     let home = Home::with_config(&json!({}));
     let dir = home.path().join(".config/systemd/user");

@@ -1,5 +1,7 @@
 //! `gateway install|uninstall|start|stop|restart`: the gateway as a service (cli.md §4).
 
+use std::path::{Path, PathBuf};
+
 use super::exit::{Failure, Outcome};
 use super::service::{Verb, this_program};
 use super::{Cli, Command, environment, gateway};
@@ -40,20 +42,16 @@ impl Command for Install {
             return Err(Failure::text("Invalid --runtime (use \"node\" or \"bun\")"));
         }
         let port = self.port.as_deref().map(gateway::parse_port).transpose()?;
-        let paths = cli.paths.clone();
         with_verb(cli, "install", self.json, self.system, |verb, cli| {
-            verb.install(self.force, &warnings(cli), || plan(cli, &paths.profile, port, self.token.as_deref()))
+            verb.install(self.force, &warnings(cli), || plan(cli, port, self.token.as_deref()))
         })
     }
 }
 
 /// Returns what is installed as the gateway's service: with this port and token, else those of the configuration.
-pub(super) fn plan(
-    cli: &Cli,
-    profile: &Option<String>,
-    port: Option<u16>,
-    token: Option<&str>,
-) -> Result<Plan, String> {
+///
+/// Its places and its profile are those of `cli`, which need not be this process's: a service is mended from any shell.
+pub(super) fn plan(cli: &Cli, port: Option<u16>, token: Option<&str>) -> Result<Plan, String> {
     let config = cli.config();
     let given = |text: Option<&str>| text.and_then(unless_blank).map(str::to_owned);
     let options = GatewayOptions {
@@ -61,13 +59,20 @@ pub(super) fn plan(
         token: given(token)
             .or_else(|| given(config.gateway.auth.token.as_deref()))
             .or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN")),
-        profile: profile.clone(),
+        profile: cli.paths.profile.clone(),
         // As if nothing were set here: the service starts with nothing set.
         variables: env::export(config, |_| None),
     };
-    let home = cli.paths.home.display().to_string();
+    let paths = &cli.paths;
+    // What would be found without a variable needs none, unless somebody said it on purpose.
+    let place = |name: &str, path: &Path, usual: PathBuf| {
+        (path != usual || environment::var(name).is_some()).then(|| path.display().to_string())
+    };
     let variable = |name: &str| match name {
-        "HOME" => Some(home.clone()),
+        "HOME" => Some(paths.home.display().to_string()),
+        "CLAWDBOT_PROFILE" => paths.profile.clone(),
+        "CLAWDBOT_STATE_DIR" => place(name, &paths.state_dir, paths.home.join(".clawdbot")),
+        "CLAWDBOT_CONFIG_PATH" => place(name, &paths.config_file, paths.state_dir.join("clawdbot.json")),
         name => std::env::var(name).ok(),
     };
     let version = crate::gateway::version();
@@ -168,11 +173,9 @@ pub(super) fn system_scope(cli: &Cli) -> Result<(Scope, Paths), Failure> {
     };
     let account =
         account.ok_or_else(|| Failure::error("cannot find out who this user is; is /etc/passwd readable?"))?;
-    let paths = if environment::var("SUDO_USER").is_some() {
-        let home = account.home.display().to_string();
-        Paths::resolve(|name| if name == "HOME" { Some(home.clone()) } else { std::env::var(name).ok() })
-    } else {
-        cli.paths.clone()
+    let paths = match environment::var("SUDO_USER") {
+        Some(_) => cli.paths.moved_to(&account.home, environment::var),
+        None => cli.paths.clone(),
     };
     Ok((Scope::System { user: account.name, home: paths.home.clone() }, paths))
 }

@@ -41,6 +41,20 @@ impl Paths {
         Self { state_dir, config_file, profile: var("CLAWDBOT_PROFILE"), home }
     }
 
+    /// Returns the same places for another user: what lies below this home lies below `home` there.
+    pub fn moved_to(&self, home: &Path, env: impl Fn(&str) -> Option<String>) -> Self {
+        let moved = |path: &str| {
+            let path = self.expand(path);
+            let rest = path.strip_prefix(&self.home).ok().filter(|_| self.home != Path::new("/"));
+            rest.map_or_else(|| path.clone(), |rest| home.join(rest)).display().to_string()
+        };
+        Self::resolve(|name| match name {
+            "HOME" => Some(home.display().to_string()),
+            "CLAWDBOT_STATE_DIR" | "CLAWDBOT_CONFIG_PATH" => env(name).map(|path| moved(&path)),
+            name => env(name),
+        })
+    }
+
     /// Returns `path` with a leading `~` replaced by the home directory.
     pub fn expand(&self, path: &str) -> PathBuf {
         absolute(&expand_home(path.trim(), &self.home))
@@ -195,6 +209,23 @@ mod tests {
         assert_eq!(moved.identity_dir(), Path::new("/h/.clawdbot/identity"));
         assert_eq!(moved.hint("doctor"), "clawdbot --dev doctor");
         assert_eq!(moved.shorten(Path::new("/h/s/x")), "~/s/x");
+    }
+
+    #[test]
+    fn places_below_a_home_move_to_another() {
+        let vars = [
+            ("HOME", "/root"),
+            ("CLAWDBOT_PROFILE", "work"),
+            ("CLAWDBOT_STATE_DIR", "/root/.clawdbot-work"),
+            ("CLAWDBOT_CONFIG_PATH", "/etc/c.json"),
+        ];
+        let env = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let moved = Paths::resolve(env).moved_to(Path::new("/home/u"), env);
+        assert_eq!((moved.home.as_path(), moved.profile.as_deref()), (Path::new("/home/u"), Some("work")));
+        assert_eq!(moved.state_dir, Path::new("/home/u/.clawdbot-work"));
+        assert_eq!(moved.config_file, Path::new("/etc/c.json"));
+        let plain = with(&[("HOME", "/root")]).moved_to(Path::new("/home/u"), |_| None);
+        assert_eq!(plain.config_file, Path::new("/home/u/.clawdbot/clawdbot.json"));
     }
 
     #[test]

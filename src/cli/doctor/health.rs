@@ -52,7 +52,7 @@ pub(super) fn check(cli: &Cli, config: &Config, consent: &Consent, is_remote: bo
             return;
         }
         let fresh = &Cli::new(cli.paths.clone());
-        gateway_service::plan(fresh, &cli.paths.profile, None, None).and_then(|plan| view.manager.install(&plan))
+        gateway_service::plan(fresh, None, None).and_then(|plan| view.manager.install(&plan))
     } else {
         let question = match view.runtime.status {
             "running" => "Restart gateway service now?",

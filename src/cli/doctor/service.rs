@@ -67,7 +67,7 @@ fn repair(consent: &Consent, view: &View) {
     let (port, _) = view.port();
     let token = view.variable("CLAWDBOT_GATEWAY_TOKEN");
     let service_cli = Cli::new(view.paths.clone());
-    let plan = gateway_service::plan(&service_cli, &view.paths.profile, Some(port), token.as_deref());
+    let plan = gateway_service::plan(&service_cli, Some(port), token.as_deref());
     let lines = plan.and_then(|plan| view.manager.install(&plan));
     match lines {
         Ok(lines) => note("Gateway service config", &lines),

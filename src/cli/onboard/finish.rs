@@ -90,7 +90,7 @@ pub(super) fn install(cli: &Cli, agrees: impl FnOnce(&str) -> bool, may_ask: boo
     if cfg!(target_os = "linux") {
         doctor::ensure_linger(agrees, may_ask);
     }
-    let plan = gateway_service::plan(cli, &cli.paths.profile, None, None);
+    let plan = gateway_service::plan(cli, None, None);
     match plan.and_then(|plan| manager.install(&plan)) {
         Ok(lines) => lines.iter().for_each(|line| output::line(line)),
         Err(error) => {
