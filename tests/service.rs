@@ -138,7 +138,16 @@ fn the_system_s_unit_of_a_sudo_user_has_that_user_s_places() {
     with_systemctl(&home, "/nowhere");
     let path = with_tool(&home, "getent", &format!("echo 'other:x:1234:1234::{}:/bin/sh'", user_home.display()));
     let env = [("CLAWDBOT_SYSTEMD_DIR", system.to_str().expect("a path")), ("SUDO_USER", "other")];
-    let ran = run(&home, &path, &env, &["--profile", "work", "gateway", "install", "--system"]);
+    let status = ["--profile", "work", "gateway", "status", "--system", "--no-probe", "--json"];
+    let before = run(&home, &path, &env, &status).json();
+    let config = user_home.join(".clawdbot-work/clawdbot.json");
+    assert_eq!(before["config"]["daemon"]["path"], json!(config), "nothing is installed yet: {before}");
+    let ran = run(
+        &home,
+        &path,
+        &env,
+        &["--profile", "work", "gateway", "install", "--system", "--port", &free_port().to_string()],
+    );
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let text = std::fs::read_to_string(system.join("clawdbot-gateway-work.service")).expect("a unit");
     let of_user = |rest: &str| user_home.join(rest).display().to_string();
@@ -151,6 +160,16 @@ fn the_system_s_unit_of_a_sudo_user_has_that_user_s_places() {
     ] {
         assert!(text.lines().any(|it| it == line), "no {line} in {text}");
     }
+    with_tool(
+        &home,
+        "systemctl",
+        "case $1 in show) printf 'ActiveState=active\\nSubState=running\\nMainPID=1\\n' ;; esac",
+    );
+    with_tool(&home, "journalctl", "echo 'Gateway start blocked: x'");
+    let after = run(&home, &path, &env, &status).json();
+    assert_eq!(after["lastError"], "Gateway start blocked: x", "{after}");
+    let asked = std::fs::read_to_string(home.path().join("journalctl.log")).expect("a log");
+    assert!(asked.starts_with("-u clawdbot-gateway-work.service "), "the system's journal: {asked}");
 }
 
 #[test]

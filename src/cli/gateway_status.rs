@@ -86,6 +86,8 @@ impl Command for Status {
 pub(super) struct View {
     pub(super) manager: Box<dyn Manager>,
     pub(super) names: Names,
+    /// Whether it is the whole system's service.
+    is_system: bool,
     pub(super) is_loaded: bool,
     pub(super) installed: Option<Installed>,
     pub(super) runtime: Runtime,
@@ -101,16 +103,22 @@ impl View {
     /// # Errors
     /// On systems without a known service manager.
     pub(super) fn of(names: Names, paths: Paths, scope: Scope) -> Result<Self, String> {
+        let is_system = matches!(scope, Scope::System { .. });
         let manager = service::manager(names.clone(), &paths, scope)?;
         let installed = manager.installed();
         // compat: a manager that cannot be asked has no such service; its runtime says why.
         let is_loaded = manager.is_loaded().unwrap_or(false);
         let runtime = manager.runtime();
-        let none = Map::new();
-        let environment = installed.as_ref().map_or(&none, |installed| &installed.environment).clone();
-        let paths = Paths::resolve(|name| merged(&environment, name));
+        let paths = match &installed {
+            // A unit that does not say whose home is meant runs as the one whom it was looked for.
+            Some(installed) => Paths::resolve(|name| match (name, installed.environment.get(name)) {
+                ("HOME", None) => Some(paths.home.display().to_string()),
+                _ => merged(&installed.environment, name),
+            }),
+            None => paths,
+        };
         let snapshot = load(&paths);
-        Ok(Self { manager, names, is_loaded, installed, runtime, paths, snapshot })
+        Ok(Self { manager, names, is_system, is_loaded, installed, runtime, paths, snapshot })
     }
 
     /// Returns a variable as the service sees it, else as this process does.
@@ -154,7 +162,7 @@ impl View {
         let logs = self.paths.state_dir.join("logs");
         let read = |name: String| tail(&logs.join(name));
         let (errors, all) = (read(format!("{prefix}.err.log")), read(format!("{prefix}.log")));
-        last_error(&errors, &all).or_else(|| last_error(&journal(&self.names.unit), ""))
+        last_error(&errors, &all).or_else(|| last_error(&journal(&self.names.unit, self.is_system), ""))
     }
 }
 
@@ -317,11 +325,12 @@ fn tail(file: &Path) -> String {
     read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-/// Returns what a user's unit wrote lately; nothing where there is no journal.
-fn journal(unit: &str) -> String {
+/// Returns what a unit of this user, or of the system, wrote lately; nothing where there is no journal.
+fn journal(unit: &str, is_system: bool) -> String {
     let Some(tool) = crate::base::process::find_program("journalctl") else { return String::new() };
     let mut command = std::process::Command::new::<PathBuf>(tool);
-    command.args(["--user", "-u", &format!("{unit}.service"), "-n", "200", "--no-pager", "-o", "cat", "-q"]);
+    command.args((!is_system).then_some("--user"));
+    command.args(["-u", &format!("{unit}.service"), "-n", "200", "--no-pager", "-o", "cat", "-q"]);
     match capture(command, Some(JOURNAL_WAIT), Keep::Last(256 * 1024), &CancelToken::new()) {
         Ok(captured) if captured.ended == Ended::Exited(0) => captured.stdout,
         _ => String::new(),
