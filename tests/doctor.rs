@@ -112,6 +112,27 @@ fn state_of_older_versions_moves_to_where_it_is_read_now() {
 }
 
 #[test]
+fn a_session_store_under_another_name_is_the_one_that_is_looked_at() {
+    let home = Home::with_config(&json!({ "session": { "store": "~/stores/{agentId}.json" } }));
+    let id = "11111111-2222-3333-4444-555555555555";
+    std::fs::create_dir_all(home.path().join("stores")).expect("directory");
+    let entries = json!({"agent:main:main": {"sessionId": id, "updatedAt": 5}});
+    std::fs::write(home.path().join("stores/main.json"), entries.to_string()).expect("write");
+    let sessions = home.state_dir().join("agents/main/sessions");
+    std::fs::create_dir_all(&sessions).expect("directory");
+    let shown = doctor(&home, &["--non-interactive"]);
+    assert!(shown.stdout.contains("1/1 recent sessions are missing transcripts."), "{shown:?}");
+    assert!(shown.stdout.contains("Main session transcript missing"), "{shown:?}");
+    let transcript = sessions.join(format!("{id}.jsonl"));
+    std::fs::write(&transcript, "{\"type\":\"session\"}\n\n").expect("write");
+    let shown = doctor(&home, &["--non-interactive"]);
+    assert!(shown.stdout.contains("Main session transcript has only 1 line."), "{shown:?}");
+    std::fs::write(&transcript, "{\"type\":\"session\"}\n{}\n").expect("write");
+    let shown = doctor(&home, &["--non-interactive"]);
+    assert!(!shown.stdout.contains("ranscript"), "{shown:?}");
+}
+
+#[test]
 fn a_service_of_the_original_is_repaired() {
     let home = Home::with_config(&json!({}));
     let dir = home.path().join(".config/systemd/user");

@@ -28,8 +28,10 @@ use crate::base::clock::{Clock, UnixMs};
 use crate::base::fs::Durability;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::{Rng, uuid};
+use crate::base::text::unless_blank;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 use crate::protocol::sessions::SessionsPatchParams;
 
 /// Characters of a session id that a client names.
@@ -363,11 +365,7 @@ impl Sessions {
 
     /// Returns the file of an agent's sessions.
     pub fn path(&self, agent: &AgentId) -> PathBuf {
-        let config = self.config.get();
-        match config.session.store.as_deref().map(str::trim).filter(|path| !path.is_empty()) {
-            Some(path) => self.paths.expand(&path.replace("{agentId}", agent.as_str())),
-            None => self.paths.sessions_dir(agent.as_str()).join("sessions.json"),
-        }
+        store_path(&self.config.get(), &self.paths, agent)
     }
 
     /// Returns an agent's index; `None` when there is no file, or none that can be read.
@@ -416,6 +414,14 @@ pub(super) fn injected(text: &str, now_ms: UnixMs) -> Value {
         "stopReason": "injected",
         "usage": {"input": 0, "output": 0, "totalTokens": 0},
     })
+}
+
+/// Returns the file of an agent's sessions: what `session.store` says, else `sessions.json` beside its transcripts.
+pub fn store_path(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
+    match config.session.store.as_deref().and_then(unless_blank) {
+        Some(path) => paths.expand(&path.replace("{agentId}", agent.as_str())),
+        None => paths.sessions_dir(agent.as_str()).join("sessions.json"),
+    }
 }
 
 /// Reads a file of sessions as it is, with its journal; a missing one is empty.

@@ -8,6 +8,7 @@ use super::exit::{Failure, Outcome};
 use super::rpc::{self, ClientOptions, items};
 use super::{Cli, Command, output, sessions};
 use crate::agent::session::{agent_ids, default_agent, main_key, normalize_agent_id};
+use crate::agent::sessions::store_path;
 use crate::base::ids::AgentId;
 use crate::base::rng::{SystemRng, uuid};
 use crate::base::text::unless_blank;
@@ -150,7 +151,7 @@ impl Agent {
         let config = cli.config();
         let owner = agent.cloned().unwrap_or_else(|| default_agent(config));
         let by_id = self.session_id.as_deref().and_then(|wanted| {
-            let index = sessions::read_index(&sessions::store_path(cli, &owner)).ok()?;
+            let index = sessions::read_index(&store_path(cli.config(), &cli.paths, &owner)).ok()?;
             index.into_iter().find(|(_, entry)| entry["sessionId"] == wanted).map(|(key, _)| key)
         });
         let has_main = agent.is_some() || !blank(&self.to);

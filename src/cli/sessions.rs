@@ -1,14 +1,14 @@
 //! `sessions`: what is in a session store file; no gateway needed (cli.md §10).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, Command, output};
+use crate::agent::sessions::store_path;
 use crate::agent::{models, session};
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::ids::AgentId;
 use crate::base::text;
 use crate::base::text::unless_blank;
 
@@ -55,7 +55,7 @@ impl Command for Sessions {
         let active = active.transpose()?;
         let path = match self.store.as_deref().and_then(unless_blank) {
             Some(path) => cli.paths.expand(path),
-            None => store_path(cli, &session::default_agent(cli.config())),
+            None => store_path(cli.config(), &cli.paths, &session::default_agent(cli.config())),
         };
         let index = read_index(&path)
             .map_err(|error| Failure::error(format!("read session store {}: {error}", path.display())))?;
@@ -84,15 +84,6 @@ impl Command for Sessions {
             output::line(&human(row));
         }
         Ok(())
-    }
-}
-
-/// Returns the file of an agent's sessions.
-pub(super) fn store_path(cli: &Cli, agent: &AgentId) -> PathBuf {
-    let configured = cli.config().session.store.as_deref().and_then(unless_blank);
-    match configured {
-        Some(path) => cli.paths.expand(&path.replace("{agentId}", agent.as_str())),
-        None => cli.paths.agent_dir(agent.as_str()).join("sessions/sessions.json"),
     }
 }
 

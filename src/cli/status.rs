@@ -9,7 +9,7 @@ use super::exit::{Failure, Outcome};
 use super::rpc::{Positive, TIMEOUT_DEFAULT_MS, items};
 use super::{Cli, Command, gateway_service, gateway_status, health, output, security};
 use crate::agent::session::{agent_ids, default_agent};
-use crate::agent::sessions::Sessions;
+use crate::agent::sessions::{Sessions, store_path};
 use crate::agent::{listing, workspace};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::host;
@@ -190,7 +190,7 @@ fn agents(cli: &Cli, report: &Value) -> Value {
                 "id": agent.as_str(),
                 "workspaceDir": dir,
                 "bootstrapPending": dir.join(workspace::BOOTSTRAP).exists(),
-                "sessionsPath": super::sessions::store_path(cli, agent),
+                "sessionsPath": store_path(cli.config(), &cli.paths, agent),
                 "sessionsCount": stored.map_or(0, |row| row["count"].as_u64().unwrap_or(0)),
                 "lastUpdatedAt": newest.map(|row| row["updatedAt"].clone()),
                 "lastActiveAgeMs": newest.map(|row| row["age"].clone()),

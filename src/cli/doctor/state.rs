@@ -1,5 +1,6 @@
 //! The state directory: is it there, may it be written, who else may read it, and do its sessions have transcripts.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -36,9 +37,10 @@ pub(super) fn check(cli: &Cli, config: &Config, consent: &Consent) {
         found.mode(&state, 0o700, "State directory permissions are too open");
         found.mode(&cli.paths.config_file, 0o600, "Config file is group/world readable");
         let agent = session::default_agent(config);
+        let store = sessions::store_path(config, &cli.paths, &agent);
         let directories = [
             (cli.paths.agent_dir(agent.as_str()).join("sessions"), "Sessions dir"),
-            (store_dir(cli, config, &agent), "Session store dir"),
+            (store.parent().map(Path::to_owned).unwrap_or_default(), "Session store dir"),
             (state.join("credentials"), "OAuth dir"),
         ];
         let mut seen: Vec<PathBuf> = Vec::new();
@@ -70,11 +72,11 @@ pub(super) fn workspace_tip(cli: &Cli, config: &Config) {
     }
 }
 
-fn store_dir(cli: &Cli, config: &Config, agent: &AgentId) -> PathBuf {
-    let store = config.tree["session"]["store"].as_str().map(str::trim).filter(|store| !store.is_empty());
-    let file = store.map(|store| cli.paths.expand(&store.replace("{agentId}", agent.as_str())));
-    file.and_then(|file| file.parent().map(Path::to_owned))
-        .unwrap_or_else(|| cli.paths.agent_dir(agent.as_str()).join("sessions"))
+/// Returns how many lines of a transcript hold something, up to `max`: all of it may be long.
+fn count_lines(file: &Path, max: usize) -> std::io::Result<usize> {
+    let lines = BufReader::new(std::fs::File::open(file)?).split(b'\n');
+    let full = lines.filter(|line| !line.as_ref().is_ok_and(Vec::is_empty)).take(max);
+    full.map(|line| line.map(|_| 1)).sum()
 }
 
 struct Found<'a> {
@@ -167,7 +169,7 @@ impl Found<'_> {
     }
 
     fn sessions(&mut self, config: &Config, agent: &AgentId) {
-        let index = store_dir(self.cli, config, agent).join("sessions.json");
+        let index = sessions::store_path(config, &self.cli.paths, agent);
         let all = match sessions::read_raw(&index) {
             Ok(all) => all,
             Err(error) => {
@@ -179,7 +181,8 @@ impl Found<'_> {
         let transcript = |entry: &Value| {
             let file = entry["sessionFile"].as_str().map(PathBuf::from);
             let id = entry["sessionId"].as_str()?;
-            Some(file.unwrap_or_else(|| index.with_file_name(format!("{id}.jsonl"))))
+            // Transcripts stay in the agent's directory, wherever the store is.
+            Some(file.unwrap_or_else(|| self.cli.paths.sessions_dir(agent.as_str()).join(format!("{id}.jsonl"))))
         };
         let mut recent: Vec<&Value> = all.values().collect();
         recent.sort_by_key(|entry| std::cmp::Reverse(entry["updatedAt"].as_u64()));
@@ -193,20 +196,16 @@ impl Found<'_> {
         }
         let main = all.get(session::main_key(config, agent).as_str());
         let Some(file) = main.and_then(transcript) else { return };
-        match std::fs::read(&file) {
+        match count_lines(&file, 2) {
             Err(_) => {
                 let shown = self.cli.paths.shorten(&file);
                 self.warnings
                     .push(format!("- Main session transcript missing ({shown}). History will appear to reset."));
             }
-            Ok(text) => {
-                let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
-                if lines <= 1 {
-                    self.warnings.push(format!(
-                        "- Main session transcript has only {lines} line. Session history may not be appending."
-                    ));
-                }
-            }
+            Ok(lines @ 0..=1) => self.warnings.push(format!(
+                "- Main session transcript has only {lines} line. Session history may not be appending."
+            )),
+            Ok(_) => {}
         }
     }
 }
