@@ -201,6 +201,16 @@ fn open_doors_are_named_and_closed() {
         assert!(found.iter().any(|it| it == id), "{id} in {found:?}");
     }
     assert!(report["summary"]["critical"].as_u64() >= Some(4), "{report}");
+    // Credentials that live elsewhere are looked at there: who was paired, and who may read them.
+    let elsewhere = home.path().join("credentials-elsewhere");
+    std::fs::create_dir(&elsewhere).expect("directory");
+    std::fs::write(elsewhere.join("telegram-allowFrom.json"), "{\"allowFrom\": [\"42\"]}").expect("write");
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o770)).expect("mode");
+    let mut command = home.command(&["security", "audit", "--json"]);
+    command.env("CLAWDBOT_OAUTH_DIR", &elsewhere);
+    let found = ids(&Ran::of(command).json());
+    assert!(found.iter().any(|it| it == "fs.credentials_dir.perms_writable"), "{found:?}");
+    assert!(!found.iter().any(|it| it == "channels.telegram.groups.allowFrom.missing"), "{found:?}");
     let fixed = home.run(&["security", "audit", "--fix"]);
     assert_eq!(fixed.code, Some(0), "{fixed:?}");
     assert!(fixed.stdout.contains("  chmod 700 ~/.clawdbot\n"), "{fixed:?}");

@@ -60,8 +60,7 @@ pub struct Store {
 impl Store {
     /// Returns the store of a channel; characters that file names cannot have are replaced.
     pub fn new(paths: &Paths, env: &dyn Fn(&str) -> Option<String>, channel: &str) -> Self {
-        let dir = env("CLAWDBOT_OAUTH_DIR").filter(|dir| !dir.trim().is_empty());
-        let dir = dir.map_or_else(|| paths.state_dir.join("credentials"), |dir| paths.expand(&dir));
+        let dir = paths.credentials_dir(env);
         let unsafe_chars = ['\\', '/', ':', '*', '?', '"', '<', '>', '|'];
         let name = channel.trim().to_lowercase().replace(unsafe_chars, "_").replace("..", "_");
         Self { requests: dir.join(format!("{name}-pairing.json")), allowed: dir.join(format!("{name}-allowFrom.json")) }

@@ -59,8 +59,7 @@ fn auth_place(at: &Setting<'_>, account: &Account) -> (PathBuf, bool) {
     if let Some(dir) = account.text("authDir") {
         return (at.paths.expand(dir), false);
     }
-    let base = (at.env)("CLAWDBOT_OAUTH_DIR").filter(|dir| !dir.trim().is_empty());
-    let base = base.map_or_else(|| at.paths.state_dir.join("credentials"), |dir| at.paths.expand(&dir));
+    let base = at.paths.credentials_dir(at.env);
     let own = base.join("whatsapp").join(&account.id);
     let is_legacy =
         account.id == DEFAULT_ACCOUNT && !own.join("creds.json").exists() && base.join("creds.json").exists();

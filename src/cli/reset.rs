@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{Failure, Outcome};
-use super::{Cli, Command, ask, gateway_service, output};
+use super::{Cli, Command, ask, environment, gateway_service, output};
 use crate::agent::{session, workspace};
 
 /// remove the configuration, or also credentials and sessions, or everything
@@ -61,7 +61,10 @@ impl Command for Reset {
         }
         match scope {
             0 => removal.all(std::slice::from_ref(&cli.paths.config_file)),
-            1 => removal.all(&[vec![cli.paths.config_file.clone(), credentials(cli)], session_dirs(cli)].concat()),
+            1 => removal.all(
+                &[vec![cli.paths.config_file.clone(), cli.paths.credentials_dir(environment::var)], session_dirs(cli)]
+                    .concat(),
+            ),
             _ => removal.all(&[state(cli), workspaces(cli)].concat()),
         }?;
         if scope > 0 {
@@ -161,15 +164,10 @@ fn cancelled(what: &str) -> Outcome {
     Ok(())
 }
 
-fn credentials(cli: &Cli) -> PathBuf {
-    let given = super::environment::var("CLAWDBOT_OAUTH_DIR").map(|dir| cli.paths.expand(&dir));
-    given.unwrap_or_else(|| cli.paths.state_dir.join("credentials"))
-}
-
 /// Returns the state directory, and what belongs to it elsewhere.
 fn state(cli: &Cli) -> Vec<PathBuf> {
     let mut all = vec![cli.paths.state_dir.clone()];
-    let outside = [cli.paths.config_file.clone(), credentials(cli)];
+    let outside = [cli.paths.config_file.clone(), cli.paths.credentials_dir(environment::var)];
     all.extend(outside.into_iter().filter(|path| !path.starts_with(&cli.paths.state_dir)));
     all
 }

@@ -83,6 +83,12 @@ impl Paths {
         self.state_dir.join("journal")
     }
 
+    /// Returns the directory of channels' credentials and pairings: `CLAWDBOT_OAUTH_DIR`, else below the state directory.
+    pub fn credentials_dir(&self, env: impl Fn(&str) -> Option<String>) -> PathBuf {
+        let given = env("CLAWDBOT_OAUTH_DIR").filter(|dir| !dir.trim().is_empty());
+        given.map_or_else(|| self.state_dir.join("credentials"), |dir| self.expand(&dir))
+    }
+
     /// Returns the directory of the device pairing files.
     pub fn devices_dir(&self) -> PathBuf {
         self.state_dir.join("devices")

@@ -10,7 +10,7 @@ use super::{Consent, note};
 use crate::agent::{session, sessions, workspace};
 use crate::base::fs::create_dir_private;
 use crate::base::ids::AgentId;
-use crate::cli::Cli;
+use crate::cli::{Cli, environment};
 use crate::config::types::Config;
 
 /// Sessions that are looked at, the newest first.
@@ -41,7 +41,7 @@ pub(super) fn check(cli: &Cli, config: &Config, consent: &Consent) {
         let directories = [
             (cli.paths.agent_dir(agent.as_str()).join("sessions"), "Sessions dir"),
             (store.parent().map(Path::to_owned).unwrap_or_default(), "Session store dir"),
-            (state.join("credentials"), "OAuth dir"),
+            (cli.paths.credentials_dir(environment::var), "OAuth dir"),
         ];
         let mut seen: Vec<PathBuf> = Vec::new();
         for (dir, label) in directories {

@@ -3,14 +3,13 @@
 use serde_json::Value;
 
 use super::{Finding, Severity};
-use crate::base::fs::read_text_capped;
+use crate::channels::pairing::Store;
+use crate::cli::environment;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
 /// Channels that this program has, and what people call them.
 const CHANNELS: [(&str, &str); 2] = [("telegram", "Telegram"), ("whatsapp", "WhatsApp")];
-/// A list of people is a page of text.
-const ALLOW_BYTES_MAX: u64 = 1024 * 1024;
 
 pub(super) fn findings(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -19,7 +18,7 @@ pub(super) fn findings(paths: &Paths, config: &Config) -> Vec<Finding> {
         if !section.is_object() || section["enabled"] == false {
             continue;
         }
-        let stored = stored_allow_from(paths, id);
+        let stored = Store::new(paths, &environment::var, id).allowed();
         direct(id, label, section, &stored, config, &mut found);
         groups(id, label, section, &stored, config, &mut found);
     }
@@ -91,13 +90,6 @@ fn groups(id: &str, label: &str, section: &Value, stored: &[String], config: &Co
         let finding = Finding::new("channels.telegram.groups.allowFrom.missing", Severity::Critical, title, detail);
         found.push(finding.fix("Pair yourself, or set channels.telegram.groupAllowFrom."));
     }
-}
-
-fn stored_allow_from(paths: &Paths, channel: &str) -> Vec<String> {
-    let file = paths.state_dir.join("credentials").join(format!("{channel}-allowFrom.json"));
-    let text = read_text_capped(&file, ALLOW_BYTES_MAX).ok().flatten().unwrap_or_default();
-    let stored: Value = serde_json::from_str(&text).unwrap_or_default();
-    texts(&stored["allowFrom"])
 }
 
 /// Returns the entries of a list of ids, which may be written as numbers.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Finding, Severity};
 use crate::agent::session;
+use crate::cli::environment;
 use crate::config::include;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
@@ -34,7 +35,7 @@ pub(super) fn guarded(paths: &Paths, config: &Config) -> Vec<Guarded> {
     for included in include::files(&paths.config_file) {
         all.push(file("fs.config_include", "An included configuration file", included, Severity::Critical));
     }
-    all.push(dir("fs.credentials_dir", "The credentials directory", paths.state_dir.join("credentials")));
+    all.push(dir("fs.credentials_dir", "The credentials directory", paths.credentials_dir(environment::var)));
     for agent in session::agent_ids(config) {
         let dir = paths.agent_dir(agent.as_str());
         let profiles = dir.join("agent/auth-profiles.json");
