@@ -165,9 +165,13 @@ fn without_a_terminal_it_says_what_to_do() {
 #[test]
 fn a_person_answers() {
     let home = Home::empty();
-    // Risk, QuickStart, a wrong word and then the offline agent.
-    let ran = terminal::run(home.command(&["onboard", "--skip-daemon"]), "y\n\nnonsense\noffline\n\n");
+    // Risk, QuickStart, a wrong word and then the offline agent; a token that cannot be tried, and none.
+    let mut command = home.command(&["onboard", "--skip-daemon"]);
+    command.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", free_port()));
+    let ran = terminal::run(command, "y\n\nnonsense\noffline\n1:secret\n\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = ran.stdout.lines().find(|line| line.contains("The token could not be tried: ")).expect("a line");
+    assert!(!told.contains("Failed(") && !told.contains("secret"), "{told}");
     assert!(ran.stdout.contains("Please choose a number from 1 to "), "{ran:?}");
     assert!(ran.stdout.contains("Updated ~/.clawdbot/clawdbot.json"), "{ran:?}");
     let written = config(&home);

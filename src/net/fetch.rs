@@ -33,6 +33,15 @@ pub enum FetchError {
     Failed(String),
 }
 
+impl std::fmt::Display for FetchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("it was stopped before the answer was there"),
+            Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// The head of an answer, and its body to be read.
 pub struct Answer {
     /// HTTP status.

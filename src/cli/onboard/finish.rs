@@ -139,29 +139,38 @@ fn ask_telegram(cli: &Cli) {
                 }
                 return;
             }
-            Err(error) => output::line(&format!("Telegram does not accept it: {error}")),
+            Err(Untaken::Refused(why)) => output::line(&format!("Telegram does not accept it: {why}")),
+            Err(Untaken::Untried(why)) => output::line(&format!("The token could not be tried: {why}")),
         }
     }
 }
 
+/// Why a token is not taken.
+enum Untaken {
+    /// It is none, or Telegram does not know it.
+    Refused(String),
+    /// Telegram could not be asked.
+    Untried(String),
+}
+
 /// Asks Telegram whose token this is; returns the bot's name.
-fn try_token(cli: &Cli, token: &str) -> Result<String, String> {
+fn try_token(cli: &Cli, token: &str) -> Result<String, Untaken> {
     use std::io::Read as _;
     let is_plausible = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
     if !token.contains(':') || !token.chars().all(is_plausible) {
-        return Err("a token looks like 123456:ABC-DEF".to_owned());
+        return Err(Untaken::Refused("a token looks like 123456:ABC-DEF".to_owned()));
     }
     let root = cli.config().tree["channels"]["telegram"]["apiRoot"].as_str().unwrap_or("https://api.telegram.org");
     let cancel = CancelToken::new();
     cancel.set_deadline(SystemClock.now() + TELEGRAM_WAIT);
     let url = format!("{}/bot{token}/getMe", root.trim_end_matches('/'));
-    let failed = |error: String| error.replace(token, "<token>");
-    let answer = Fetch::new(&cancel).get(&url, &[]).map_err(|error| failed(format!("{error:?}")))?;
+    let untried = |error: String| Untaken::Untried(error.replace(token, "<token>"));
+    let answer = Fetch::new(&cancel).get(&url, &[]).map_err(|error| untried(error.to_string()))?;
     let mut text = String::new();
-    answer.body.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-    let answer: Value = serde_json::from_str(&text).map_err(|_| "the answer is not Telegram's".to_owned())?;
+    answer.body.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(|error| untried(error.to_string()))?;
+    let answer: Value = serde_json::from_str(&text).map_err(|_| untried("the answer is not Telegram's".to_owned()))?;
     match answer["result"]["username"].as_str() {
         Some(name) if answer["ok"] == true => Ok(name.to_owned()),
-        _ => Err(answer["description"].as_str().unwrap_or("no description").to_owned()),
+        _ => Err(Untaken::Refused(answer["description"].as_str().unwrap_or("no description").to_owned())),
     }
 }

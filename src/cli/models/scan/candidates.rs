@@ -97,7 +97,7 @@ pub(super) fn listed(cli: &Cli) -> Result<Vec<Candidate>, Failure> {
     let failed = |what: String| Failure::error(format!("OpenRouter /models failed: {what}"));
     let fetch = Fetch::new(&cancel);
     let answer = fetch.get(&url, &[("accept".to_owned(), "application/json".to_owned())]);
-    let answer = answer.map_err(|error| failed(format!("{error:?}")))?;
+    let answer = answer.map_err(|error| failed(error.to_string()))?;
     if answer.status != 200 {
         return Err(failed(format!("HTTP {}", answer.status)));
     }
