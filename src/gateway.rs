@@ -34,7 +34,7 @@ mod host;
 mod http;
 mod inbox;
 mod lifecycle;
-mod lock;
+pub mod lock;
 mod methods;
 mod metrics;
 mod nodes;

@@ -78,8 +78,8 @@ pub fn acquire(path: &Path, config_path: &Path, clock: &dyn Clock) -> Result<Loc
         owner = Owner::read(&mut file);
     }
     // An original gateway holds no flock: its process tells.
-    if let Some(owner) = owner.filter(Owner::is_running_gateway) {
-        return Err(LockError::Held { pid: Some(owner.pid) });
+    if let Some(pid) = running(owner) {
+        return Err(LockError::Held { pid: Some(pid) });
     }
     let pid = std::process::id();
     let mut content = json!({"pid": pid, "createdAt": iso_utc(clock.now_ms()), "configPath": config_path});
@@ -93,6 +93,15 @@ pub fn acquire(path: &Path, config_path: &Path, clock: &dyn Clock) -> Result<Loc
     })()
     .map_err(io_error)?;
     Ok(Lock { path: path.to_owned(), _file: file })
+}
+
+/// Returns the process of the gateway that has the lock at `path`; `None` when nobody has it, or it was left behind.
+pub fn holder(path: &Path) -> Option<u32> {
+    running(Owner::read(&mut File::open(path).ok()?))
+}
+
+fn running(owner: Option<Owner>) -> Option<u32> {
+    owner.filter(Owner::is_running_gateway).map(|owner| owner.pid)
 }
 
 impl Drop for Lock {
@@ -158,6 +167,19 @@ mod tests {
     use super::*;
     use crate::base::clock::SystemClock;
     use crate::base::fs::testing::TempDir;
+
+    #[test]
+    fn a_lock_whose_pid_is_another_process_now_has_no_holder() {
+        let dir = TempDir::new("holder");
+        let path = dir.path().join("gateway.lock");
+        assert_eq!(holder(&path), None);
+        let pid = std::os::unix::process::parent_id();
+        let Some(started) = start_time(pid) else { return };
+        for (start_time, expected) in [(started, Some(pid)), (started + 1, None)] {
+            std::fs::write(&path, json!({"pid": pid, "startTime": start_time}).to_string()).expect("write");
+            assert_eq!(holder(&path), expected);
+        }
+    }
 
     #[test]
     fn one_holder_and_dead_owners_lose() {

@@ -12,6 +12,7 @@ use crate::base::fs::{Durability, MODE_PRIVATE, create_dir_private, read_text_ca
 use crate::cli::Cli;
 use crate::config::json5;
 use crate::config::types::Config;
+use crate::gateway::lock;
 
 /// An index of sessions that is larger was not written by a program of ours.
 const INDEX_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -41,7 +42,7 @@ pub(super) fn check(cli: &Cli, config: &Config, consent: &Consent) {
         return;
     }
     note("Legacy state detected", &found);
-    if is_gateway_running(cli) {
+    if lock::holder(&cli.paths.lock_file()).is_some() {
         let stop = cli.paths.hint("gateway stop");
         note(
             "Legacy state",
@@ -82,13 +83,6 @@ pub(super) fn check(cli: &Cli, config: &Config, consent: &Consent) {
     }
     note("Doctor changes", &done);
     note("Doctor warnings", &failed);
-}
-
-fn is_gateway_running(cli: &Cli) -> bool {
-    let text = read_text_capped(&cli.paths.lock_file(), 4096).ok().flatten().unwrap_or_default();
-    let owner: Value = serde_json::from_str(&text).unwrap_or_default();
-    let pid = owner["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-    pid.is_some_and(crate::base::process::is_alive)
 }
 
 fn whatsapp_keys(credentials: &Path) -> Vec<PathBuf> {
