@@ -5,6 +5,7 @@ use std::process::{Command as Process, Stdio};
 
 use super::exit::Outcome;
 use super::{Cli, Command, environment, output};
+use crate::base::text::percent_encoded;
 use crate::config::paths::gateway_port;
 
 /// open the Control UI in a browser, or say how to reach it
@@ -29,7 +30,7 @@ pub(super) fn show(cli: &Cli, opens: bool) {
     let base = base_path(gateway.control_ui.base_path.as_deref());
     let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
     let query = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-    let query = query.map(|token| format!("?token={}", encode(&token))).unwrap_or_default();
+    let query = query.map(|token| format!("?token={}", percent_encoded(&token))).unwrap_or_default();
     let host = match gateway.bind.as_deref() {
         Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
         Some("tailnet") => {
@@ -98,27 +99,13 @@ fn copy_with(tool: &[&str], text: &str) -> bool {
     child.wait().is_ok_and(|status| status.success()) && written
 }
 
-/// Percent-encodes everything but what a query value may hold as it is.
-fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses() {
-        assert_eq!(encode("a b/ü"), "a%20b%2F%C3%BC");
+        assert_eq!(percent_encoded("a b/ü"), "a%20b%2F%C3%BC");
         assert_eq!([base_path(None), base_path(Some("/ui/"))], [String::new(), "/ui".to_owned()]);
     }
 }

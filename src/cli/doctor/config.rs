@@ -31,12 +31,11 @@ impl Checked {
     /// Looks at the file; changes that were agreed to are made here and written by [`Self::write`].
     pub(super) fn look(cli: &Cli, consent: &Consent) -> Self {
         let snapshot = cli.snapshot();
-        let mut tree = match &snapshot.raw {
-            Some(raw) => json5::parse(raw).unwrap_or_else(|_| json!({})),
-            None => json!({}),
-        };
-        let is_unreadable = snapshot.exists && snapshot.raw.is_none();
-        let is_broken = is_unreadable || snapshot.raw.as_deref().is_some_and(|raw| json5::parse(raw).is_err());
+        let mut tree = snapshot.parsed.clone();
+        // Nothing may also be what is left of a text that cannot be read.
+        let is_empty = tree.as_object().is_some_and(|tree| tree.is_empty());
+        let is_broken =
+            snapshot.exists && is_empty && snapshot.raw.as_deref().is_none_or(|raw| json5::parse(raw).is_err());
         if snapshot.exists && !snapshot.valid && snapshot.legacy_issues.is_empty() {
             let mut lines = vec!["Config invalid; doctor will run with best-effort config.".to_owned()];
             lines.extend(snapshot.issues.iter().map(|issue| format!("- {}", issue.describe())));
