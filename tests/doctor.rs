@@ -221,6 +221,21 @@ fn open_doors_are_named_and_closed() {
 }
 
 #[test]
+fn an_open_group_alone_is_offered_to_be_closed() {
+    let home = Home::with_config(&json!({
+        "channels": { "telegram": { "botToken": "1:x", "groupPolicy": "open" } },
+    }));
+    for (path, mode) in [(home.state_dir(), 0o700), (home.config_file(), 0o600)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+    }
+    let shown = home.run(&["security", "audit"]);
+    assert!(shown.stdout.contains("\nFix: clawdbot security audit --fix\n"), "{shown:?}");
+    assert_eq!(home.run(&["security", "audit", "--fix"]).code, Some(0));
+    let again = home.run(&["security", "audit"]);
+    assert!(!again.stdout.contains("\nFix: "), "{again:?}");
+}
+
+#[test]
 fn a_reset_takes_away_what_it_says_and_asks_before() {
     let home = Home::with_config(&json!({}));
     assert_eq!(home.run(&["setup"]).code, Some(0));

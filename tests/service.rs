@@ -101,6 +101,14 @@ fn a_gateway_is_installed_asked_and_removed() {
     assert!(removed.stdout.starts_with("Removed systemd service: ") && !unit.exists(), "{removed:?}");
     let bad = cli(&["gateway", "install", "--port", "x"]);
     assert_eq!((bad.code, bad.stderr.trim()), (Some(1), "Invalid port"));
+    // A manager that keeps it loaded whatever it is told.
+    let path = with_systemctl(&home, "/dev/null");
+    let kept = run(&home, &path, &[], &["gateway", "uninstall", "--json"]);
+    let wanted = json!({"action": "uninstall", "ok": false, "error": "Gateway service still loaded after uninstall."});
+    let answer: Value = serde_json::from_str(&kept.stdout).expect("JSON");
+    assert_eq!((kept.code, answer), (Some(1), wanted));
+    let kept = run(&home, &path, &[], &["gateway", "uninstall"]);
+    assert_eq!((kept.code, kept.stderr.trim()), (Some(1), "Gateway service still loaded after uninstall."));
     let nix = run(&home, &path, &[("CLAWDBOT_NIX_MODE", "1")], &["gateway", "install"]);
     assert_eq!((nix.code, nix.stderr.trim()), (Some(1), "Nix mode detected; service install is disabled."));
 }

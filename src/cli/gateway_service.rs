@@ -118,7 +118,7 @@ macro_rules! verb_command {
 
 verb_command! {
     /// stop the gateway service and remove it
-    Uninstall, "uninstall", |verb, _| uninstall(verb)
+    Uninstall, "uninstall", |verb, _| verb.uninstall()
 }
 verb_command! {
     /// start the gateway service
@@ -131,14 +131,6 @@ verb_command! {
 verb_command! {
     /// restart the gateway service
     Restart, "restart", |verb, _| verb.restart("restarted")
-}
-
-fn uninstall(verb: &Verb<'_>) -> Outcome {
-    verb.uninstall()?;
-    if verb.manager.is_loaded().unwrap_or(false) {
-        return Err(Failure::text("Gateway service still loaded after uninstall."));
-    }
-    Ok(())
 }
 
 /// Returns what this profile's service is called.

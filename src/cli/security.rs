@@ -140,7 +140,9 @@ impl Finding {
 
     /// Returns whether `--fix` mends it.
     fn is_fixable(&self) -> bool {
-        self.check_id.starts_with("fs.") && self.check_id.contains(".perms_") || self.check_id == "logging.redact_off"
+        self.check_id.starts_with("fs.") && self.check_id.contains(".perms_")
+            || self.check_id == "logging.redact_off"
+            || self.check_id.ends_with(".warning.group_policy_open")
     }
 }
 

@@ -50,6 +50,11 @@ impl Verb<'_> {
     pub(super) fn uninstall(&self) -> Outcome {
         self.refuse_nix()?;
         let lines = self.manager.uninstall().map_err(|error| self.verb_failed(&error, &[]))?;
+        // compat: of a node host it is not asked.
+        if self.noun == "Gateway" && self.manager.is_loaded().unwrap_or(false) {
+            self.tell(&lines);
+            return Err(self.failed("Gateway service still loaded after uninstall.", &[]));
+        }
         self.done("uninstalled", &lines, &[])
     }
 
@@ -107,11 +112,18 @@ impl Verb<'_> {
         // What cannot be asked any more is what was just done.
         let is_loaded = self.manager.is_loaded().unwrap_or(self.action != "uninstall");
         self.emit(result, is_loaded, &Extra { warnings, ..Extra::default() });
+        self.tell(lines);
         if !self.is_json {
-            lines.iter().for_each(|line| output::line(line));
             warnings.iter().for_each(|warning| output::error_line(warning));
         }
         Ok(())
+    }
+
+    /// Tells people what was done.
+    fn tell(&self, lines: &[String]) {
+        if !self.is_json {
+            lines.iter().for_each(|line| output::line(line));
+        }
     }
 
     fn check_failed(&self, error: &str) -> Failure {

@@ -255,7 +255,7 @@ fn quote(word: &str) -> String {
     if !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\' | '\'')) {
         return word;
     }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\r', "\\r"))
 }
 
 /// Reads a unit, ours or the original's.
@@ -305,6 +305,7 @@ fn words(text: &str) -> Vec<String> {
             '\\' => {
                 let next = match chars.next() {
                     Some('n') => '\n',
+                    Some('r') => '\r',
                     Some(next) => next,
                     None => break,
                 };
@@ -400,6 +401,15 @@ WantedBy=default.target
         assert_eq!(installed.program_arguments, plan().program);
         assert_eq!(installed.environment["ODD"], "a b%\n\"");
         assert_eq!(installed.working_directory, None);
+    }
+
+    #[test]
+    fn line_ends_in_a_value_stay_within_its_line() {
+        let odd = "a\r\nb\r";
+        let written = Plan { environment: vec![("ODD".to_owned(), odd.to_owned())], ..plan() };
+        let text = render(&written, &Scope::User);
+        assert!(text.contains("\nEnvironment=\"ODD=a\\r\\nb\\r\"\n"), "{text}");
+        assert_eq!(parse(&text).expect("a unit").environment["ODD"], odd);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which model servers answer on this machine: Ollama, llama.cpp, LM Studio at their usual ports.
 //!
-//! Asked side by side in well under a second, because most of the time nothing is there.
+//! Asked one after the other; most of the time nothing is there, which a closed port says at once.
 
 use std::io::Read as _;
 use std::time::Duration;
