@@ -15,6 +15,7 @@ mod client;
 mod compacting;
 mod config_file;
 mod connect;
+mod crew;
 mod cron;
 mod ctx;
 mod dedupe;

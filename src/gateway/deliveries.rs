@@ -3,14 +3,16 @@
 //! What is promised goes out also after a restart, and as long as the network is away it is tried again for a day. A chat
 //! that must wait keeps no other waiting. What was cut off while it was being sent is not sent twice: the chat is told that
 //! it may be missing. Workers are jobs of lane [`LANE`], so an account that sends nothing costs nothing. Not here: the
-//! journal and the order (`channels::outbox`), what a network needs (`channels::channel`).
+//! journal and the order (`channels::outbox`), the count of workers (`crew`), what a network needs (`channels::channel`).
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::crew::Crew;
 use super::ctx::Ctx;
 use super::ticket::Outcome;
 use super::work::Due;
@@ -50,29 +52,23 @@ pub type Waiter = Box<dyn FnOnce(&Arc<Ctx>, Result<Sent, SendError>) + Send>;
 #[derive(Default)]
 pub struct Deliveries {
     state: Mutex<State>,
+    /// Who sends, by channel and account.
+    crew: Crew<(String, String)>,
     /// Ends what is being sent.
     cancel: CancelToken,
 }
 
 #[derive(Default)]
 struct State {
-    workers: HashMap<(String, String), Workers>,
     waiters: HashMap<String, Waiter>,
-    /// When the timer wakes an account.
-    armed: HashMap<(String, String), UnixMs>,
+    /// Nobody may begin to wait once those who waited were told.
     is_closed: bool,
-}
-
-#[derive(Default)]
-struct Workers {
-    active: usize,
-    /// Something came while all were at work.
-    is_wanted: bool,
 }
 
 impl Deliveries {
     /// Begins nothing any more.
     pub fn close(&self) {
+        self.crew.close();
         let waiters = {
             let mut state = self.lock();
             state.is_closed = true;
@@ -178,62 +174,52 @@ pub fn resume(cx: &Arc<Ctx>) {
 
 /// The time has come at which an account can go on.
 pub fn due(cx: &Arc<Ctx>, account: &(String, String), until: UnixMs) {
-    {
-        let mut state = cx.deliveries.lock();
-        if state.armed.get(account) == Some(&until) {
-            state.armed.remove(account);
-        }
-    }
+    cx.deliveries.crew.due(account, until);
     pump(cx, &account.0, &account.1);
 }
 
 /// Has a worker look after an account, unless enough do.
 pub fn pump(cx: &Arc<Ctx>, channel: &str, account: &str) {
-    {
-        let mut state = cx.deliveries.lock();
-        if state.is_closed {
-            return;
-        }
-        let workers = state.workers.entry((channel.to_owned(), account.to_owned())).or_default();
-        if workers.active >= WORKERS_MAX {
-            workers.is_wanted = true;
-            return;
-        }
-        workers.active += 1;
+    let place = (channel.to_owned(), account.to_owned());
+    if !cx.deliveries.crew.join(&place, WORKERS_MAX) {
+        return;
     }
-    let worker = Worker { cx: cx.clone(), account: (channel.to_owned(), account.to_owned()) };
+    let worker = Worker { cx: cx.clone(), account: place, has_left: false };
     if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || worker.work()) {
         log::warn!(target: "gateway/channels", "what is to be sent by {channel} waits: {error}");
     }
 }
 
-/// One worker of an account; dropped without having worked, it gives its place back.
+/// One worker of an account; dropped without having left, it gives its place back.
 struct Worker {
     cx: Arc<Ctx>,
     account: (String, String),
+    has_left: bool,
 }
 
 impl Worker {
-    fn work(self) {
-        let (cx, (channel, account)) = (&self.cx, &self.account);
-        while !cx.deliveries.lock().is_closed {
+    fn work(mut self) {
+        while !self.cx.deliveries.crew.is_closed() {
+            let (cx, (channel, account)) = (&self.cx, &self.account);
             match cx.outbox.next(channel, account, cx.clock.now_ms()) {
                 Next::Send(delivery) => {
                     if cx.outbox.depth(channel, account) > 1 {
                         pump(cx, channel, account);
                     }
                     let guard = LetGo { cx, delivery: &delivery };
-                    attempt(cx, &delivery);
+                    if catch_unwind(AssertUnwindSafe(|| attempt(cx, &delivery))).is_err() {
+                        broke(cx, &delivery);
+                    }
                     drop(guard);
                 }
                 Next::Wait(until) => {
                     self.arm(until);
-                    if self.may_end() {
+                    if self.may_leave() {
                         return;
                     }
                 }
                 Next::Idle => {
-                    if self.may_end() {
+                    if self.may_leave() {
                         return;
                     }
                 }
@@ -243,31 +229,32 @@ impl Worker {
 
     /// Has the account looked after then, unless that happens sooner anyway.
     fn arm(&self, until: UnixMs) {
-        let armed = self.cx.deliveries.lock().armed.get(&self.account).copied();
-        if armed.is_some_and(|armed| armed <= until) {
-            return;
+        if self.cx.deliveries.crew.arm(&self.account, until) {
+            let wait = Duration::from_millis(until.saturating_sub(self.cx.clock.now_ms()).max(1));
+            self.cx.timer.arm(wait, Due::Deliver { account: self.account.clone(), until });
         }
-        self.cx.deliveries.lock().armed.insert(self.account.clone(), until);
-        let wait = Duration::from_millis(until.saturating_sub(self.cx.clock.now_ms()).max(1));
-        self.cx.timer.arm(wait, Due::Deliver { account: self.account.clone(), until });
     }
 
     /// Returns whether nothing came meanwhile.
-    fn may_end(&self) -> bool {
-        let mut state = self.cx.deliveries.lock();
-        state.workers.get_mut(&self.account).is_none_or(|workers| !std::mem::take(&mut workers.is_wanted))
+    fn may_leave(&mut self) -> bool {
+        self.has_left = self.cx.deliveries.crew.may_leave(&self.account);
+        self.has_left
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let mut state = self.cx.deliveries.lock();
-        if let Some(workers) = state.workers.get_mut(&self.account) {
-            workers.active -= 1;
-            if workers.active == 0 {
-                state.workers.remove(&self.account);
-            }
+        if !self.has_left {
+            self.cx.deliveries.crew.leave(&self.account);
         }
+    }
+}
+
+/// An attempt panicked: whether the message arrived is unknown, and another attempt would meet the same fault.
+fn broke(cx: &Arc<Ctx>, delivery: &Delivery) {
+    log::error!(target: "gateway/channels", "a message by {} to {} met a fault of the program", delivery.channel, delivery.to);
+    if cx.outbox.waiting().iter().any(|it| it.id == delivery.id) {
+        end(cx, delivery, Err(SendError::Unclear("a fault of the program; see the log".to_owned())));
     }
 }
 

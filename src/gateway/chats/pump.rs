@@ -1,9 +1,10 @@
 //! What came in is handled by a few workers, conversation by conversation.
 //!
 //! Workers are jobs of lane [`LANE`]; when nothing waits, there are none. An event that cannot be handled now keeps its
-//! place and is tried again. Not here: the queue (`channels::received`), what handling means (`handle`).
+//! place and is tried again. Not here: the queue (`channels::received`), the count of workers (`crew`), what handling means (`handle`).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle;
@@ -12,8 +13,9 @@ use crate::base::clock::UnixMs;
 use crate::channels::batch::Pace;
 use crate::channels::inbound::Inbound;
 use crate::channels::mentions::command_text;
-use crate::channels::received::{Item, Next};
+use crate::channels::received::{Batch, Item, Next};
 use crate::config::types::Config;
+use crate::gateway::crew::Crew;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::work::Due;
 
@@ -23,44 +25,14 @@ pub const LANE: &str = "inbound";
 pub const WORKERS_MAX: usize = 4;
 
 /// The workers; one per start.
-#[derive(Debug, Default)]
-pub struct Pump(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    active: usize,
-    /// Something came while all were at work.
-    is_wanted: bool,
-    /// When the timer wakes them.
-    armed: Option<UnixMs>,
-    is_closed: bool,
-}
-
-impl Pump {
-    /// Begins nothing any more.
-    pub fn close(&self) {
-        self.lock().is_closed = true;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub type Pump = Crew<()>;
 
 /// Has a worker look after what came in, unless enough do.
 pub fn wake(cx: &Arc<Ctx>) {
-    {
-        let mut state = cx.chats.pump.lock();
-        if state.is_closed {
-            return;
-        }
-        if state.active >= WORKERS_MAX {
-            state.is_wanted = true;
-            return;
-        }
-        state.active += 1;
+    if !cx.chats.pump.join(&(), WORKERS_MAX) {
+        return;
     }
-    let worker = Worker(cx.clone());
+    let worker = Worker { cx: cx.clone(), has_left: false };
     if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || worker.work()) {
         log::warn!(target: "gateway/channels", "what came in waits: {error}");
     }
@@ -68,42 +40,36 @@ pub fn wake(cx: &Arc<Ctx>) {
 
 /// The time has come at which something can go on.
 pub fn due(cx: &Arc<Ctx>, until: UnixMs) {
-    {
-        let mut state = cx.chats.pump.lock();
-        if state.armed == Some(until) {
-            state.armed = None;
-        }
-    }
+    cx.chats.pump.due(&(), until);
     wake(cx);
 }
 
-/// One worker; dropped without having worked, it gives its place back.
-struct Worker(Arc<Ctx>);
+/// One worker; dropped without having left, it gives its place back.
+struct Worker {
+    cx: Arc<Ctx>,
+    has_left: bool,
+}
 
 impl Worker {
-    fn work(self) {
-        let cx = &self.0;
-        loop {
-            if cx.chats.pump.lock().is_closed {
-                return;
-            }
+    fn work(mut self) {
+        while !self.cx.chats.pump.is_closed() {
+            let cx = &self.cx;
             let config = cx.config.get();
             match cx.received.next(&Quick(&config)) {
                 Next::Handle(batch) => {
                     if cx.received.waiting() > batch.items.len() {
                         wake(cx);
                     }
-                    let guard = Postpone { cx, batch: Some(batch) };
-                    guard.handle();
+                    handle(cx, batch);
                 }
                 Next::Wait(until) => {
                     self.arm(until);
-                    if self.may_end() {
+                    if self.may_leave() {
                         return;
                     }
                 }
                 Next::Idle => {
-                    if self.may_end() {
+                    if self.may_leave() {
                         return;
                     }
                 }
@@ -112,49 +78,38 @@ impl Worker {
     }
 
     fn arm(&self, until: UnixMs) {
-        let cx = &self.0;
-        {
-            let mut state = cx.chats.pump.lock();
-            if state.armed.is_some_and(|armed| armed <= until) {
-                return;
-            }
-            state.armed = Some(until);
+        let cx = &self.cx;
+        if cx.chats.pump.arm(&(), until) {
+            let wait = Duration::from_millis(until.saturating_sub(cx.clock.now_ms()).max(1));
+            cx.timer.arm(wait, Due::Inbound { until });
         }
-        let wait = Duration::from_millis(until.saturating_sub(cx.clock.now_ms()).max(1));
-        cx.timer.arm(wait, Due::Inbound { until });
     }
 
-    fn may_end(&self) -> bool {
-        !std::mem::take(&mut self.0.chats.pump.lock().is_wanted)
+    fn may_leave(&mut self) -> bool {
+        self.has_left = self.cx.chats.pump.may_leave(&());
+        self.has_left
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.0.chats.pump.lock().active -= 1;
-    }
-}
-
-/// Gives a batch back that was not handled, also when handling it panics.
-struct Postpone<'a> {
-    cx: &'a Arc<Ctx>,
-    batch: Option<crate::channels::received::Batch>,
-}
-
-impl Postpone<'_> {
-    fn handle(mut self) {
-        let is_done = self.batch.as_ref().is_none_or(|batch| handle::batch(self.cx, &batch.items));
-        if is_done && let Some(batch) = self.batch.take() {
-            self.cx.received.done(batch);
+        if !self.has_left {
+            self.cx.chats.pump.leave(&());
         }
     }
 }
 
-impl Drop for Postpone<'_> {
-    fn drop(&mut self) {
-        if let Some(batch) = &self.batch {
-            self.cx.received.postpone(batch);
-        }
+/// Handles a batch, or gives it back. A panic is one's own fault, and no reason to strand the conversation: it waits as
+/// after any other failure, and the worker goes on.
+fn handle(cx: &Arc<Ctx>, batch: Batch) {
+    let is_done = catch_unwind(AssertUnwindSafe(|| handle::batch(cx, &batch.items))).unwrap_or_else(|_| {
+        log::error!(target: "gateway/channels", "what came in at {} met a fault of the program; it is tried again", batch.items.first().map_or("", |item| &item.channel));
+        false
+    });
+    if is_done {
+        cx.received.done(batch);
+    } else {
+        cx.received.postpone(&batch);
     }
 }
 
