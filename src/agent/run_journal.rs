@@ -275,7 +275,7 @@ impl RunJournal {
         let now_ms = ended.at;
         state.note(Line::Ended(ended));
         state.forget(now_ms);
-        if state.journal.len_bytes() > BYTES_MAX.max(2 * state.live_bytes())
+        if state.journal.is_long(BYTES_MAX)
             && let Err(error) = state.rewrite()
         {
             log::warn!(target: "agent", "cannot shorten the journal of runs: {error}");
@@ -380,11 +380,6 @@ impl State {
             self.ended_bytes -= bytes;
             self.ended.pop_front();
         }
-    }
-
-    fn live_bytes(&self) -> u64 {
-        let texts = self.live.values().map(|live| live.accepted.request.message.len() as u64);
-        self.ended_bytes as u64 + texts.sum::<u64>()
     }
 
     /// Returns the runs that have not ended, in the order in which they were accepted.

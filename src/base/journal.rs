@@ -25,6 +25,8 @@ pub struct Journal {
     file: Option<File>,
     /// Bytes that count.
     len: u64,
+    /// How many of them the last rewrite left.
+    base: u64,
 }
 
 impl Journal {
@@ -40,7 +42,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { path, file: None, len })
+        Ok(Self { path, file: None, len, base: 0 })
     }
 
     /// Appends lines, all of them or none; with [`Durability::Power`] they are on the disk when this returns.
@@ -74,6 +76,7 @@ impl Journal {
         fs::write_atomic(&self.path, &text, MODE_PRIVATE, Durability::Power)?;
         self.file = None;
         self.len = text.len() as u64;
+        self.base = self.len;
         Ok(())
     }
 
@@ -87,13 +90,19 @@ impl Journal {
             _ => {}
         }
         self.file = None;
-        self.len = 0;
+        (self.len, self.base) = (0, 0);
         Ok(())
     }
 
     /// Returns how many bytes of lines there are.
     pub fn len_bytes(&self) -> u64 {
         self.len
+    }
+
+    /// Returns whether a rewrite is worth its while: there are more than `bytes_max` bytes, and twice as many as the last
+    /// one left. What is of interest may be more than `bytes_max`, and must not be written anew at each change.
+    pub fn is_long(&self, bytes_max: u64) -> bool {
+        self.len > bytes_max.max(self.base.saturating_mul(2))
     }
 
     /// Returns the file, which ends behind the last line that counts.
@@ -190,6 +199,29 @@ mod tests {
         assert!(!path.exists());
         journal.append(&[json!(5)], Durability::Process).expect("append");
         assert_eq!(open(&path).1, [json!(5)]);
+    }
+
+    #[test]
+    fn what_is_live_is_not_rewritten_at_each_change() {
+        let dir = TempDir::new("journal-long");
+        let (mut journal, _) = open(&dir.path().join("a.jsonl"));
+        let line = json!("12345678");
+        let bytes = line.to_string().len() as u64 + 1;
+        let append = |journal: &mut Journal| {
+            journal.append(std::slice::from_ref(&line), Durability::Process).expect("append");
+        };
+        append(&mut journal);
+        assert!(!journal.is_long(bytes) && journal.is_long(bytes - 1));
+        journal.rewrite(&[line.clone(), line.clone()]).expect("rewrite");
+        for _ in 0..2 {
+            append(&mut journal);
+            assert!(!journal.is_long(bytes), "{}", journal.len_bytes());
+        }
+        append(&mut journal);
+        assert!(journal.is_long(bytes) && !journal.is_long(5 * bytes));
+        journal.clear().expect("clear");
+        append(&mut journal);
+        assert!(journal.is_long(bytes - 1), "nothing is left of the last rewrite");
     }
 
     #[test]

@@ -315,7 +315,7 @@ impl Outbox {
         let mut state = self.lock();
         state.note(Line::Done(Done { id: id.to_owned(), at: now_ms, result }));
         state.forget(now_ms);
-        if state.journal.len_bytes() > BYTES_MAX
+        if state.journal.is_long(BYTES_MAX)
             && let Err(error) = state.rewrite()
         {
             log::warn!(target: "gateway/channels", "cannot shorten the journal of deliveries: {error}");

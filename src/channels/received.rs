@@ -288,7 +288,7 @@ impl Received {
         }
         state.drop_first(&batch.place, batch.items.len());
         state.free(&batch.place, 0);
-        if state.journal.len_bytes() > BYTES_MAX
+        if state.journal.is_long(BYTES_MAX)
             && !state.is_closed
             && let Err(error) = state.rewrite()
         {
