@@ -68,13 +68,20 @@ impl Store {
 
     /// Returns who was let in; a file that cannot be read lets nobody in.
     pub fn allowed(&self) -> Vec<String> {
-        let file = read(&self.allowed).unwrap_or_else(|error| {
+        self.read_allowed().unwrap_or_else(|error| {
             log::warn!(target: "gateway/channels", "cannot read {}: {error}", self.allowed.display());
-            Value::Null
-        });
+            Vec::new()
+        })
+    }
+
+    fn read_allowed(&self) -> io::Result<Vec<String>> {
+        let Some(text) = read_text_capped(&self.allowed, BYTES_MAX)? else { return Ok(Vec::new()) };
+        let file: Value = serde_json::from_str(&text).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("it is not JSON ({error}); mend it or remove it"))
+        })?;
         let entries = file["allowFrom"].as_array().into_iter().flatten();
         let entries = entries.map(|entry| entry.as_str().map_or_else(|| entry.to_string(), str::to_owned));
-        entries.map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty() && entry != "*").collect()
+        Ok(entries.map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty() && entry != "*").collect())
     }
 
     /// Notes that somebody wants to be let in. Returns the code when the request is new, and `None` when it waits already
@@ -126,22 +133,28 @@ impl Store {
     /// Lets the one with this code in, under the id that `spell` makes of it; `None` when nobody waits with it.
     ///
     /// # Errors
-    /// As [`Store::ask`].
+    /// As [`Store::ask`], and a list of those who were let in that cannot be read: it must not be lost. The request waits on.
     pub fn approve(&self, code: &str, now_ms: UnixMs, spell: impl Fn(&str) -> String) -> io::Result<Option<Request>> {
         let code = code.trim();
-        let found = self.change(now_ms, |requests| {
-            let index = requests.iter().position(|request| request.code.eq_ignore_ascii_case(code))?;
-            Some(requests.remove(index))
-        })?;
-        let Some(request) = found else { return Ok(None) };
-        let entry = spell(&request.id);
+        self.change(now_ms, |requests| {
+            let found = requests.iter().position(|request| request.code.eq_ignore_ascii_case(code));
+            let Some(index) = found else { return Ok(None) };
+            // First let in, then forgotten: whatever fails in between, the owner can approve again.
+            self.let_in(spell(&requests[index].id))?;
+            Ok(Some(requests.remove(index)))
+        })?
+    }
+
+    fn let_in(&self, entry: String) -> io::Result<()> {
         let _lock = Lock::take(&self.allowed)?;
-        let mut allowed = self.allowed();
+        let mut allowed = self.read_allowed().map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot read {}: {error}", self.allowed.display()))
+        })?;
         if !entry.is_empty() && !allowed.contains(&entry) {
             allowed.push(entry);
             write(&self.allowed, &json!({"version": 1, "allowFrom": allowed}))?;
         }
-        Ok(Some(request))
+        Ok(())
     }
 
     /// Reads, forgets what is over, changes and writes the requests.
@@ -203,9 +216,9 @@ impl Lock {
                 Err(_) => {}
             }
             let modified = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
-            if modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LOCK_STALE) {
-                // Whoever loses this race finds it gone, and tries again.
-                let _ = std::fs::remove_dir(&path);
+            let is_stale = modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LOCK_STALE);
+            // Whoever loses this race, or may not remove it, waits as for any other lock.
+            if is_stale && std::fs::remove_dir(&path).is_ok() {
                 continue;
             }
             if !patience.sleep(LOCK_STEP) {
@@ -256,6 +269,31 @@ mod tests {
         let text = std::fs::read_to_string(&store.requests).expect("file");
         assert_eq!(text, "{\n  \"version\": 1,\n  \"requests\": []\n}\n");
         assert!(!dir.path().join(".clawdbot/credentials/telegram-pairing.json.lock").exists());
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_not_lost() {
+        let dir = TempDir::new("pairing-broken");
+        let oauth = dir.path().display().to_string();
+        let env = |name: &str| (name == "CLAWDBOT_OAUTH_DIR").then(|| oauth.clone());
+        let store = Store::new(&Paths::resolve(|_| None), &env, "telegram");
+        let (rng, now) = (SeededRng::new(1), 1_795_353_648_869);
+        let code = store.ask("42", &BTreeMap::new(), now, &rng).expect("ask").expect("new");
+        let waits = || store.waiting(now).expect("read").iter().any(|it| it.id == "42");
+        let broken = "{\"version\": 1, \"allowFrom\": [\"7\", ";
+        std::fs::write(&store.allowed, broken).expect("write");
+        let error = store.approve(&code, now, str::to_owned).expect_err("broken");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        assert_eq!(std::fs::read_to_string(&store.allowed).expect("file"), broken);
+        assert!(waits() && store.allowed().is_empty());
+        std::fs::remove_file(&store.allowed).expect("remove");
+        std::fs::create_dir(&store.allowed).expect("no file at all");
+        assert!(store.approve(&code, now, str::to_owned).is_err() && waits());
+        std::fs::remove_dir(&store.allowed).expect("remove");
+        std::fs::write(&store.allowed, format!("{broken}\"8\"]}}")).expect("mend");
+        assert_eq!(store.approve(&code, now, str::to_owned).expect("approve").map(|it| it.id).as_deref(), Some("42"));
+        assert_eq!(store.allowed(), ["7", "8", "42"]);
+        assert!(!waits());
     }
 
     #[test]
