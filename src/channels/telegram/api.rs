@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::types::Update;
+use super::types::{Numbered, Update};
 use crate::base::rng::{SystemRng, hex_token};
 use crate::base::secret::Secret;
 use crate::base::text::ellipsize;
@@ -217,10 +217,6 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub fn updates(&self, params: &Value, within: Duration) -> Result<Vec<(i64, Option<Update>)>, ApiError> {
-        #[derive(Deserialize)]
-        struct Numbered {
-            update_id: i64,
-        }
         let text = self.post("getUpdates", Body::Json(params.to_string()), within)?;
         let raw: Vec<&RawValue> = result("getUpdates", &text)?;
         let read = |raw: &RawValue| {

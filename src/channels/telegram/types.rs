@@ -3,6 +3,13 @@
 
 use serde::Deserialize;
 
+/// The number of an `Update`, also of one that is not understood.
+#[derive(Debug, Deserialize)]
+pub struct Numbered {
+    /// Number.
+    pub update_id: i64,
+}
+
 /// `User`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct User {

@@ -1,11 +1,11 @@
 //! Updates that Telegram sends to the gateway's port (channels.md §12.5).
 //!
-//! Runs on a job. The answer is 200 once the update is on the disk behind the sink; anything else makes Telegram send it
-//! again. Not here: the registration (`poll`).
+//! Runs on a job. The answer is 200 once the update is on the disk behind the sink, or is left out as the poll leaves it out;
+//! anything else makes Telegram send it again. Not here: the registration (`poll`).
 
 use super::Telegram;
 use super::account;
-use super::types::Update;
+use super::types::{Numbered, Update};
 use super::update::Reader;
 use crate::base::secret::Secret;
 use crate::channels::channel::{Account, Channel as _, Setting, Webhook};
@@ -45,7 +45,10 @@ pub fn take(
     // Accounts that share a path are told apart by their secrets; one without a secret takes nothing from anybody.
     let is_secret = |account: &Account| account.text("webhookSecret").is_some_and(|it| Secret::new(it).matches(&given));
     let Some(account) = accounts.iter().find(|account| is_secret(account)) else { return Some(401) };
-    let Ok(update) = serde_json::from_slice::<Update>(request.body) else { return Some(400) };
+    let update = match serde_json::from_slice::<Update>(request.body) {
+        Ok(update) => update,
+        Err(error) => return Some(refuse(request.body, &error)),
+    };
     let Some(token) = account::token(at, account).1 else { return Some(500) };
     // Before the first answer of `getMe` nobody could tell who is spoken to.
     let Some(me) = telegram.me(&token) else { return Some(503) };
@@ -56,4 +59,12 @@ pub fn take(
         telegram.acknowledge(at, account, &query.id);
     }
     Some(if result.is_ok() { 200 } else { 500 })
+}
+
+/// Returns the status for what is no update that is understood. One with a number is Telegram's: sent again, it would be
+/// understood no better, and hold up all others meanwhile.
+fn refuse(body: &[u8], error: &serde_json::Error) -> u16 {
+    let Ok(Numbered { update_id }) = serde_json::from_slice(body) else { return 400 };
+    log::warn!(target: "gateway/channels/telegram", "update {update_id} is not understood and left out: {error}");
+    200
 }
