@@ -294,6 +294,28 @@ fn commands_that_wait_for_a_person_are_told_to_chats() {
 }
 
 #[test]
+fn the_settings_of_a_group_move_with_it_however_its_account_is_written() {
+    let api = BotApi::start();
+    let config =
+        json!({"channels": {"telegram": {"accounts": {" Wo~rk/1": api.config(), "other": {"enabled": false}}}}});
+    let home = Home::with_config(&config);
+    let mut config = config;
+    let groups = |id: &str| json!({id: {"requireMention": false}});
+    config["channels"]["telegram"]["accounts"][" Wo~rk/1"]["groups"] = groups("-1");
+    config["channels"]["telegram"]["accounts"]["other"]["groups"] = groups("-1");
+    home.write_config(&config.to_string());
+    let gateway = Gateway::start_in(home, &[], &ENV);
+    api.push(json!({"message": {"message_id": 1, "date": 1, "chat": {"id": -1, "type": "group", "title": "G"}, "migrate_to_chat_id": -100}}));
+    let written =
+        || serde_json::from_str::<Value>(&std::fs::read_to_string(gateway.home.config_file()).unwrap()).unwrap();
+    eventually("the settings move", || {
+        written()["channels"]["telegram"]["accounts"][" Wo~rk/1"]["groups"] == groups("-100")
+    });
+    let other = &written()["channels"]["telegram"]["accounts"]["other"]["groups"];
+    assert_eq!(*other, groups("-1"), "it is another's");
+}
+
+#[test]
 fn an_account_receives_as_soon_as_it_is_added_and_not_when_it_is_gone() {
     let api = BotApi::start();
     let home = Home::with_config(&json!({"agents": {"defaults": {"heartbeat": {"every": "0m"}}}}));

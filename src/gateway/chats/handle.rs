@@ -309,7 +309,10 @@ impl Chat<'_> {
         }
         let written = write::edit(self.at.paths, |tree| {
             move_in(tree.pointer_mut(&format!("/channels/{channel}/groups")));
-            move_in(tree.pointer_mut(&format!("/channels/{channel}/accounts/{account}/groups")));
+            let accounts = tree.pointer_mut(&format!("/channels/{channel}/accounts")).and_then(Value::as_object_mut);
+            // Ids are the keys as people write them, trimmed and in lower case.
+            let own = accounts.into_iter().flatten().filter(|(id, _)| id.trim().to_lowercase() == *account);
+            own.for_each(|(_, own)| move_in(own.get_mut("groups")));
             Ok(())
         });
         match written {
