@@ -145,13 +145,17 @@ pub fn draft(cx: &Arc<Ctx>, route: &Route, text: &str) {
     }
     let (place, text) = (key(route), text.to_owned());
     let job_cx = cx.clone();
-    aside(cx, route, move |it| {
+    let is_tried = aside(cx, route, move |it| {
         let is_shown = it.channel.draft(it.at, it.account, &it.to, &message, &text, it.cancel);
         if let Some(chat) = job_cx.typing.lock().chats.get_mut(&place) {
             chat.is_drafting = false;
             chat.is_without_drafts = !is_shown;
         }
     });
+    // Left out this time; the next one is to have its chance.
+    if !is_tried && let Some(chat) = cx.typing.lock().chats.get_mut(&key(route)) {
+        chat.is_drafting = false;
+    }
 }
 
 /// The run is over and its replies are in the outbox.
@@ -176,10 +180,10 @@ pub struct Aside<'a> {
     pub cancel: &'a CancelToken,
 }
 
-/// Does something beside the run, unless too much of it waits.
-pub fn aside(cx: &Arc<Ctx>, route: &Route, act: impl FnOnce(Aside<'_>) + Send + 'static) {
+/// Does something beside the run, unless too much of it waits; returns whether it is not left out.
+pub fn aside(cx: &Arc<Ctx>, route: &Route, act: impl FnOnce(Aside<'_>) + Send + 'static) -> bool {
     if cx.jobs.depth(LANE) >= WAITING_MAX {
-        return;
+        return false;
     }
     let (job_cx, route) = (cx.clone(), route.clone());
     // First the chat's own lane: what belongs to one chat keeps its order.
@@ -194,7 +198,8 @@ pub fn aside(cx: &Arc<Ctx>, route: &Route, act: impl FnOnce(Aside<'_>) + Send + 
         let to = Address { to: route.to, thread: route.thread };
         act(Aside { channel, at: &at, account: &account, to, cancel: &cancel });
     });
-    if let Err(error) = submitted {
+    if let Err(error) = &submitted {
         log::debug!(target: "gateway/channels", "something for show is left out: {error}");
     }
+    submitted.is_ok()
 }
