@@ -1,6 +1,6 @@
 //! Commands that wait for a person are told to chats, too (`approvals.exec`, agent.md §23).
 //!
-//! Owns who was told of what, until it is decided. Any worker, one leaf lock. Not here: deciding (`exec_approvals`, and the
+//! Owns who was told of what, until it is decided. Any worker; asking is a job. One leaf lock, and one for each request. Not here: deciding (`exec_approvals`, and the
 //! command `/approve`).
 
 use std::collections::HashMap;
@@ -25,7 +25,15 @@ const COMMAND_CHARS_MAX: usize = 1500;
 
 /// Who was told of which request.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<HashMap<String, Vec<Route>>>);
+pub struct Told(Mutex<HashMap<String, Arc<Telling>>>);
+
+/// Those who are told of one request.
+#[derive(Debug)]
+struct Telling {
+    routes: Vec<Route>,
+    /// Whether it is decided; held while one of them is asked, so that nobody is asked what is decided.
+    is_over: Mutex<bool>,
+}
 
 /// Tells those who are to hear of a request.
 pub fn asked(cx: &Arc<Ctx>, id: &str, question: &Question, term: Term) {
@@ -47,20 +55,37 @@ pub fn asked(cx: &Arc<Ctx>, id: &str, question: &Question, term: Term) {
         "🔒 A command waits for approval\n```\n{command}\n```\n{}\nid: {id}\nexpires in {seconds}s\n\nReply with: /approve {id} allow-once|allow-always|deny",
         rows.join("\n"),
     );
-    for route in &routes {
-        say(cx, id, "asked", route, question.session_key.as_deref(), &text);
+    let telling = Arc::new(Telling { routes, is_over: Mutex::new(false) });
+    {
+        // Before anybody is asked: who decides at once must find those who are.
+        let mut told = cx.approvals_told.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD_MAX {
+            told.insert(id.to_owned(), telling.clone());
+        }
     }
-    let mut told = cx.approvals_told.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.len() < TOLD_MAX {
-        told.insert(id.to_owned(), routes);
+    let (job_cx, id, session) = (cx.clone(), id.to_owned(), question.session_key.clone());
+    // Each of them is a write to the disk; whoever asks waits for none.
+    let submitted = cx.jobs.submit(vec!["side".to_owned()], move || {
+        for route in &telling.routes {
+            let is_over = telling.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+            if *is_over {
+                return;
+            }
+            say(&job_cx, &id, "asked", route, session.as_deref(), &text);
+        }
+    });
+    if let Err(error) = submitted {
+        log::warn!(target: "gateway/channels", "chats are not told of a command that waits: {error}");
     }
 }
 
 /// Tells those who heard of a request how it ended.
 pub fn ended(cx: &Arc<Ctx>, id: &str, how: &str) {
-    let routes = cx.approvals_told.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    for route in routes.unwrap_or_default() {
-        say(cx, id, "ended", &route, None, &format!("🔒 Approval {id}: {how}"));
+    let telling = cx.approvals_told.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    let Some(telling) = telling else { return };
+    *telling.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    for route in &telling.routes {
+        say(cx, id, "ended", route, None, &format!("🔒 Approval {id}: {how}"));
     }
 }
 
