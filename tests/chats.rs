@@ -294,6 +294,40 @@ fn commands_that_wait_for_a_person_are_told_to_chats() {
 }
 
 #[test]
+fn what_sessions_announce_goes_to_the_topic_they_were_last_spoken_with_in() {
+    let api = BotApi::start();
+    let provider = Provider::start(|_, request| {
+        if request["messages"].as_array().and_then(|all| all.last()).is_some_and(|it| it["role"] == "tool") {
+            return Answer::Text(vec!["I have asked."]);
+        }
+        match said_last(request).as_str() {
+            "ask" => Answer::Tool(
+                "sessions_send",
+                json!({"sessionKey": "agent:main:telegram:group:-100:topic:7", "message": "Is it up?"}),
+            ),
+            "Agent-to-agent announce step." => Answer::Text(vec!["It is up."]),
+            _ => Answer::Text(vec!["Yes."]),
+        }
+    });
+    let more = json!({
+        "telegram": {"groupPolicy": "open", "groups": {"*": {"requireMention": false}}},
+        "session": {"agentToAgent": {"maxPingPongTurns": 0}},
+    });
+    let home = home(&api, more);
+    Gateway::use_provider(&home, &provider);
+    let gateway = Gateway::start_in(home, &[], &ENV);
+    let mut forum = group(-100);
+    forum["is_forum"] = true.into();
+    api.message_in(forum, 5, json!({"text": "hello", "message_thread_id": 7, "is_topic_message": true}));
+    api.wait_texts("-100", 1);
+    let params = json!({"sessionKey": "main", "message": "ask", "idempotencyKey": "r1"});
+    gateway.client().request("chat.send", params).unwrap();
+    assert_eq!(api.wait_texts("-100", 2)[1], "It is up.");
+    let sent = api.done("sendMessage").pop().expect("a message").params;
+    assert_eq!(sent["message_thread_id"], 7, "{sent}");
+}
+
+#[test]
 fn the_settings_of_a_group_move_with_it_however_its_account_is_written() {
     let api = BotApi::start();
     let config =

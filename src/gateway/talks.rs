@@ -5,16 +5,16 @@
 use std::io;
 use std::sync::Arc;
 
-use serde_json::json;
-
+use super::accepted;
 use super::ctx::Ctx;
 use super::start_run::Start;
-use super::{accepted, dispatch, tool_host};
+use super::targets::{self, Aim};
 use crate::agent::run::RunRequest;
 use crate::agent::run_journal::{Accepted, Ended, Origin};
 use crate::agent::session;
 use crate::agent::talk::Talk;
 use crate::base::ids::RunId;
+use crate::channels::reply::Reply;
 
 /// Lane of runs that agents start in sessions that exist.
 const LANE: &str = "nested";
@@ -81,14 +81,21 @@ pub fn start(cx: &Arc<Ctx>, left: &[Accepted]) {
     }
 }
 
-/// Sends the announcement to where the target's answers went last.
+/// Promises to send the announcement to where the target's answers went last.
 fn announce(cx: &Arc<Ctx>, run: &str, talk: &Talk, text: &str) {
-    let Some(to) = cx.sessions.entry(&talk.target).and_then(|entry| entry.delivery_context) else { return };
-    let (Some(channel), Some(chat)) = (to.channel.filter(|channel| channel != "webchat"), to.to) else { return };
-    let mut params = json!({"channel": channel, "to": chat, "message": text, "idempotencyKey": run});
-    if let Some(account) = to.account_id {
-        params["accountId"] = account.into();
+    let Some(last) = cx.sessions.entry(&talk.target).and_then(|entry| entry.delivery_context) else { return };
+    if last.channel.is_none_or(|channel| channel == "webchat") || last.to.is_none() {
+        return;
     }
-    // Nobody waits: what cannot be sent now is in the outbox, or in the log.
-    drop(dispatch::local(cx, &tool_host::client(), "send", params));
+    let promised = targets::resolve(cx, &talk.target, &Aim::default()).and_then(|route| {
+        let reply = Reply { text: text.to_owned(), ..Reply::default() };
+        targets::deliver(cx, &format!("talk:{run}"), &route, &talk.target, vec![reply]).map(|()| route)
+    });
+    match promised {
+        Ok(route) => {
+            let session = targets::session_of(cx, &route).unwrap_or_else(|| talk.target.clone());
+            targets::mirror(cx, &session, text);
+        }
+        Err(error) => log::warn!(target: "gateway", "what {} has to announce is not sent: {error}", talk.target),
+    }
 }

@@ -13,6 +13,7 @@ use super::deliveries;
 use crate::base::ids::SessionKey;
 use crate::base::route::Route;
 use crate::channels::channel::{Account, Channel};
+use crate::channels::message::Address;
 use crate::channels::reply::Reply;
 use crate::channels::{self, DEFAULT, normalize};
 use crate::config::types::Config;
@@ -108,10 +109,21 @@ pub fn deliver(
 
 /// Returns the session that belongs to a target: what is sent there without an answer is kept in it.
 pub fn session_at(config: &Config, channel: &dyn Channel, account: &Account, target: &str) -> Place {
-    let address = channel.address(target);
+    place_at(config, channel, &account.id, &channel.address(target))
+}
+
+/// Returns the session that belongs to where a route leads; `None` when its channel is switched off.
+pub fn session_of(cx: &Ctx, route: &Route) -> Option<SessionKey> {
+    let config = cx.config.get();
+    let channel = channels::find(&cx.channels_at(&config), &route.channel)?;
+    let address = Address { to: route.to.clone(), thread: route.thread.clone() };
+    Some(place_at(&config, channel, &route.account, &address).session)
+}
+
+fn place_at(config: &Config, channel: &dyn Channel, account: &str, address: &Address) -> Place {
     let peer = Peer {
         channel: channel.info().id,
-        account: &account.id,
+        account,
         kind: channel.chat_kind(&address.to),
         chat: &address.to,
         thread: address.thread.as_deref(),
