@@ -51,11 +51,11 @@ impl Allow {
     }
 }
 
-fn strip(entry: &str, prefixes: &[&str]) -> String {
+/// Returns an id as the network spells it: without the channel's prefix, in whatever case that is.
+pub fn strip(entry: &str, prefixes: &[&str]) -> String {
     let entry = entry.trim();
-    let lower = entry.to_lowercase();
-    let prefix = prefixes.iter().find(|prefix| lower.starts_with(**prefix));
-    prefix.map_or(entry, |prefix| &entry[prefix.len()..]).trim().to_owned()
+    let has = |prefix: &&&str| entry.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    prefixes.iter().find(has).map_or(entry, |prefix| &entry[prefix.len()..]).trim().to_owned()
 }
 
 /// What is done with a message.

@@ -32,8 +32,6 @@ pub struct Reply {
     /// The message that this one answers, before the channel's `replyToMode` has its say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
-    /// Whether the model named the message to answer by its id.
-    pub is_explicit_reply: bool,
     /// Thread or topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,

@@ -154,15 +154,8 @@ impl Telegram {
 
     /// Tells the server that a button was noticed.
     fn acknowledge(&self, at: &Setting<'_>, account: &Account, query: &str) {
-        let answered = self.api(at, account).map(|api| {
-            api.call_within::<Value>(
-                "answerCallbackQuery",
-                &json!({"callback_query_id": query}),
-                Duration::from_secs(3),
-            )
-        });
-        if let Ok(Err(error)) = answered {
-            log::debug!(target: "gateway/channels/telegram", "{error}");
+        if let Ok(api) = self.api(at, account) {
+            api.acknowledge(query);
         }
     }
 }
@@ -257,21 +250,10 @@ impl Channel for Telegram {
     }
 
     fn health(&self, at: &Setting<'_>, account: &Account, state: &State) -> Value {
-        let source = account::token(at, account).0;
+        let mut health = self.summary(at, account, state);
         // compat: health shows neither source nor mode.
-        let mut health = json!({
-            "configured": source != TokenSource::None,
-            "tokenSource": "none",
-            "running": state.is_running,
-            "mode": null,
-            "lastStartAt": state.last_start_at,
-            "lastStopAt": state.last_stop_at,
-            "lastError": self.trouble(at, account, source, state),
-        });
-        if let Some((_, probe)) = &state.probe {
-            health["probe"] = probe.clone();
-        }
-        health["lastProbeAt"] = json!(state.probe.as_ref().map(|(at, _)| at));
+        health["tokenSource"] = "none".into();
+        health["mode"] = Value::Null;
         health["accountId"] = account.id.clone().into();
         health
     }

@@ -9,6 +9,7 @@ use super::rpc::{self, ClientOptions};
 use super::{Cli, Command, output};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::rng::{SystemRng, uuid};
+use crate::channels::access;
 use crate::channels::channel::Channel;
 use crate::channels::pairing::Store;
 use crate::channels::{self, normalize};
@@ -99,11 +100,7 @@ impl Command for Approve {
         };
         let channel = channel_of(channel)?;
         let prefixes = known(&channel).map(|channel| channel.capabilities().id_prefixes).unwrap_or_default();
-        let spell = |id: &str| {
-            let lower = id.to_lowercase();
-            let prefix = prefixes.iter().find(|prefix| lower.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
-            id[prefix..].trim().to_owned()
-        };
+        let spell = |id: &str| access::strip(id, prefixes);
         let approved = store(cli, &channel).approve(code, SystemClock.now_ms(), spell).map_err(Failure::error)?;
         let Some(request) = approved else {
             return Err(Failure::error(format!("No pending pairing request found for code: {code}")));

@@ -44,7 +44,7 @@ use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
 use crate::agent::tools::Toolbox;
-use crate::agent::{models, session};
+use crate::agent::{commands, models, session};
 use crate::approvals::requests::Requests;
 use crate::approvals::store::PolicyStore;
 use crate::base::clock::{Clock, SystemClock};
@@ -204,7 +204,7 @@ impl Gateway {
             paths: paths.clone(),
             clock: clock.clone(),
             rng: rng.clone(),
-            commands: super::chats::menu,
+            commands: commands::menu,
         });
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let subagents = Subagents::open(&paths.state_dir).context("open the list of sub-agents")?;

@@ -18,13 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ctx::Ctx;
-use crate::agent::commands;
 use crate::base::cancel::CancelToken;
 use crate::channels;
 use crate::channels::inbound::Sink;
 use crate::channels::received::AccountSink;
 use crate::channels::supervisor::MakeSink;
-use crate::config::types::Config;
 
 /// Lane of starts and stops.
 pub const LANE: &str = "channels";
@@ -79,11 +77,6 @@ pub fn reload(cx: &Arc<Ctx>, changed: &[String]) {
             restart(cx, id, None);
         }
     }
-}
-
-/// Returns the commands that networks offer in their menus.
-pub fn menu(_config: &Config) -> Vec<(String, String)> {
-    commands::menu()
 }
 
 fn in_turn(cx: &Arc<Ctx>, act: impl FnOnce(&Arc<Ctx>) + Send + 'static) {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use super::ctx::Ctx;
 use super::{deliveries, feedback};
 use crate::agent::events::{RunEvent, RunSink};
+use crate::agent::reply::Said;
 use crate::agent::reply::blocks::{Cutter, Settings};
-use crate::agent::reply::{ReplyTo, Said};
 use crate::agent::run::{RunError, RunOutcome, RunRequest};
 use crate::base::ids::{RunId, SessionKey};
 use crate::base::route::Route;
@@ -192,15 +192,6 @@ fn put(
     });
     if let Err(error) = deliveries::promise(cx, deliveries.collect()) {
         log::error!(target: "gateway", "a reply of run {run} is lost: {error}");
-    }
-}
-
-/// Returns the id of the message that a reply answers, and whether the model named it.
-fn reply_to(route: &Route, said: &Said) -> (Option<String>, bool) {
-    match &said.reply_to {
-        Some(ReplyTo::Id(id)) => (Some(id.clone()), true),
-        Some(ReplyTo::Current) => (route.reply_to.clone(), true),
-        None => (None, false),
     }
 }
 

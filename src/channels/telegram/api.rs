@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::types::{Numbered, Update};
 use crate::base::rng::{SystemRng, hex_token};
@@ -24,6 +24,8 @@ pub const ROOT: &str = "https://api.telegram.org";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long any other call may take, unless configured (`timeoutSeconds`).
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the acknowledgement of a button may take: nothing depends on it.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a file may take.
 const FILE_TIMEOUT: Duration = Duration::from_secs(500);
 /// Per connection and direction.
@@ -195,6 +197,14 @@ impl Api {
     ) -> Result<T, ApiError> {
         let text = self.post(method, Body::Json(params.to_string()), within)?;
         result(method, &text)
+    }
+
+    /// Tells the server that a button was noticed, so that it stops turning; failing is no loss.
+    pub fn acknowledge(&self, query: &str) {
+        let params = json!({"callback_query_id": query});
+        if let Err(error) = self.call_within::<Value>("answerCallbackQuery", &params, ACKNOWLEDGE_TIMEOUT) {
+            log::debug!(target: "gateway/channels/telegram", "{error}");
+        }
     }
 
     /// Calls a method with a file.

@@ -25,8 +25,6 @@ pub const ALLOWED_UPDATES: [&str; 6] =
 const UPDATES_MAX: u64 = 100;
 /// How long a call that is no poll may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long the acknowledgement of a button may take: nothing depends on it.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Names the variable that makes all waits short: for tests.
 const HURRY_VARIABLE: &str = "CLAWDBOT_TELEGRAM_HURRY";
 
@@ -195,10 +193,7 @@ impl Session<'_> {
     /// Tells the server that buttons were noticed, so that they stop turning.
     fn acknowledge(&self, updates: &[(i64, Option<Update>)]) {
         for query in updates.iter().filter_map(|(_, update)| update.as_ref()?.callback_query.as_ref()) {
-            let params = json!({"callback_query_id": query.id});
-            if let Err(error) = self.api.call_within::<Value>("answerCallbackQuery", &params, ACKNOWLEDGE_TIMEOUT) {
-                log::debug!(target: "gateway/channels/telegram", "{error}");
-            }
+            self.api.acknowledge(&query.id);
         }
     }
 

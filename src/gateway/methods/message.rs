@@ -257,7 +257,6 @@ fn send(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Opt
         text: text.to_owned(),
         media: media.map(str::to_owned).into_iter().collect(),
         reply_to: wanted.word("replyTo"),
-        is_explicit_reply: wanted.params.contains_key("replyTo"),
         thread: wanted.word("threadId"),
         is_voice: wanted.flag("asVoice"),
         is_gif: wanted.flag("gifPlayback"),

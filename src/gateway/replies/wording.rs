@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::reply_to;
-use crate::agent::reply::{Said, strip_all_is_well};
+use crate::agent::reply::{ReplyTo, Said, strip_all_is_well};
 use crate::agent::run::{self, RunOutcome, RunRequest};
 use crate::agent::{models, session, workspace};
 use crate::base::route::Route;
@@ -76,12 +75,15 @@ fn emoji(name: &str) -> &'static str {
 
 /// Returns one message of an answer as a reply.
 pub(super) fn reply(route: &Route, said: &Said) -> Reply {
-    let (reply_to, is_explicit_reply) = reply_to(route, said);
+    let reply_to = match &said.reply_to {
+        Some(ReplyTo::Id(id)) => Some(id.clone()),
+        Some(ReplyTo::Current) => route.reply_to.clone(),
+        None => None,
+    };
     Reply {
         text: strip_all_is_well(&said.text).to_owned(),
         media: said.media.clone(),
         reply_to,
-        is_explicit_reply,
         is_voice: said.is_voice,
         ..Reply::default()
     }
