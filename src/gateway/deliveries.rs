@@ -131,7 +131,9 @@ pub fn send(cx: &Arc<Ctx>, delivery: Delivery, waiter: Waiter) -> Result<(), Put
         state.waiters.insert(id.clone(), waiter);
     }
     if let Err(error) = cx.outbox.put(delivery) {
-        drop(cx.deliveries.lock().waiters.remove(&id));
+        let waiter = cx.deliveries.lock().waiters.remove(&id);
+        // Outside the lock: whoever waits is answered.
+        drop(waiter);
         return Err(error);
     }
     pump(cx, &channel, &account);
@@ -392,7 +394,12 @@ fn prepare(at: &Setting<'_>, place: &Place, content: &Value) -> Result<Vec<Part>
 
 /// Notes how a delivery ended, and tells whoever waits, or the session that counts on it.
 fn end(cx: &Arc<Ctx>, delivery: &Delivery, result: Result<Sent, SendError>) {
-    let kept = result.clone().map(Value::Object).map_err(|error| error.text().to_owned());
+    let kept = result.clone().map(|sent| match key_of(delivery) {
+        // What whoever asks again is answered, also after a restart.
+        Some(key) => payload(key, &delivery.channel, sent),
+        None => Value::Object(sent),
+    });
+    let kept = kept.map_err(|error| error.text().to_owned());
     cx.outbox.finish(&delivery.id, kept, cx.clock.now_ms());
     if let Err(error) = &result {
         cx.channels.handle(&delivery.channel, &delivery.account).update(|state| {
@@ -415,6 +422,12 @@ fn end(cx: &Arc<Ctx>, delivery: &Delivery, result: Result<Sent, SendError>) {
     if let Some(waiter) = waiter {
         waiter(cx, result);
     }
+}
+
+/// Returns the idempotency key of whoever asked by `send` or `poll`.
+fn key_of(delivery: &Delivery) -> Option<&str> {
+    let (method, key) = delivery.id.split_once(':')?;
+    (!delivery.is_promised && matches!(method, "send" | "poll")).then_some(key)
 }
 
 fn session_of(cx: &Ctx, delivery: &Delivery) -> Option<SessionKey> {

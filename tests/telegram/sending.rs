@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::gateway;
+use super::{ENV, gateway};
 use crate::support::bot_api::{BotApi, Fault};
 use crate::support::client::Client;
+use crate::support::gateway::Gateway;
 
 fn send(client: &mut Client, key: &str, more: Value) -> Result<Value, Value> {
     let mut params = json!({"to": "5", "message": "", "channel": "telegram", "idempotencyKey": key});
@@ -46,6 +47,17 @@ fn markdown_is_formatted_cut_and_falls_back_to_words() {
     send(&mut client, "c", json!({"message": "*lean* <b>"})).unwrap();
     let last = api.done("sendMessage").pop().unwrap();
     assert_eq!((&last.params["text"], last.params.get("parse_mode")), (&json!("lean <b>"), None));
+}
+
+#[test]
+fn whoever_asks_again_after_a_restart_is_answered_the_same() {
+    let api = BotApi::start();
+    let before = gateway(&api, &json!({}));
+    let sent = send(&mut before.client(), "a", json!({"message": "once"})).unwrap();
+    assert_eq!((&sent["runId"], &sent["channel"]), (&json!("a"), &json!("telegram")), "{sent}");
+    let after = Gateway::start_in(before.kill(), &[], &ENV);
+    assert_eq!(send(&mut after.client(), "a", json!({"message": "once"})).unwrap(), sent);
+    assert_eq!(api.texts("5"), ["once"]);
 }
 
 #[test]
