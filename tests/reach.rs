@@ -106,6 +106,6 @@ fn a_shell_completes_commands_and_options() {
             .stdout
             .contains("complete -c clawdbot -n \"__clawdbot_at ' gateway'\" -a install")
     );
-    assert!(home.run(&["completion", "zsh"]).stdout.starts_with("autoload -U +X bashcompinit"));
+    assert!(home.run(&["completion", "zsh"]).stdout.starts_with("#compdef clawdbot\n"));
     assert_eq!(home.run(&["completion", "tcsh"]).code, Some(1));
 }
