@@ -1,8 +1,12 @@
 //! Telegram: the built gateway against a Bot API server that fails in every way, and that server against grammY.
 
+mod accounts;
+mod acting;
 mod faults;
+mod files;
 mod grammy;
 mod idle;
+mod proxy;
 mod receiving;
 mod sending;
 mod webhook;

@@ -48,3 +48,15 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
 }
+
+impl From<&str> for Reply {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<String> for Reply {
+    fn from(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+}

@@ -300,6 +300,7 @@ fn attempt(cx: &Arc<Ctx>, delivery: &Delivery) {
             let current = cx.outbox.waiting().into_iter().find(|it| it.id == delivery.id);
             say_unclear(cx, &current.unwrap_or_else(|| delivery.clone()), &text);
         }
+        SendError::Failed(text) if delivery.is_promised && go_on_without_file(cx, &at, delivery, &text) => {}
         error => end(cx, delivery, Err(error)),
     }
 }
@@ -433,6 +434,31 @@ fn key_of(delivery: &Delivery) -> Option<&str> {
 fn session_of(cx: &Ctx, delivery: &Delivery) -> Option<SessionKey> {
     let key = delivery.content["session"].as_str()?;
     Some(session::canonical_key(&cx.config.get(), key, None))
+}
+
+/// What was promised with a file that cannot be sent goes out without it, and says so; `false` when there is no such file.
+/// Whoever waits is told instead.
+fn go_on_without_file(cx: &Arc<Ctx>, at: &Setting<'_>, delivery: &Delivery, why: &str) -> bool {
+    let (Ok(place), Ok(reply)) = (place(at, delivery), serde_json::from_value::<Reply>(delivery.content.clone()))
+    else {
+        return false;
+    };
+    let Some((_, rest)) = reply.media.split_first() else { return false };
+    let current = cx.outbox.waiting().into_iter().find(|it| it.id == delivery.id);
+    // A reply begins with its first file, unless that was left out before.
+    let is_first = |it: &Delivery| {
+        it.parts_done == 0 && prepare(at, &place, &delivery.content).is_ok_and(|parts| parts == it.parts)
+    };
+    if !current.is_some_and(|it| is_first(&it)) {
+        return false;
+    }
+    let text = format!("{}\n\n⚠️ Media failed: {why}", reply.text).trim_start().to_owned();
+    let words = Reply { text, media: Vec::new(), ..reply.clone() };
+    let files = Reply { text: String::new(), media: rest.to_vec(), reply_to: None, buttons: None, ..reply.clone() };
+    let Ok(mut parts) = prepare(at, &place, &json!(words)) else { return false };
+    parts.extend(prepare(at, &place, &json!(files)).unwrap_or_default());
+    log::warn!(target: "gateway/channels", "a file by {} to {} is left out: {why}", delivery.channel, delivery.to);
+    cx.outbox.set_parts(&delivery.id, parts, 0)
 }
 
 /// Nobody knows whether the message that was being sent arrived: the chat is told, and the rest goes out.

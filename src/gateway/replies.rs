@@ -101,7 +101,7 @@ impl<'a> Overheard<'a> {
         let mut saying = self.said.borrow_mut();
         let blocks = saying.cutter.finish(&said.text, &settings);
         self.send_blocks(route, &mut saying, blocks.into_iter().map(|block| (block.at, block.text)).collect());
-        let files = Reply { text: String::new(), ..wording::reply(route, said) };
+        let files = Reply { text: String::new(), ..wording::reply(self.cx, self.request, route, said) };
         if !files.media.is_empty() {
             self.promise(route, &format!("{}", saying.number), vec![files], &[]);
         }

@@ -79,6 +79,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     port: u16,
+    token: String,
 }
 
 /// Serves until it is dropped.
@@ -92,6 +93,11 @@ impl Drop for BotApi {
 
 impl BotApi {
     pub fn start() -> Self {
+        Self::of(TOKEN)
+    }
+
+    /// The server of another bot: one token has one poll.
+    pub fn of(token: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let me = json!({"id": BOT_ID, "is_bot": true, "first_name": "Test Bot", "username": "test_bot", "can_join_groups": true,
             "can_read_all_group_messages": false, "supports_inline_queries": false, "has_topics_enabled": true});
@@ -114,7 +120,8 @@ impl BotApi {
             messages: HashMap::new(),
         };
         let port = listener.local_addr().expect("an address").port();
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), port });
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), port, token: token.to_owned() });
         listen(&shared, listener);
         Self(shared)
     }
@@ -123,9 +130,13 @@ impl BotApi {
         format!("http://127.0.0.1:{}", self.0.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
     /// A configuration of the channel that speaks to this server and lets everybody speak.
     pub fn config(&self) -> Value {
-        json!({"botToken": TOKEN, "apiRoot": self.url(), "dmPolicy": "open", "allowFrom": ["*"]})
+        json!({"botToken": self.0.token, "apiRoot": self.url(), "dmPolicy": "open", "allowFrom": ["*"]})
     }
 
     /// From now on calls go wrong as `faults` says.
@@ -332,7 +343,7 @@ fn serve(stream: &TcpStream, shared: &Shared) {
 
 /// Answers a request; returns whether the connection goes on.
 fn answer(stream: &TcpStream, shared: &Shared, request: &Request) -> bool {
-    if let Some(path) = request.path.strip_prefix(&format!("/file/bot{TOKEN}/")) {
+    if let Some(path) = request.path.strip_prefix(&format!("/file/bot{}/", shared.token)) {
         let bytes = shared.state.lock().expect("no panic").files.get(path).cloned();
         return match bytes {
             Some(bytes) => write(stream, 200, "application/octet-stream", &bytes),
@@ -395,7 +406,7 @@ fn answer(stream: &TcpStream, shared: &Shared, request: &Request) -> bool {
         Some(Fault::Garbage) => return write(stream, 200, "application/json", b"[1, 2"),
         Some(Fault::Half) | None => {}
     }
-    if token != TOKEN {
+    if token != shared.token {
         let known = token.split_once(':').is_some_and(|(id, _)| id.parse::<u64>().is_ok());
         let (code, text) = if known { (401, "Unauthorized") } else { (404, "Not Found") };
         return respond(&json!({"ok": false, "error_code": code, "description": text}));

@@ -11,6 +11,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::ids::RunId;
 use crate::channels::channel::{Download, DownloadError};
 use crate::channels::inbound::{Inbound, MediaRef};
+use crate::channels::reply::Reply;
 use crate::gateway::attachments::is_shown;
 use crate::media;
 
@@ -52,7 +53,9 @@ pub(super) fn fetch(chat: &Chat<'_>, message: &Inbound, id: &RunId) -> Result<Fi
             Ok(download) => keep(chat, download, file, &mut files),
             Err(DownloadError::TooLarge) => {
                 let text = format!("⚠️ File too large. Maximum size is {megabytes}MB.");
-                if !chat.say(message, &format!("{id}/large"), &text) {
+                let reply_to = Some(message.message_id.clone()).filter(|id| !id.is_empty());
+                let reply = Reply { text, reply_to, ..Reply::default() };
+                if !chat.say(message, &format!("{id}/large"), reply) {
                     return Err(true);
                 }
                 if message.media.len() == 1 {

@@ -231,9 +231,9 @@ impl Chat<'_> {
     }
 
     /// Says something to where a message came from, once for that message; `false` when it must be tried again.
-    pub(super) fn say(&self, message: &Inbound, id: &str, text: &str) -> bool {
+    pub(super) fn say(&self, message: &Inbound, id: &str, reply: impl Into<Reply>) -> bool {
         let route = self.route(message);
-        let reply = Reply { text: text.to_owned(), kind: ReplyKind::Notice, ..Reply::default() };
+        let reply = Reply { kind: ReplyKind::Notice, ..reply.into() };
         let delivery = deliveries::of(self.cx, format!("{id}/note"), &route, &reply);
         let promised = deliveries::promise(self.cx, vec![delivery]);
         if let Err(error) = &promised {
@@ -264,7 +264,7 @@ impl Chat<'_> {
         let text = format!(
             "Clawdbot: access not configured.\n\n{label}: {shown}\n\nPairing code: {code}\n\nAsk the bot owner to approve with:\n{approve}"
         );
-        self.say(message, id, &text)
+        self.say(message, id, text)
     }
 
     /// Tells the session of a chat that somebody reacted to a message of ours.

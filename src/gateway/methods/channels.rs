@@ -54,7 +54,18 @@ fn status(cx: &Arc<Ctx>, _call: &Call, params: ChannelsStatusParams) -> Result<R
         channel
             .accounts(&at)
             .iter()
-            .map(|account| channel.snapshot(&at, account, &state(cx, channel, account)))
+            .map(|account| {
+                let state = state(cx, channel, account);
+                let mut row = channel.snapshot(&at, account, &state);
+                if let Some((at, probe)) = state.probe {
+                    row["probe"] = probe;
+                    row["lastProbeAt"] = at.into();
+                }
+                if let Some(audit) = state.audit {
+                    row["audit"] = audit;
+                }
+                row
+            })
             .collect()
     };
     Ok(Reply::Now(json!({

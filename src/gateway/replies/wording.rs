@@ -73,8 +73,8 @@ fn emoji(name: &str) -> &'static str {
     }
 }
 
-/// Returns one message of an answer as a reply.
-pub(super) fn reply(route: &Route, said: &Said) -> Reply {
+/// Returns one message of an answer as a reply. A path without a beginning is of the agent's workspace, as for its tools.
+pub(super) fn reply(cx: &Ctx, request: &RunRequest, route: &Route, said: &Said) -> Reply {
     let reply_to = match &said.reply_to {
         Some(ReplyTo::Id(id)) => Some(id.clone()),
         Some(ReplyTo::Current) => route.reply_to.clone(),
@@ -82,11 +82,19 @@ pub(super) fn reply(route: &Route, said: &Said) -> Reply {
     };
     Reply {
         text: strip_all_is_well(&said.text).to_owned(),
-        media: said.media.clone(),
+        media: said.media.iter().map(|named| place_of(cx, request, named)).collect(),
         reply_to,
         is_voice: said.is_voice,
         ..Reply::default()
     }
+}
+
+fn place_of(cx: &Ctx, request: &RunRequest, named: &str) -> String {
+    if named.contains("://") || named.starts_with(['/', '~']) {
+        return named.to_owned();
+    }
+    let workspace = workspace::dir(&cx.config.get(), &cx.paths, &request.agent_id);
+    workspace.join(named.strip_prefix("./").unwrap_or(named)).display().to_string()
 }
 
 /// Returns what is said at the end of a run; with `is_streamed` its messages are out already.
@@ -117,7 +125,7 @@ pub(super) fn last_words(
             let text = format!("Reasoning:\n{}", lines.join("\n").replace("__", ""));
             replies.push(Reply { text, kind: ReplyKind::Reasoning, ..Reply::default() });
         }
-        let reply = reply(route, said);
+        let reply = reply(cx, request, route, said);
         let says_something = !reply.text.is_empty() || !reply.media.is_empty();
         if says_something && !is_streamed {
             let text = prefixed(cx, request, Some(outcome), reply.text);
