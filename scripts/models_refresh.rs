@@ -29,8 +29,8 @@ fn main() -> anyhow::Result<()> {
         for model in models.values() {
             let word = |field: &str| model[field].as_str().unwrap_or_default().replace(['\t', '\n'], " ");
             let api = word("api");
-            // What needs more than a key is not for this list.
-            if !clawdbot::agent::models::SPOKEN.contains(&api.as_str()) || provider == "github-copilot" {
+            // Antigravity answers only who says to be that editor.
+            if !clawdbot::agent::models::SPOKEN.contains(&api.as_str()) || provider == "google-antigravity" {
                 continue;
             }
             let sees = model["input"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "image"));

@@ -1,5 +1,5 @@
-//! The official clients of model providers as judges: their types take what is sent, and they read what the scripted
-//! server says. Part of the step that npm is needed for.
+//! The official clients of model providers as judges, and the original's library where there is none: their types take what
+//! is sent, and they read what the scripted server says. Part of the step that npm is needed for.
 
 use std::process::Command;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn their_types_take_what_is_sent() {
     let mut text = String::from(
         "import Anthropic from '@anthropic-ai/sdk';\nimport OpenAI from 'openai';\nimport type { Content } from '@google/genai';\n",
     );
-    for wire in Wire::ALL {
+    for wire in Wire::PUBLIC {
         for (index, mut body) in bodies(wire).into_iter().enumerate() {
             let kind = match wire {
                 Wire::Anthropic => "Anthropic.MessageCreateParamsStreaming",
@@ -73,6 +73,7 @@ fn their_types_take_what_is_sent() {
                     body = body["contents"].take();
                     "Content[]"
                 }
+                Wire::Codex | Wire::CodeAssist => unreachable!("no official client"),
             };
             if wire == Wire::Completions {
                 // Not of this provider: a field of others that takes their reasoning back.
@@ -131,6 +132,23 @@ const user = [{ role: 'user', content: 'hi' }];
     google[2] = chunk.usageMetadata?.candidatesTokenCount ?? google[2];
   }
   out.Google = google;
+  // The other two have no official client: the original's own library reads them.
+  const pi = await import(process.env.MODULES + '/@mariozechner/pi-ai/dist/index.js');
+  const model = (api) => ({ id: 'm', name: 'm', api, provider: 'p', baseUrl: url, reasoning: true, input: ['text'],
+    cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }, contextWindow: 32000, maxTokens: 4000 });
+  const context = { systemPrompt: 'be brief', messages: [{ role: 'user', content: 'hi', timestamp: 1 }] };
+  const read = async (stream) => {
+    const said = await stream.result();
+    const block = (type) => said.content.find((it) => it.type === type) ?? {};
+    return said.errorMessage ?? [block('text').text, block('toolCall').arguments?.command, said.usage.output];
+  };
+  const assist = { apiKey: JSON.stringify({ token: 't', projectId: 'p' }), maxTokens: 99 };
+  out.CodeAssist = await read(pi.streamGoogleGeminiCli(model('google-gemini-cli'), context, assist));
+  const { fetch } = globalThis;
+  globalThis.fetch = (to, options) => fetch(url + new URL(to).pathname, options);
+  const claims = Buffer.from(JSON.stringify({ 'https://api.openai.com/auth': { chatgpt_account_id: 'a' } }));
+  const codex = { apiKey: `x.${claims.toString('base64')}.y`, sessionId: 's' };
+  out.Codex = await read(pi.stream(model('openai-codex-responses'), context, codex));
   console.log(JSON.stringify(out));
 })();
 ";

@@ -1,4 +1,4 @@
-//! Model providers: the four wire formats, each of their failures, stored credentials, and who is asked next.
+//! Model providers: the wire formats, each of their failures, stored credentials, and who is asked next.
 
 use std::time::Duration;
 
@@ -33,8 +33,23 @@ fn home(providers: Value, fallbacks: &[&str]) -> Home {
 
 fn gateway_of(provider: &Provider, wire: Wire) -> Gateway {
     let mut test = entry(&provider.url(), wire.api());
-    test["apiKey"] = "sk-configured-key".into();
-    Gateway::start_in(home(json!({"test": test}), &[]), &[], &[])
+    if wire.provider() == "test" {
+        test["apiKey"] = "sk-configured-key".into();
+        return Gateway::start_in(home(json!({"test": test}), &[]), &[], &[]);
+    }
+    // Their formats are no words of the configuration: they come with the provider, and with a sign-in.
+    test.as_object_mut().unwrap().remove("api");
+    let home = Home::with_config(&json!({
+        "models": {"providers": {wire.provider(): test}},
+        "agents": {"defaults": {"model": {"primary": format!("{}/m", wire.provider())}}},
+    }));
+    let expires = now_ms() + 3_600_000;
+    write_profiles(
+        &home,
+        json!({"p:default": {"type": "oauth", "provider": wire.provider(), "access": "sk-configured-key",
+        "refresh": "r", "expires": expires, "accountId": "acc", "projectId": "proj"}}),
+    );
+    Gateway::start_in(home, &[], &[])
 }
 
 fn send(client: &mut Client, session: &str, run: &str, message: &str) {
@@ -498,6 +513,10 @@ fn a_token_that_is_refused_before_its_time_is_renewed() {
     let profile = &read_profiles(&gateway.home)["profiles"]["anthropic:default"];
     // An issuer that names no other refresh token means the same again.
     assert_eq!((&profile["access"], &profile["refresh"]), (&json!("sk-ant-oat01-new"), &json!("refresh-1")));
+    // That the provider's cache was used is noted once, when all is said.
+    let lines = transcript(&gateway.home);
+    let touched: Vec<bool> = lines.iter().rev().map(|line| line["customType"] == "clawdbot.cache-ttl").collect();
+    assert!(touched[0] && touched.iter().filter(|it| **it).count() == 1, "{lines:#?}");
 }
 
 #[test]
@@ -521,6 +540,53 @@ fn a_refused_renewal_is_told_and_another_key_answers() {
     });
     let gateway = signed_in(&provider, both);
     assert_eq!(outcome(&mut gateway.client(), MAIN, "r2", "hello").as_deref(), Ok("from the key"));
+}
+
+#[test]
+fn a_github_token_is_traded_for_copilots_and_kept_until_it_is_refused() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let provider = Provider::judging(|asked| match (asked.path.as_str(), asked.header("authorization")) {
+        ("/copilot_internal/v2/token", Some("Bearer secret-github")) => Answer::Json(json!({
+            "token": format!("tid=secret-{};proxy-ep=proxy.nowhere.example", asked.index), "expires_at": now_ms() / 1000 + 1800,
+        })),
+        ("/copilot_internal/v2/token", _) => Answer::Status(404, "Not Found: secret-other"),
+        // The first traded token is worth nothing after its second use.
+        (_, Some(token)) if token.contains("secret-0;") && asked.index > 2 => Answer::Status(401, "expired"),
+        _ => Answer::Parts(vec![Part::Text("hello")]),
+    });
+    let config = json!({
+        "models": {"providers": {"github-copilot": entry(&provider.url(), "openai-completions")}},
+        "agents": {"defaults": {"model": {"primary": "github-copilot/m"}}},
+    });
+    let token = |token: &str| json!({"type": "token", "provider": "github-copilot", "token": token});
+    let home = Home::with_config(&config);
+    write_profiles(&home, json!({"github-copilot:github": token("secret-github")}));
+    let gateway = Gateway::start_in(home, &[], &[("CLAWDBOT_OAUTH_BASE_URL", &provider.origin())]);
+    let mut client = gateway.client();
+    let mut written = Vec::new();
+    for (run, requests) in [("r1", 2), ("r2", 3), ("r3", 6)] {
+        assert_eq!(outcome(&mut client, MAIN, run, "hello").as_deref(), Ok("hello"), "{run}");
+        written.push(std::fs::metadata(auth_file(&gateway.home)).unwrap().ino());
+        assert_eq!(provider.asked().len(), requests, "{run}: traded only when it has to be");
+    }
+    assert!(written.iter().all(|file| *file == written[0]), "a success that says nothing new is not written");
+    let asked = provider.asked();
+    assert_eq!(asked[1].header("authorization"), Some("Bearer tid=secret-0;proxy-ep=proxy.nowhere.example"));
+    assert_eq!(
+        (asked[1].header("x-initiator"), asked[1].header("openai-intent")),
+        (Some("user"), Some("conversation-edits"))
+    );
+    let file = gateway.home.state_dir().join("credentials/github-copilot.token.json");
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("kept")).expect("JSON");
+    assert!(kept["token"].as_str().is_some_and(|token| token.starts_with("tid=secret-4;")), "{kept}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Another account never gets this one's token, and an account without Copilot is told.
+    write_profiles(&gateway.home, json!({"github-copilot:github": token("secret-other")}));
+    let error = outcome(&mut client, MAIN, "r4", "hello").expect_err("refused");
+    assert!(error.contains("Copilot token exchange failed: status 404") && !error.contains("secret"), "{error}");
+    let log = std::fs::read_to_string(gateway.home.log_file()).unwrap_or_default();
+    assert!(!log.contains("secret-"), "{log}");
 }
 
 #[test]

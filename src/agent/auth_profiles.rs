@@ -5,6 +5,9 @@
 //! thread that may touch the disk. Not here: choosing one for a turn (`agent::credentials`).
 
 pub mod cooldown;
+pub mod copilot;
+pub mod gemini_cli;
+mod issuer;
 pub mod oauth;
 pub mod order;
 pub mod store;
@@ -113,7 +116,14 @@ pub(super) fn of(id: &str, profile: &Map<String, Value>) -> Option<Profile> {
         _ => return None,
     };
     secret?;
-    let expires_at_ms = profile.get("expires").and_then(Value::as_f64).filter(|at| *at > 0.0).map(|at| at as u64);
+    // What runs out of Copilot's is only what its token is traded for.
+    let is_copilot = text("provider").is_some_and(|provider| normalize_provider(provider) == copilot::PROVIDER);
+    let expires_at_ms = profile
+        .get("expires")
+        .filter(|_| !is_copilot)
+        .and_then(Value::as_f64)
+        .filter(|at| *at > 0.0)
+        .map(|at| at as u64);
     let is_renewable = oauth::is_renewable(profile);
     Some(Profile {
         id: id.to_owned(),

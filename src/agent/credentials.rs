@@ -2,25 +2,27 @@
 //! (agent.md §12.4, §14).
 //!
 //! Owns nothing: the files belong to `auth_profiles`, what a session sticks to is in its entry. Runs on the job's thread.
-//! Not here: what a failure is worth (`failover`), who asks again with the next key (`run`).
+//! Not here: asking with them (`asking`), what a failure is worth (`failover`).
+
+mod asking;
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::auth_profiles::oauth::{self, RenewError};
+pub use self::asking::{each, fresh, judge, renewing, tries, worked};
+
+use super::auth_profiles::copilot::{self, Trade};
 use super::auth_profiles::order::{Candidate, order, stick};
-use super::auth_profiles::{Store, cooldown, dirs, of, read_store, store};
-use super::failover::{self, Reason};
+use super::auth_profiles::{Store, dirs, of, read_store, store};
 use super::models;
-use super::providers::ProviderError;
 use super::sessions::Entry;
-use crate::base::clock::{Clock, UnixMs};
+use crate::base::clock::UnixMs;
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
+use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
-use crate::config::types::{AuthCooldowns, Config};
-use crate::net::fetch::Fetch;
+use crate::config::types::Config;
 
 /// Fields of a session's entry, as the original spells them.
 const OVERRIDE: &str = "authProfileOverride";
@@ -32,8 +34,19 @@ const OVERRIDE_COUNT: &str = "authProfileOverrideCompactionCount";
 pub struct Credential {
     /// The key; local servers need none.
     pub key: Option<Secret>,
+    /// The account or the project that the key is for, where the provider wants to be told.
+    pub account: Option<String>,
     /// The stored credential it is of, if it is of one.
     pub profile: Option<ProfileAt>,
+    /// What the key is traded for before it is used, see [`fresh`].
+    trade: Option<Trade>,
+}
+
+impl Credential {
+    /// A key that nobody keeps, or none.
+    pub fn of_key(key: Option<Secret>) -> Self {
+        Self { key, account: None, profile: None, trade: None }
+    }
 }
 
 /// A stored credential and where it is kept.
@@ -63,6 +76,7 @@ pub enum Wish {
 /// The credentials of one agent as they are now.
 pub struct Wallet<'a> {
     config: &'a Config,
+    state: PathBuf,
     stores: Vec<(PathBuf, Store)>,
     now_ms: UnixMs,
 }
@@ -71,7 +85,7 @@ impl<'a> Wallet<'a> {
     /// Reads the files; those that cannot be read count as empty.
     pub fn open(config: &'a Config, paths: &Paths, agent: &AgentId, now_ms: UnixMs) -> Self {
         let stores = dirs(config, paths, agent).into_iter().map(|dir| (dir.clone(), read_store(&dir))).collect();
-        Self { config, stores, now_ms }
+        Self { config, state: paths.state_dir.clone(), stores, now_ms }
     }
 
     /// Returns whether there is a credential of that id for that provider.
@@ -98,7 +112,7 @@ impl<'a> Wallet<'a> {
             }
         }
         if candidates.is_empty() {
-            return models::key(self.config, provider).map(|key| vec![Credential { key, profile: None }]);
+            return self.unstored(provider);
         }
         let is_chosen = matches!(wish, Wish::Only(_));
         let awake: Vec<&Candidate> = candidates.iter().filter(|it| is_chosen || it.resting_until.is_none()).collect();
@@ -110,7 +124,7 @@ impl<'a> Wallet<'a> {
             return Ok(usable);
         }
         let ids: Vec<&str> = awake.iter().map(|it| it.profile.id.as_str()).collect();
-        models::key(self.config, provider).map(|key| vec![Credential { key, profile: None }]).map_err(|_| {
+        self.unstored(provider).map_err(|_| {
             format!(
                 "The sign-in at {provider} has expired ({}). Sign in again, or store a key with: clawdbot models auth \
                  paste-token --provider {provider}",
@@ -119,11 +133,14 @@ impl<'a> Wallet<'a> {
         })
     }
 
-    /// Returns the account that a credential says it is for.
-    pub fn account(&self, credential: &Credential) -> Option<String> {
-        let id = &credential.profile.as_ref()?.id;
-        let profile = self.stores.iter().find_map(|(_, store)| store.profile(id))?;
-        profile.get("accountId")?.as_str().map(str::to_owned)
+    /// Returns the key of the environment or the configuration, or that none is needed.
+    fn unstored(&self, provider: &str) -> Result<Vec<Credential>, String> {
+        let key = models::key(self.config, provider)?;
+        Ok(vec![Credential { trade: self.trade(provider, None), ..Credential::of_key(key) }])
+    }
+
+    fn trade(&self, provider: &str, domain: Option<&str>) -> Option<Trade> {
+        (provider == copilot::PROVIDER).then(|| Trade::new(&self.state, domain))
     }
 
     /// Returns what a session wishes for, and whether its entry has to remember that.
@@ -163,64 +180,19 @@ impl<'a> Wallet<'a> {
 
     fn credential(&self, id: &str, provider: &str) -> Option<Credential> {
         let (dir, profile) = self.stores.iter().find_map(|(dir, store)| Some((dir, store.profile(id)?)))?;
+        let text = |field: &str| profile.get(field).and_then(Value::as_str).and_then(unless_blank);
         let key = store::secret(profile, self.now_ms);
         let has_expired = key.is_none();
         let is_renewable = of(id, profile)?.is_renewable;
         if has_expired && !is_renewable {
             return None;
         }
+        let account = text("projectId").or(text("accountId")).map(str::to_owned);
+        let trade = self.trade(provider, text("enterpriseUrl"));
         let (id, provider) = (id.to_owned(), provider.to_owned());
         let profile = ProfileAt { id, provider, dir: dir.clone(), has_expired, is_renewable };
-        Some(Credential { key, profile: Some(profile) })
+        Some(Credential { key, account, profile: Some(profile), trade })
     }
-}
-
-/// Returns a credential that can be used now: its token is renewed if it has run out.
-///
-/// # Errors
-/// When it cannot be renewed; another credential may do.
-pub fn fresh(credential: &Credential, fetch: &Fetch, clock: &dyn Clock) -> Result<Credential, ProviderError> {
-    let Some(profile) = credential.profile.as_ref().filter(|profile| profile.has_expired) else {
-        return Ok(credential.clone());
-    };
-    renew(credential, profile, None, fetch, clock)
-}
-
-/// Returns a credential instead of one that was refused: a token may be worth nothing before its time. `None` when there
-/// is nothing to renew, or the issuer refuses too.
-pub fn instead(credential: &Credential, fetch: &Fetch, clock: &dyn Clock) -> Option<Credential> {
-    let profile = credential.profile.as_ref().filter(|profile| profile.is_renewable)?;
-    renew(credential, profile, credential.key.as_ref(), fetch, clock).ok()
-}
-
-fn renew(
-    credential: &Credential,
-    profile: &ProfileAt,
-    refused: Option<&Secret>,
-    fetch: &Fetch,
-    clock: &dyn Clock,
-) -> Result<Credential, ProviderError> {
-    match oauth::renew(&profile.dir, &profile.id, refused, fetch, clock) {
-        Ok(key) => Ok(Credential { key: Some(key), profile: credential.profile.clone() }),
-        Err(RenewError::Cancelled) => Err(ProviderError::Cancelled),
-        Err(RenewError::Failed(message)) => Err(ProviderError::Failed { status: None, message, retry_after: None }),
-    }
-}
-
-/// Takes a failure: the credential rests if it is to blame. Returns why another credential or model may do better.
-pub fn judge(
-    credential: &Credential,
-    status: Option<u16>,
-    message: &str,
-    hours: &AuthCooldowns,
-    now_ms: UnixMs,
-) -> Option<Reason> {
-    let reason = failover::reason(status, message);
-    if let (Some(profile), Some(reason)) = (&credential.profile, reason.filter(|reason| reason.is_of_key())) {
-        failed(profile, reason, hours, now_ms);
-        log::warn!(target: "agent", "credential {} rests after a failure ({})", profile.id, reason.as_str());
-    }
-    reason
 }
 
 /// Notes in a session's entry which credential it sticks to.
@@ -242,33 +214,6 @@ pub fn forget(entry: &mut Entry) {
     }
 }
 
-/// Notes on the disk that a credential worked.
-pub fn worked(profile: &ProfileAt, now_ms: UnixMs) {
-    note(profile, |store| {
-        let mut stats = store.stats(&profile.id);
-        cooldown::succeeded(&mut stats, now_ms);
-        store.set_stats(&profile.id, stats);
-        store.set_last_good(&profile.provider, &profile.id);
-    });
-}
-
-/// Notes on the disk that a credential failed, and lets it rest.
-fn failed(profile: &ProfileAt, reason: Reason, hours: &AuthCooldowns, now_ms: UnixMs) {
-    note(profile, |store| {
-        let mut stats = store.stats(&profile.id);
-        cooldown::failed(&mut stats, reason, hours, &profile.provider, now_ms);
-        store.set_stats(&profile.id, stats);
-    });
-}
-
-fn note(profile: &ProfileAt, change: impl FnOnce(&mut Store)) {
-    // A credential that was removed meanwhile is not brought back.
-    let updated = Store::update(&profile.dir, |store| store.profile(&profile.id).is_some().then(|| change(store)));
-    if let Err(error) = updated {
-        log::warn!(target: "agent", "cannot note the use of credential {}: {error}", profile.id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +228,7 @@ mod tests {
             store
         };
         let stores = vec![("/own".into(), store(own)), ("/main".into(), store(inherited))];
-        Wallet { config, stores, now_ms: 1000 }
+        Wallet { config, state: PathBuf::new(), stores, now_ms: 1000 }
     }
 
     fn key(key: &str) -> Value {

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::agent::session;
+use crate::agent::sessions::Entry;
 use crate::agent::speaker::Speaker;
 use crate::agent::tools::sandbox;
 use crate::base::ids::{AgentId, SessionKey};
@@ -40,6 +41,12 @@ pub fn shut_gates(
         }
     }
     shut
+}
+
+/// Returns how far a session's commands are elevated: its own level, else the configured one.
+pub fn level<'a>(config: &'a Config, entry: &'a Entry) -> &'a str {
+    let configured = config.tree["agents"]["defaults"]["elevatedDefault"].as_str();
+    entry.elevated_level.as_deref().or(configured).unwrap_or("on")
 }
 
 /// Words for people and models why elevation is refused.

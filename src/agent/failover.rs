@@ -179,7 +179,11 @@ pub fn supported_thinking(message: &str, asked: &str) -> Option<&'static str> {
 pub fn is_transient(error: &ProviderError) -> bool {
     let ProviderError::Failed { status, message, .. } = error else { return false };
     // Money and plans do not come back within seconds.
-    if message.contains("current quota") || message.contains("insufficient_quota") || is_context_overflow(message) {
+    if message.contains("current quota")
+        || message.contains("insufficient_quota")
+        || message.contains("usage limit")
+        || is_context_overflow(message)
+    {
         return false;
     }
     match status {

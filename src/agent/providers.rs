@@ -5,7 +5,10 @@
 //! grows). Not here: retries and fallbacks (`failover`), keys (`credentials`), the loop of a run (`run`).
 
 mod anthropic;
+mod code_assist;
+mod codex;
 mod completions;
+mod copilot;
 mod draft;
 mod exchange;
 mod google;
@@ -17,6 +20,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use self::codex::account as codex_account;
 
 use super::message::{AssistantMessage, Message};
 use super::models::{Model, SPOKEN};
@@ -35,6 +40,8 @@ pub struct TurnRequest<'a> {
     pub model: &'a Model,
     /// The key; local servers need none.
     pub key: Option<&'a Secret>,
+    /// The account or the project that the key is for, where the provider wants to be told.
+    pub account: Option<&'a str>,
     /// The session's transcript, for caches of the provider.
     pub session_id: &'a str,
     /// The system prompt.
@@ -105,7 +112,8 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    fn failed(message: impl Into<String>) -> Self {
+    /// A failure that came to no status.
+    pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed { status: None, message: message.into(), retry_after: None }
     }
 }
@@ -124,7 +132,9 @@ pub fn turn(
     let mut format: Box<dyn exchange::Format> = match model.api.as_str() {
         "offline" => return Ok(offline::turn(request, clock, on_text)),
         "anthropic-messages" => Box::new(anthropic::Anthropic::default()),
+        "google-gemini-cli" => Box::new(code_assist::CodeAssist::default()),
         "google-generative-ai" => Box::new(google::Google::default()),
+        "openai-codex-responses" => Box::new(codex::Codex::default()),
         "openai-completions" => Box::new(completions::Completions::default()),
         "openai-responses" => Box::new(responses::Responses::default()),
         other => {
@@ -150,6 +160,7 @@ mod tests {
         TurnRequest {
             model,
             key: None,
+            account: None,
             session_id: "s",
             system_prompt: "be brief",
             messages,

@@ -138,7 +138,8 @@ pub fn run(
     }
     let outcome = Run::begin(agent, &config, request, around, promise, started_at).and_then(|mut run| {
         around.sink.emit(RunEvent::Start { started_at });
-        if let Some(text) = run.texts.last().filter(|_| run.is_over) {
+        let last = run.said.iter().rev().map(|said| &said.text).find(|text| !text.is_empty());
+        if let Some(text) = last.filter(|_| run.is_over) {
             around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
         }
         // What was said before the run was cut off may not have reached everybody.
@@ -159,7 +160,6 @@ pub fn run(
         session_id: run.entry.session_id,
         provider: run.spoke.0,
         model: run.spoke.1,
-        texts: run.texts,
         said: run.said,
         sent: run.sent,
         is_new_session: run.is_new_session,
@@ -249,7 +249,6 @@ struct Run<'a> {
     thinking: String,
     system_prompt: String,
     skill_variables: Vec<(String, String)>,
-    texts: Vec<String>,
     said: Vec<Said>,
     /// What the model has sent by its tool.
     sent: Vec<Sent>,
@@ -261,6 +260,8 @@ struct Run<'a> {
     spoke: (String, String),
     /// Providers that answered in this run, and with which stored credential.
     asked_with: BTreeMap<String, Option<String>>,
+    /// The provider whose cache of the conversation this run has used, and its model.
+    cache_touched: Option<(String, String)>,
     is_aborted: bool,
     /// How often its time was over and another model got as much again.
     deadlines_passed: usize,
@@ -319,7 +320,6 @@ impl<'a> Run<'a> {
         let is_over = before.as_ref().is_some_and(|it| it.is_over);
         let (said, usage, context_tokens, spoke) =
             before.map_or_else(Default::default, |it| (it.said, it.usage, it.context_tokens, it.spoke));
-        let texts = said.iter().map(|it| it.text.clone()).filter(|text| !text.is_empty()).collect();
         let spoke = spoke.unwrap_or_else(|| (model.provider.clone(), model.id.clone()));
         let briefing = around.host.briefing(&request.agent_id);
         let skill_variables =
@@ -354,7 +354,6 @@ impl<'a> Run<'a> {
             thinking,
             system_prompt,
             skill_variables,
-            texts,
             said,
             sent: Vec::new(),
             is_new_session,
@@ -362,6 +361,7 @@ impl<'a> Run<'a> {
             context_tokens,
             spoke,
             asked_with: BTreeMap::new(),
+            cache_touched: None,
             is_aborted: false,
             deadlines_passed: 0,
             client_calls: Vec::new(),
@@ -475,6 +475,7 @@ impl<'a> Run<'a> {
 
     /// Writes down in the session index how it went.
     fn settle(&mut self, ended: &Result<(), Stop>) {
+        self.note_cache();
         let aborted = matches!(ended, Err(Stop::TimedOut)) || self.is_aborted;
         let now_ms = self.agent.clock.now_ms();
         let context_window = self.chain.first().map(|model| model.context_window);

@@ -353,7 +353,7 @@ struct Asked<'a> {
 /// Sends what an agent answered to where its heartbeats go, and words what became of it.
 fn told(cx: &Arc<Ctx>, key: &SessionKey, outcome: &RunOutcome, asked: &Asked<'_>) -> Value {
     // The last text that says something is the answer.
-    let answer = outcome.texts.iter().rev().find(|text| !text.trim().is_empty()).map_or("", String::as_str);
+    let answer = outcome.texts().into_iter().rev().find(|text| !text.trim().is_empty()).unwrap_or("");
     let report = match heartbeat::report(answer, asked.settings.ack_chars_max()) {
         // Who waits for a command is told of it, however little there is to say.
         Report::Acknowledged if asked.relays => Report::Text(answer.trim().to_owned()),

@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Per connection and direction; the library's own default is eight times this.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Longest wait that a server may ask for with `retry-after`.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// Makes the requests of one job.
 pub struct Fetch {
@@ -120,7 +120,34 @@ impl Fetch {
     /// # Errors
     /// As [`Fetch::post_json`].
     pub fn get(&self, url: &str, headers: &[(String, String)]) -> Result<Answer, FetchError> {
-        let mut request = self.agent.get(url).config().timeout_global(self.time_left()?).build();
+        self.get_with(url, headers, None)
+    }
+
+    /// Gets from a server that may be silent for `silence_max` at most, before its answer and within it.
+    ///
+    /// # Errors
+    /// As [`Fetch::post_json`].
+    pub fn get_within(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        silence_max: Duration,
+    ) -> Result<Answer, FetchError> {
+        self.get_with(url, headers, Some(silence_max))
+    }
+
+    fn get_with(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        silence_max: Option<Duration>,
+    ) -> Result<Answer, FetchError> {
+        let mut config = self.agent.get(url).config().timeout_global(self.time_left()?);
+        if is_loopback(url) {
+            config = config.proxy(None);
+        }
+        let mut request = config.timeout_per_read(silence_max).build();
+        self.silence_max.set(silence_max.unwrap_or_default());
         for (name, value) in headers {
             request = request.header(name, value);
         }

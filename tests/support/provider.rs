@@ -165,7 +165,12 @@ fn serve(mut stream: TcpStream, seen: &Seen, script: &dyn Fn(&Asked) -> Answer) 
         seen.1.notify_all();
     }
     // A client that went away is one of the things under test.
-    let _ = answer(&mut stream, Wire::of(&asked.path), script(&asked));
+    let wire = Wire::of(&asked.path);
+    let scripted = script(&asked);
+    let _ = match wire.objection(&asked) {
+        Some(why) => answer(&mut stream, wire, Answer::Status(400, why)),
+        None => answer(&mut stream, wire, scripted),
+    };
     let _ = stream.shutdown(Shutdown::Both);
 }
 

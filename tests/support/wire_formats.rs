@@ -1,6 +1,8 @@
-//! The streams of the four wire formats of models, as their servers send them.
+//! The streams of the wire formats of models, as their servers send them, and what two of these refuse.
 
 use serde_json::{Value, json};
+
+use super::provider::Asked;
 
 /// A part of an answer.
 #[derive(Clone)]
@@ -19,10 +21,17 @@ pub enum Wire {
     Anthropic,
     Responses,
     Google,
+    /// Responses, as ChatGPT's subscriptions are served it.
+    Codex,
+    /// Google in an envelope.
+    CodeAssist,
 }
 
 impl Wire {
-    pub const ALL: [Self; 4] = [Self::Completions, Self::Anthropic, Self::Responses, Self::Google];
+    /// Those that official clients speak.
+    pub const PUBLIC: [Self; 4] = [Self::Completions, Self::Anthropic, Self::Responses, Self::Google];
+    pub const ALL: [Self; 6] =
+        [Self::Completions, Self::Anthropic, Self::Responses, Self::Google, Self::Codex, Self::CodeAssist];
 
     /// Its name in configurations.
     pub fn api(self) -> &'static str {
@@ -31,6 +40,40 @@ impl Wire {
             Self::Anthropic => "anthropic-messages",
             Self::Responses => "openai-responses",
             Self::Google => "google-generative-ai",
+            Self::Codex => "openai-codex-responses",
+            Self::CodeAssist => "google-gemini-cli",
+        }
+    }
+
+    /// The provider that tests name it by: two formats belong to one provider each.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::Codex => "openai-codex",
+            Self::CodeAssist => "google-gemini-cli",
+            _ => "test",
+        }
+    }
+
+    /// Why its server would refuse a request that the others would take.
+    pub fn objection(self, asked: &Asked) -> Option<&'static str> {
+        let body = &asked.body;
+        match self {
+            Self::Codex => match () {
+                () if asked.header("chatgpt-account-id").is_none() => Some("no account"),
+                () if asked.header("openai-beta") != Some("responses=experimental") => Some("not a beta"),
+                () if body["store"] != false => Some("Store must be set to false"),
+                () if !body["instructions"].is_string() => Some("Instructions are required"),
+                () if body.get("max_output_tokens").is_some() => Some("Unsupported parameter: max_output_tokens"),
+                () => None,
+            },
+            Self::CodeAssist => match () {
+                () if !body["project"].is_string() => Some("no project"),
+                () if !body["model"].is_string() => Some("no model"),
+                () if !body["request"]["contents"].is_array() => Some("no contents"),
+                () if body["request"]["systemInstruction"].get("role").is_some() => Some("a role that is none"),
+                () => None,
+            },
+            _ => None,
         }
     }
 
@@ -39,7 +82,9 @@ impl Wire {
         let path = path.split('?').next().unwrap_or_default();
         match () {
             () if path.ends_with("/v1/messages") => Self::Anthropic,
+            () if path.ends_with("/codex/responses") => Self::Codex,
             () if path.ends_with("/responses") => Self::Responses,
+            () if path.ends_with("/v1internal:streamGenerateContent") => Self::CodeAssist,
             () if path.ends_with(":streamGenerateContent") => Self::Google,
             () => Self::Completions,
         }
@@ -55,8 +100,11 @@ impl Wire {
         match self {
             Self::Completions => completions(parts),
             Self::Anthropic => anthropic(parts),
-            Self::Responses => responses(parts),
+            Self::Responses | Self::Codex => responses(parts),
             Self::Google => google(parts),
+            Self::CodeAssist => {
+                google(parts).into_iter().map(|inner| json!({"response": inner, "traceId": "t"})).collect()
+            }
         }
     }
 
@@ -67,9 +115,11 @@ impl Wire {
         let count = events.iter().position(|event| event.to_string().contains("\"rt\"")).expect("a half") + 1;
         let begun: String = events[..count].iter().map(|event| self.event(event)).collect();
         let event = match self {
-            Self::Completions | Self::Google => json!({"error": {"message": message, "code": 503, "status": kind}}),
+            Self::Completions | Self::Google | Self::CodeAssist => {
+                json!({"error": {"message": message, "code": 503, "status": kind}})
+            }
             Self::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}}),
-            Self::Responses => {
+            Self::Responses | Self::Codex => {
                 json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": kind, "message": message}}})
             }
         };
@@ -79,8 +129,8 @@ impl Wire {
     fn event(self, event: &Value) -> String {
         match self {
             Self::Completions => format!(": keep-alive\n\ndata: {event}\n\n"),
-            Self::Google => format!("data: {event}\r\n\r\n"),
-            Self::Anthropic | Self::Responses => {
+            Self::Google | Self::CodeAssist => format!("data: {event}\r\n\r\n"),
+            Self::Anthropic | Self::Responses | Self::Codex => {
                 format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or("x"))
             }
         }

@@ -19,6 +19,12 @@ pub fn resting_until(stats: &Map<String, Value>, now_ms: u64) -> Option<u64> {
     (until > now_ms).then_some(until)
 }
 
+/// Returns whether a credential has failed since it worked last.
+pub fn has_failed(stats: &Map<String, Value>) -> bool {
+    OF_FAILURES.iter().any(|field| stats.contains_key(*field))
+        || stats.get("errorCount").and_then(Value::as_u64) != Some(0)
+}
+
 /// Returns when a credential was used last; 0 for never.
 pub fn last_used(stats: &Map<String, Value>) -> u64 {
     stats.get("lastUsed").and_then(Value::as_f64).map_or(0, |at| at as u64)

@@ -1,10 +1,9 @@
 //! Tokens that run out: who issues them, and how new ones are asked for (agent.md §14.2).
 //!
 //! A refresh token is often good for one use. So renewals of one agent's credentials take turns, across processes too;
-//! whoever waited looks first whether somebody else has done it; and new tokens are on the disk before they are used. The
-//! ids are those of the applications for which the original's users have signed in: their tokens are renewed under no
-//! other. Runs on the thread that needs the token, for 20 s of silence at most. Not here: signing in (`cli`), which
-//! credential is used (`agent::credentials`).
+//! whoever waited looks first whether somebody else has done it; and new tokens are on the disk before they are used. Runs
+//! on the thread that needs the token, for 20 s of silence at most. Not here: who issues (`issuer`), signing in (`cli`),
+//! which credential is used (`agent::credentials`).
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,16 +12,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use super::issuer::{BASE_URL_VARIABLE, Issuer, address, issuer};
 use super::store::{self, Store};
 use crate::agent::models::normalize_provider;
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::fs;
 use crate::base::secret::Secret;
 use crate::base::text::{ellipsize, percent_encoded, unless_blank};
-use crate::net::fetch::{Fetch, FetchError};
+use crate::net::fetch::{Answer, Fetch, FetchError};
 
-/// Variable whose value stands for the scheme and host of every issuer: for tests and for proxies.
-pub const BASE_URL_VARIABLE: &str = "CLAWDBOT_OAUTH_BASE_URL";
 /// How long an issuer may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Largest answer that is read.
@@ -33,58 +31,6 @@ const EARLY_MS: UnixMs = 5 * 60_000;
 const LIFETIME_SECONDS_DEFAULT: u64 = 3600;
 /// Characters of an issuer's words in an error.
 const WORDS_CHARS_MAX: usize = 200;
-
-/// Who issues the tokens of a provider.
-pub struct Issuer {
-    /// The provider.
-    pub provider: &'static str,
-    /// Where tokens come from.
-    pub token_url: &'static str,
-    /// The application; empty where everybody registers one.
-    client_id: &'static str,
-    /// Variables of an own application and its secret.
-    client_variables: Option<(&'static str, &'static str)>,
-    /// Whether it is asked in JSON instead of a form.
-    asks_json: bool,
-}
-
-static ISSUERS: [Issuer; 5] = [
-    Issuer {
-        provider: "anthropic",
-        token_url: "https://console.anthropic.com/v1/oauth/token",
-        client_id: "9d1c250a-e61b-44d9-88ed-5944d1962f5e",
-        client_variables: None,
-        asks_json: true,
-    },
-    Issuer {
-        provider: "openai-codex",
-        token_url: "https://auth.openai.com/oauth/token",
-        client_id: "app_EMoamEEZ73f0CkXaXp7hrann",
-        client_variables: None,
-        asks_json: false,
-    },
-    Issuer {
-        provider: "qwen-portal",
-        token_url: "https://chat.qwen.ai/api/v1/oauth2/token",
-        client_id: "f0304373b74a44d2b584a3fb70ca9e56",
-        client_variables: None,
-        asks_json: false,
-    },
-    Issuer {
-        provider: "chutes",
-        token_url: "https://api.chutes.ai/idp/token",
-        client_id: "",
-        client_variables: Some(("CHUTES_CLIENT_ID", "CHUTES_CLIENT_SECRET")),
-        asks_json: false,
-    },
-    Issuer {
-        provider: "google-gemini-cli",
-        token_url: "https://oauth2.googleapis.com/token",
-        client_id: "",
-        client_variables: Some(("GEMINI_CLI_OAUTH_CLIENT_ID", "GEMINI_CLI_OAUTH_CLIENT_SECRET")),
-        asks_json: false,
-    },
-];
 
 /// Tokens that were issued.
 pub struct Tokens {
@@ -111,36 +57,7 @@ pub enum TokenError {
     },
 }
 
-/// Returns who issues the tokens of a provider; `None` for those that nobody renews.
-pub fn issuer(provider: &str) -> Option<&'static Issuer> {
-    ISSUERS.iter().find(|issuer| issuer.provider == provider)
-}
-
-/// Returns an issuer's address, or the one that stands for it.
-pub fn address(url: &str) -> String {
-    let Some(base) = variable(BASE_URL_VARIABLE) else { return url.to_owned() };
-    let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("/");
-    format!("{}{path}", base.trim_end_matches('/'))
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().as_deref().and_then(unless_blank).map(str::to_owned)
-}
-
 impl Issuer {
-    /// Returns the application's id and secret, those of `profile` first.
-    ///
-    /// # Errors
-    /// A text for the user: which variable has to be set.
-    pub fn client(&self, profile: &Map<String, Value>) -> Result<(String, Option<String>), String> {
-        let own = profile.get("clientId").and_then(Value::as_str).and_then(unless_blank).map(str::to_owned);
-        let Some((id, secret)) = self.client_variables else {
-            return Ok((own.unwrap_or_else(|| self.client_id.to_owned()), None));
-        };
-        let found = own.or_else(|| variable(id));
-        found.map(|found| (found, variable(secret))).ok_or_else(|| format!("set {id} to your application's id"))
-    }
-
     /// Asks for tokens.
     ///
     /// # Errors
@@ -181,11 +98,38 @@ pub fn ask(
         ("application/x-www-form-urlencoded", form.join("&"))
     };
     let headers = [("content-type".to_owned(), kind.to_owned()), ("accept".to_owned(), "application/json".to_owned())];
+    let secrets: Vec<&str> = fields.iter().map(|(_, value)| *value).collect();
+    said(fetch.post_json_within(url, &headers, body.as_bytes(), SILENCE_MAX), &secrets, fetch)
+}
+
+/// Asks with a token as its owner: posts `body`, or gets without one. Returns the object that comes back.
+///
+/// # Errors
+/// See [`TokenError`]; no text holds the token.
+pub fn ask_as(
+    token: &Secret,
+    url: &str,
+    headers: &[(&str, String)],
+    body: Option<&Value>,
+    fetch: &Fetch,
+) -> Result<Map<String, Value>, TokenError> {
+    let own = [("authorization", format!("Bearer {}", token.expose())), ("accept", "application/json".to_owned())];
+    let all = own.iter().chain(headers);
+    let all: Vec<(String, String)> = all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let answer = match body {
+        Some(body) => fetch.post_json_within(url, &all, body.to_string().as_bytes(), SILENCE_MAX),
+        None => fetch.get_within(url, &all, SILENCE_MAX),
+    };
+    said(answer, &[token.expose()], fetch)
+}
+
+/// Reads an answer of an issuer, whose errors may repeat what was sent.
+fn said(answer: Result<Answer, FetchError>, secrets: &[&str], fetch: &Fetch) -> Result<Map<String, Value>, TokenError> {
     let failed = |error: FetchError| match error {
         FetchError::Cancelled => TokenError::Cancelled,
         FetchError::Failed(error) => refused("", error),
     };
-    let answer = fetch.post_json_within(url, &headers, body.as_bytes(), SILENCE_MAX).map_err(failed)?;
+    let answer = answer.map_err(failed)?;
     let mut text = String::new();
     let read = answer.body.take(ANSWER_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|error| failed(fetch.read_failure(&error)))?;
@@ -197,11 +141,15 @@ pub fn ask(
     // Only what is meant for people: a body may repeat what was sent.
     let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let (code, more) = match said.get("error") {
-        Some(Value::Object(error)) => (word(error.get("type")), word(error.get("message"))),
-        error => (word(error), word(said.get("error_description"))),
+        Some(Value::Object(error)) => {
+            let reason = error.get("details").and_then(Value::as_array).into_iter().flatten();
+            let reason = reason.filter_map(|detail| detail.get("reason")).next();
+            (word(error.get("type").or(reason)), word(error.get("message")))
+        }
+        error => (word(error), word(said.get("error_description").or(said.get("message")))),
     };
     let mut message = format!("status {} {code} {more}", answer.status);
-    for (_, value) in fields.iter().filter(|(_, value)| value.len() >= 8) {
+    for value in secrets.iter().filter(|value| value.len() >= 8) {
         message = message.replace(value, "***");
     }
     let message = crate::base::text::collapse_whitespace(&message);
@@ -213,7 +161,8 @@ pub(super) fn is_renewable(profile: &Map<String, Value>) -> bool {
     let text = |key: &str| profile.get(key).and_then(Value::as_str).and_then(unless_blank);
     text("type") == Some("oauth")
         && text("refresh").is_some()
-        && text("provider").is_some_and(|provider| issuer(&normalize_provider(provider)).is_some())
+        && text("provider")
+            .is_some_and(|provider| issuer(&normalize_provider(provider)).is_some_and(|issuer| issuer.renews))
 }
 
 /// Why a token could not be renewed.
@@ -319,14 +268,5 @@ mod tests {
         ] {
             assert_eq!(is_renewable(profile.as_object().expect("object")), expected, "{profile}");
         }
-    }
-
-    #[test]
-    fn an_own_application_is_the_credentials_or_the_environments() {
-        let issuer = issuer("chutes").expect("known");
-        let profile = json!({"clientId": "mine"});
-        assert_eq!(issuer.client(profile.as_object().expect("object")), Ok(("mine".to_owned(), None)));
-        let error = issuer.client(&Map::new()).expect_err("none");
-        assert_eq!(error, "set CHUTES_CLIENT_ID to your application's id");
     }
 }

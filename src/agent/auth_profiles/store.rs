@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
+use super::copilot;
 use crate::base::cancel::CancelToken;
 use crate::base::fs::{self, Durability, read_text_capped};
 use crate::base::secret::Secret;
@@ -110,6 +111,11 @@ impl Store {
         self.section("lastGood").insert(provider.to_owned(), id.into());
     }
 
+    /// Returns which credential of a provider worked last.
+    pub fn last_good(&self, provider: &str) -> Option<&str> {
+        self.0.get("lastGood")?.get(provider)?.as_str()
+    }
+
     /// Lays another store over this one: its credentials, orders and counters win.
     pub fn overlay(&mut self, over: &Self) {
         for name in ["profiles", "order", "lastGood", "usageStats"] {
@@ -137,6 +143,8 @@ pub fn secret(profile: &Map<String, Value>, now_ms: u64) -> Option<Secret> {
     let found = match text("type")? {
         "api_key" => text("key"),
         "token" => text("token").filter(|_| holds),
+        // compat: the original's library keeps GitHub's token as what others are asked with.
+        "oauth" if text("provider") == Some(copilot::PROVIDER) => text("refresh"),
         "oauth" => text("access").filter(|_| holds),
         _ => None,
     };

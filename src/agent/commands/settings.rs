@@ -87,8 +87,7 @@ impl Cx<'_> {
         let is_direct = !sandbox::is_asked_for(self.config, self.agent, self.key);
         let hint = "⚙️ Runtime is direct; sandboxing does not apply.";
         if word.is_empty() {
-            let default = self.config.tree["agents"]["defaults"]["elevatedDefault"].as_str().unwrap_or("on");
-            let level = self.entry.elevated_level.as_deref().unwrap_or(default);
+            let level = elevation::level(self.config, &self.entry);
             let hint = if is_direct { format!("\n{hint}") } else { String::new() };
             return Applied::said(format!("Current elevated level: {level}.\nOptions: on, off, ask, full.{hint}"));
         }

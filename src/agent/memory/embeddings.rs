@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::agent::credentials::{self, Credential, Wallet, Wish};
-use crate::agent::failover::{self, Reason};
+use crate::agent::failover;
 use crate::agent::models;
 use crate::agent::providers::ProviderError;
 use crate::base::clock::Clock;
@@ -93,11 +93,11 @@ impl Service {
         let base_url = text("baseUrl").map(str::to_owned).or_else(|| models::base_url(config, kind.provider()));
         let base_url = base_url.ok_or_else(|| format!("no server of {} is known", kind.provider()))?;
         let keys = match text("apiKey") {
-            Some(key) => vec![Credential { key: models::written_key(config, key).map(Secret::new), profile: None }],
+            Some(key) => vec![Credential::of_key(models::written_key(config, key).map(Secret::new))],
             None => match wallet.keys(kind.provider(), &Wish::Next) {
                 Ok(keys) => keys,
                 // A server of this machine asks for none.
-                Err(_) if models::is_local(&base_url) => vec![Credential { key: None, profile: None }],
+                Err(_) if models::is_local(&base_url) => vec![Credential::of_key(None)],
                 Err(error) => return Err(error),
             },
         };
@@ -133,49 +133,11 @@ impl Service {
         at: (&dyn Clock, &dyn Rng),
     ) -> Result<Vec<Vec<f32>>, ProviderError> {
         let (clock, rng) = at;
-        let mut last = failed(None, "there is no credential");
-        for credential in &self.keys {
-            let asked = credentials::fresh(credential, fetch, clock)
-                .and_then(|fresh| self.tries(texts, is_query, fresh.key.as_ref(), fetch, rng));
-            match asked {
-                Ok(vectors) => {
-                    if let Some(profile) = &credential.profile {
-                        credentials::worked(profile, clock.now_ms());
-                    }
-                    return Ok(vectors);
-                }
-                Err(ProviderError::Cancelled) => return Err(ProviderError::Cancelled),
-                Err(ProviderError::Failed { status, message, .. }) => {
-                    let reason = credentials::judge(credential, status, &message, cooldowns, clock.now_ms());
-                    last = failed(status, message);
-                    if matches!(reason, None | Some(Reason::Format)) {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
-    }
-
-    fn tries(
-        &self,
-        texts: &[&str],
-        is_query: bool,
-        key: Option<&Secret>,
-        fetch: &Fetch,
-        rng: &dyn Rng,
-    ) -> Result<Vec<Vec<f32>>, ProviderError> {
-        let mut backoff = failover::backoff();
-        loop {
-            let answer = self.ask(texts, is_query, key, fetch);
-            let Err(error) = &answer else { return answer };
-            if backoff.attempts() + 1 >= failover::TRIES_MAX || !failover::is_transient(error) {
-                return answer;
-            }
-            if !fetch.pause(backoff.next_delay(rng)) {
-                return Err(ProviderError::Cancelled);
-            }
-        }
+        credentials::each(&self.keys, fetch, clock, cooldowns, |credential, has_next| {
+            credentials::tries(failover::TRIES_MAX, has_next, fetch, rng, || {
+                self.ask(texts, is_query, credential.key.as_ref(), fetch)
+            })
+        })
     }
 
     fn ask(

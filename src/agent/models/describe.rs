@@ -49,7 +49,7 @@ pub fn needs_no_key(config: &Config, provider: &str) -> bool {
 
 /// Returns the built-in providers whose key is in the environment.
 pub fn providers_of_env() -> Vec<&'static str> {
-    let all = BUILTIN.iter().map(|builtin| builtin.id).chain(["github-copilot"]);
+    let all = BUILTIN.iter().map(|builtin| builtin.id);
     all.filter(|provider| env_names(provider).iter().any(|name| process_env(name).is_some())).collect()
 }
 
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(of("openai/gpt-5").map(|it| (it.is_local, it.input.len())), Some((false, 2)));
         assert!(of("offline").is_some_and(|it| it.is_local));
         assert_eq!(of("anthropic/claude-opus-4-5").map(|it| it.context_window), Some(200_000));
-        for unusable in ["amazon-bedrock/x", "github-copilot/x", "nobody/x"] {
+        for unusable in ["amazon-bedrock/x", "google-antigravity/x", "nobody/x"] {
             assert_eq!(of(unusable), None, "{unusable}");
         }
         assert!(needs_no_key(&config, "mock") && needs_no_key(&config, "ollama") && !needs_no_key(&config, "other"));

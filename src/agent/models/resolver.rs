@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::builtin::{BUILTIN, COMPLETIONS, OTHER_FORMATS, SPOKEN, builtin, env_names};
+use super::builtin::{BUILTIN, COMPLETIONS, OTHER_FORMATS, SPOKEN, builtin, env_names, is_signed_in_to};
 use super::catalogue::{self, Listed};
 use super::{
     CONTEXT_TOKENS_DEFAULT, CONTEXT_TOKENS_MIN, MAX_TOKENS_DEFAULT, Model, Name, OFFLINE, configured_name, file,
@@ -220,7 +220,7 @@ impl<'a> Resolver<'a> {
         let written = written.filter(|text| !text.is_empty());
         let key = self.env_key(names).or_else(|| written.and_then(|text| self.written_key(text)));
         let is_own = configured.is_some_and(|provider| !provider.base_url.trim().is_empty());
-        let needs_key = written.is_some() || (!names.is_empty() && !is_own);
+        let needs_key = written.is_some() || ((!names.is_empty() || is_signed_in_to(provider)) && !is_own);
         match key {
             Some(key) => Ok(Some(Secret::new(key))),
             None if !needs_key => Ok(None),
@@ -228,6 +228,9 @@ impl<'a> Resolver<'a> {
                 let hint = match written.and_then(env_name) {
                     Some(name) => {
                         format!("set the environment variable {name}, which models.providers.{provider}.apiKey names")
+                    }
+                    None if names.is_empty() => {
+                        format!("sign in with: clawdbot models auth login --provider {provider}")
                     }
                     None => format!(
                         "set {} or models.providers.{provider}.apiKey, then start the gateway again, or store one with: \

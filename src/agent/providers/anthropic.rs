@@ -27,7 +27,7 @@ const ANSWER_TOKENS_MIN: u64 = 1024;
 pub(super) struct Anthropic {}
 
 impl Format for Anthropic {
-    fn call(&self, request: &TurnRequest<'_>) -> Call {
+    fn call(&self, request: &TurnRequest<'_>) -> Result<Call, ProviderError> {
         let model = request.model;
         // The base URL comes without the version, but people paste it with.
         let base = model.base_url.strip_suffix("/v1").unwrap_or(&model.base_url);
@@ -50,7 +50,7 @@ impl Format for Anthropic {
         headers.push(("anthropic-version", VERSION.to_owned()));
         headers.push(("anthropic-beta", betas));
         headers.push(("accept", "application/json".to_owned()));
-        Call { url: format!("{base}/v1/messages"), headers, body: body(request) }
+        Ok(Call { url: format!("{base}/v1/messages"), headers, body: body(request) })
     }
 
     fn take(&mut self, event: &Value, draft: &mut Draft<'_>) -> Result<(), ProviderError> {
@@ -341,7 +341,7 @@ mod tests {
             let key = Secret::new(key);
             let mut asked = request(&claude, &said);
             asked.key = Some(&key);
-            let call = Anthropic {}.call(&asked);
+            let call = Anthropic {}.call(&asked).expect("a call");
             assert_eq!(call.url, "https://x.example/v1/messages");
             let found = call.headers.iter().find(|(_, value)| value.contains(key.expose())).map(|(name, _)| *name);
             assert_eq!(found, Some(header));

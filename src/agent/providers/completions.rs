@@ -28,9 +28,9 @@ pub(super) struct Completions {
 }
 
 impl Format for Completions {
-    fn call(&self, request: &TurnRequest<'_>) -> Call {
+    fn call(&self, request: &TurnRequest<'_>) -> Result<Call, ProviderError> {
         let url = format!("{}/chat/completions", request.model.base_url);
-        Call { url, headers: bearer(request), body: body(request) }
+        Ok(Call { url, headers: bearer(request), body: body(request) })
     }
 
     fn take(&mut self, event: &Value, draft: &mut Draft<'_>) -> Result<(), ProviderError> {
@@ -162,6 +162,8 @@ struct Quirks {
     max_tokens_field: &'static str,
     zai_thinking: bool,
     is_mistral: bool,
+    /// Copilot takes what a model said as one text: a list makes some models answer everything again.
+    joins_text: bool,
     /// Anthropic's models behind OpenRouter keep a cache only where they are told to.
     marks_cache: bool,
 }
@@ -169,7 +171,8 @@ struct Quirks {
 impl Quirks {
     fn of(model: &Model) -> Self {
         let is = |names: &[&str]| names.iter().any(|name| model.provider == *name || model.base_url.contains(name));
-        let is_plain = is(&["cerebras", "x.ai", "xai", "mistral", "chutes", "z.ai", "zai", "opencode"]);
+        let is_plain =
+            is(&["cerebras", "x.ai", "xai", "mistral", "chutes", "z.ai", "zai", "opencode", "github-copilot"]);
         let compat = &model.compat;
         let max_tokens_field = match compat.max_tokens_field.as_deref() {
             Some("max_tokens") => "max_tokens",
@@ -180,10 +183,17 @@ impl Quirks {
         Self {
             store: compat.supports_store.unwrap_or(!is_plain),
             developer_role: compat.supports_developer_role.unwrap_or(!is_plain),
-            reasoning_effort: compat.supports_reasoning_effort.unwrap_or(!is(&["x.ai", "xai", "z.ai", "zai"])),
+            reasoning_effort: compat.supports_reasoning_effort.unwrap_or(!is(&[
+                "x.ai",
+                "xai",
+                "z.ai",
+                "zai",
+                "github-copilot",
+            ])),
             max_tokens_field,
             zai_thinking: is(&["z.ai", "zai"]),
             is_mistral: is(&["mistral"]),
+            joins_text: model.provider == "github-copilot",
             marks_cache: model.provider == "openrouter" && model.id.starts_with("anthropic/"),
         }
     }
@@ -255,7 +265,11 @@ fn assistant(pieces: &[Piece<'_>], quirks: Quirks) -> Option<Value> {
     if texts.is_empty() && calls.is_empty() {
         return None;
     }
-    let content = if texts.is_empty() { Value::Null } else { texts.into() };
+    let content = match texts.as_slice() {
+        [] => Value::Null,
+        texts if quirks.joins_text => texts.iter().filter_map(|part| part["text"].as_str()).collect::<String>().into(),
+        _ => texts.into(),
+    };
     let mut message = json!({"role": "assistant", "content": content});
     if let Some((field, text)) = thinking {
         message[field] = text.into();
@@ -371,6 +385,11 @@ mod tests {
         assert!(sent.get("store").is_none() && sent["max_tokens"].is_u64(), "{sent}");
         let sent = body(&request(&model("openrouter", "anthropic/claude", "openai-completions"), &said));
         assert_eq!(sent["messages"][1]["content"][0]["cache_control"]["type"], "ephemeral");
+        let spoken = history(
+            json!([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]),
+        );
+        let sent = body(&request(&model("github-copilot", "claude", "openai-completions"), &spoken));
+        assert_eq!((&sent["messages"][1]["content"], sent.get("store")), (&json!("ab"), None));
         let mut zai = model("zai", "glm", "openai-completions");
         zai.reasoning = true;
         assert_eq!(body(&request(&zai, &said))["thinking"]["type"], "enabled");

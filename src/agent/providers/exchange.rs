@@ -10,12 +10,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::{ProviderError, TurnRequest};
+use super::{ProviderError, TurnRequest, copilot};
 use crate::agent::message::AssistantMessage;
 use crate::agent::models::Model;
 use crate::base::clock::Clock;
 use crate::base::text::ellipsize;
-use crate::net::fetch::{Answer, Fetch, FetchError};
+use crate::net::fetch::{Answer, Fetch, FetchError, RETRY_AFTER_MAX};
 use crate::net::sse::Events;
 
 /// Most of an error body that is read.
@@ -44,7 +44,10 @@ pub(super) struct Call {
 /// A wire format: how a turn is asked for, and what the events of an answer mean.
 pub(super) trait Format {
     /// Returns the request.
-    fn call(&self, request: &TurnRequest<'_>) -> Call;
+    ///
+    /// # Errors
+    /// When something is missing that the server wants to be told.
+    fn call(&self, request: &TurnRequest<'_>) -> Result<Call, ProviderError>;
 
     /// Takes one event of the stream.
     fn take(&mut self, event: &Value, draft: &mut Draft<'_>) -> Result<(), ProviderError>;
@@ -53,6 +56,20 @@ pub(super) trait Format {
     fn take_document(&mut self, _document: &Value, _draft: &mut Draft<'_>) -> Result<(), ProviderError> {
         Err(ProviderError::failed("the server answered with a document instead of a stream"))
     }
+
+    /// Returns what else the `error` of a refusal tells.
+    fn refused(&self, _status: u16, _error: &Value) -> Refused {
+        Refused::default()
+    }
+}
+
+/// What a format reads in a refusal.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// Better words than the server's.
+    pub(super) message: Option<String>,
+    /// How long it asks to wait.
+    pub(super) wait: Option<Duration>,
 }
 
 /// Makes one turn.
@@ -76,12 +93,13 @@ fn exchange(
     draft: &mut Draft<'_>,
 ) -> Result<(), ProviderError> {
     let model = request.model;
-    let call = format.call(request);
+    let mut call = format.call(request)?;
+    copilot::adapt(request, &mut call);
     let answer = fetch
         .post_json_within(&call.url, &headers(&call, model), call.body.to_string().as_bytes(), silence_max(model))
         .map_err(|error| unreachable(model, error))?;
     if answer.status != 200 {
-        return Err(refusal(answer));
+        return Err(refusal(format, answer));
     }
     if answer.content_type == "application/json" {
         let document = read_document(model, answer, fetch)?;
@@ -186,7 +204,7 @@ fn shown_url(url: &str) -> String {
 }
 
 /// Words what a server says with another status than 200.
-fn refusal(answer: Answer) -> ProviderError {
+fn refusal(format: &dyn Format, answer: Answer) -> ProviderError {
     let mut bytes = Vec::new();
     // What could be read of the explanation is better than none.
     let _ = answer.body.take(ERROR_BYTES_MAX).read_to_end(&mut bytes);
@@ -194,12 +212,14 @@ fn refusal(answer: Answer) -> ProviderError {
     // Google wraps its errors in a list when it answers a stream.
     let parsed = serde_json::from_str::<Value>(&text).ok();
     let parsed = parsed.as_ref().map(|value| value.get(0).unwrap_or(value));
-    let said = parsed.and_then(|value| said(value.get("error")?)).unwrap_or_else(|| text.trim().to_owned());
+    let error = parsed.and_then(|value| value.get("error"));
+    let refused = error.map(|error| format.refused(answer.status, error)).unwrap_or_default();
+    let said = refused.message.or_else(|| said(error?)).unwrap_or_else(|| text.trim().to_owned());
     let said = if said.is_empty() { "status code (no body)".to_owned() } else { ellipsize(&said, ERROR_CHARS_MAX) };
     ProviderError::Failed {
         status: Some(answer.status),
         message: format!("{} {said}", answer.status),
-        retry_after: answer.retry_after,
+        retry_after: answer.retry_after.or(refused.wait.map(|wait| wait.min(RETRY_AFTER_MAX))),
     }
 }
 
@@ -284,8 +304,8 @@ mod tests {
     type Make = fn() -> Box<dyn Format>;
 
     /// Streams that end properly, one per format.
-    fn streams() -> [(Make, Vec<Value>, &'static str); 4] {
-        use super::super::{anthropic, completions, google, responses};
+    fn streams() -> [(Make, Vec<Value>, &'static str); 5] {
+        use super::super::{anthropic, code_assist, completions, google, responses};
         let delta = |delta: Value| json!({"choices": [{"delta": delta, "finish_reason": null}]});
         [
             (
@@ -318,6 +338,15 @@ mod tests {
                 vec![
                     json!({"candidates": [{"content": {"parts": [{"text": "a\u{e4}"}]}}]}),
                     json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "t", "args": {}}}]}, "finishReason": "STOP"}]}),
+                ],
+                "",
+            ),
+            (
+                || Box::new(code_assist::CodeAssist::default()),
+                vec![
+                    json!({"response": {"candidates": [{"content": {"parts": [{"text": "a\u{e4}"}]}}]}}),
+                    json!({"response": {"candidates": [{"content": {"parts": [{"functionCall": {"name": "t", "args": {}}}]},
+                        "finishReason": "STOP"}]}}),
                 ],
                 "",
             ),

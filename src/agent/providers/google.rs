@@ -44,12 +44,12 @@ pub(super) struct Google {
 }
 
 impl Format for Google {
-    fn call(&self, request: &TurnRequest<'_>) -> Call {
+    fn call(&self, request: &TurnRequest<'_>) -> Result<Call, ProviderError> {
         let model = request.model;
         let url = format!("{}/models/{}:streamGenerateContent?alt=sse", model.base_url, model.id);
         let mut headers = bearer(request);
         headers.extend(request.key.map(|key| ("x-goog-api-key", key.expose().to_owned())));
-        Call { url, headers, body: body(request) }
+        Ok(Call { url, headers, body: body(request) })
     }
 
     fn take(&mut self, event: &Value, draft: &mut Draft<'_>) -> Result<(), ProviderError> {
@@ -122,7 +122,7 @@ fn read_usage(usage: &Value) -> Usage {
     Usage { input, output, cache_read, total_tokens, ..Usage::default() }
 }
 
-fn body(request: &TurnRequest<'_>) -> Value {
+pub(super) fn body(request: &TurnRequest<'_>) -> Value {
     let mut generation = json!({"maxOutputTokens": request.max_tokens()});
     if let Some(temperature) = request.temperature() {
         generation["temperature"] = temperature.clone();

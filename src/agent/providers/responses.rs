@@ -21,8 +21,9 @@ const NO_REASONING: &str = "# Juice: 0 !important";
 pub(super) struct Responses {}
 
 impl Format for Responses {
-    fn call(&self, request: &TurnRequest<'_>) -> Call {
-        Call { url: format!("{}/responses", request.model.base_url), headers: bearer(request), body: body(request) }
+    fn call(&self, request: &TurnRequest<'_>) -> Result<Call, ProviderError> {
+        let url = format!("{}/responses", request.model.base_url);
+        Ok(Call { url, headers: bearer(request), body: body(request) })
     }
 
     fn take(&mut self, event: &Value, draft: &mut Draft<'_>) -> Result<(), ProviderError> {
@@ -35,7 +36,7 @@ impl Format for Responses {
             "response.reasoning_summary_part.done" => draft.thinking(slot, "\n\n"),
             "response.function_call_arguments.delta" => draft.arguments(slot, delta),
             "response.output_item.done" => done(&event["item"], slot, draft),
-            "response.completed" | "response.incomplete" => completed(&event["response"], draft),
+            "response.completed" | "response.done" | "response.incomplete" => completed(&event["response"], draft),
             "response.failed" => Err(failed(&event["response"])),
             "error" => Err(stated(event)),
             _ => Ok(()),
@@ -172,11 +173,7 @@ fn body(request: &TurnRequest<'_>) -> Value {
         body["temperature"] = temperature.clone();
     }
     if !request.tools.is_empty() {
-        let tool = |spec: &super::ToolSpec| {
-            json!({"type": "function", "name": spec.name, "description": spec.description,
-                "parameters": spec.parameters, "strict": false})
-        };
-        body["tools"] = request.tools.iter().map(tool).collect();
+        body["tools"] = tools(request, &Value::Bool(false));
     }
     if model.reasoning {
         if request.thinking != "off" {
@@ -188,10 +185,30 @@ fn body(request: &TurnRequest<'_>) -> Value {
     body
 }
 
+/// Returns the tools; `strict` says whether calls must keep to the letter of their schemas.
+pub(super) fn tools(request: &TurnRequest<'_>, strict: &Value) -> Value {
+    let tool = |spec: &super::ToolSpec| {
+        json!({"type": "function", "name": spec.name, "description": spec.description,
+            "parameters": spec.parameters, "strict": strict})
+    };
+    request.tools.iter().map(tool).collect()
+}
+
 fn input(request: &TurnRequest<'_>) -> Vec<Value> {
     let model = request.model;
     let role = if model.reasoning { "developer" } else { "system" };
     let mut out = vec![json!({"role": role, "content": request.system_prompt})];
+    out.append(&mut items(request));
+    if model.reasoning && request.thinking == "off" && model.id.starts_with("gpt-5") {
+        out.push(json!({"role": "developer", "content": [{"type": "input_text", "text": NO_REASONING}]}));
+    }
+    out
+}
+
+/// Returns the conversation without the system prompt.
+pub(super) fn items(request: &TurnRequest<'_>) -> Vec<Value> {
+    let model = request.model;
+    let mut out = Vec::new();
     let mut images: Vec<Value> = Vec::new();
     for (index, turn) in turns(request.messages, model, Ids::Any).iter().enumerate() {
         if !matches!(turn, Turn::Result(_)) {
@@ -215,9 +232,6 @@ fn input(request: &TurnRequest<'_>) -> Vec<Value> {
         }
     }
     attach_images(&mut out, &mut images, "input_text");
-    if model.reasoning && request.thinking == "off" && model.id.starts_with("gpt-5") {
-        out.push(json!({"role": "developer", "content": [{"type": "input_text", "text": NO_REASONING}]}));
-    }
     out
 }
 

@@ -9,7 +9,6 @@ use super::{Run, Stop};
 use crate::agent::compaction::{self, Cut, Limits};
 use crate::agent::credentials::{self, Credential};
 use crate::agent::events::RunEvent;
-use crate::agent::failover;
 use crate::agent::message::{Block, Content, Message, Usage, UserMessage, blocks_text};
 use crate::agent::models::Model;
 use crate::agent::providers::{self, ProviderError, TurnRequest};
@@ -145,18 +144,16 @@ impl Run<'_> {
                     continue;
                 }
             };
-            let clock = self.agent.clock.clone();
-            for key in &keys {
-                let asked = credentials::fresh(key, &self.fetch, &*clock)
-                    .and_then(|fresh| self.summary_of(model, &fresh, &messages, limits));
-                match asked {
-                    Ok(summary) => return Ok(summary),
-                    Err(ProviderError::Cancelled) => return Err("it was stopped".to_owned()),
-                    Err(ProviderError::Failed { status, message, .. }) => {
-                        credentials::judge(key, status, &message, &self.config.auth.cooldowns, clock.now_ms());
-                        last = message;
-                    }
-                }
+            let cooldowns = &self.config.auth.cooldowns;
+            let asked = credentials::each(&keys, &self.fetch, &*self.agent.clock, cooldowns, |key, has_next| {
+                credentials::tries(TRIES_MAX, has_next, &self.fetch, &*self.agent.rng, || {
+                    self.summary_of(model, key, &messages, limits)
+                })
+            });
+            match asked {
+                Ok(summary) => return Ok(summary),
+                Err(ProviderError::Cancelled) => return Err("it was stopped".to_owned()),
+                Err(ProviderError::Failed { message, .. }) => last = message,
             }
         }
         Err(last)
@@ -171,38 +168,20 @@ impl Run<'_> {
     ) -> Result<String, ProviderError> {
         let params =
             Map::from_iter([("maxTokens".to_owned(), limits.summary_tokens_max().min(model.max_tokens).into())]);
-        let mut backoff = failover::backoff();
-        loop {
-            let request = TurnRequest {
-                model,
-                key: credential.key.as_ref(),
-                session_id: &self.entry.session_id,
-                system_prompt: compaction::SYSTEM_PROMPT,
-                messages,
-                tools: &[],
-                thinking: "off",
-                params: &params,
-            };
-            let error = match providers::turn(&request, &self.fetch, &*self.agent.clock, &mut |_| ()) {
-                Ok(turn) => {
-                    let text = stream::finished(&blocks_text(&turn.content)).trim().to_owned();
-                    let nothing = || ProviderError::Failed {
-                        status: None,
-                        message: "the model gave no summary".to_owned(),
-                        retry_after: None,
-                    };
-                    return if text.is_empty() { Err(nothing()) } else { Ok(text) };
-                }
-                Err(error) => error,
-            };
-            if backoff.attempts() + 1 >= TRIES_MAX || !failover::is_transient(&error) {
-                return Err(error);
-            }
-            let wait = backoff.next_delay(&*self.agent.rng);
-            if !self.around.cancel.sleep(wait) {
-                return Err(ProviderError::Cancelled);
-            }
-        }
+        let request = TurnRequest {
+            model,
+            key: credential.key.as_ref(),
+            account: credential.account.as_deref(),
+            session_id: &self.entry.session_id,
+            system_prompt: compaction::SYSTEM_PROMPT,
+            messages,
+            tools: &[],
+            thinking: "off",
+            params: &params,
+        };
+        let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut |_| ())?;
+        let text = stream::finished(&blocks_text(&turn.content)).trim().to_owned();
+        if text.is_empty() { Err(ProviderError::failed("the model gave no summary")) } else { Ok(text) }
     }
 
     /// Puts the summary in place of what it sums up.

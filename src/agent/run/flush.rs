@@ -86,7 +86,6 @@ impl Run<'_> {
         let ended = self.append(said).and_then(|()| self.go());
         self.around.sink = loud;
         self.system_prompt = system_prompt;
-        self.texts.clear();
         self.said.clear();
         match ended {
             Err(Stop::Failed(error)) => {

@@ -93,8 +93,6 @@ impl RunRequest {
 /// A run that came to its end.
 #[derive(Debug, Clone)]
 pub struct RunOutcome {
-    /// Visible texts, in order.
-    pub texts: Vec<String>,
     /// The messages of the answer, in order.
     pub said: Vec<Said>,
     /// What the model has sent by its tool meanwhile.
@@ -125,7 +123,6 @@ impl RunOutcome {
     /// What comes of a message that needs no run of its own.
     pub fn none(now_ms: UnixMs, aborted: bool) -> Self {
         Self {
-            texts: Vec::new(),
             said: Vec::new(),
             sent: Vec::new(),
             is_new_session: false,
@@ -139,6 +136,11 @@ impl RunOutcome {
             aborted,
             client_calls: Vec::new(),
         }
+    }
+
+    /// Returns the visible texts of the answer, in order.
+    pub fn texts(&self) -> Vec<&str> {
+        self.said.iter().map(|said| said.text.as_str()).filter(|text| !text.is_empty()).collect()
     }
 
     /// Returns `result` of the `agent` response (agent.md §8).

@@ -144,7 +144,7 @@ impl Run<'_> {
     /// Returns what to ask a model with: what worked in this run first, else what the session sticks to.
     pub(super) fn keys(&mut self, model: &Model) -> Result<Vec<Credential>, String> {
         if model.is_offline() {
-            return Ok(vec![Credential { key: None, profile: None }]);
+            return Ok(vec![Credential::of_key(None)]);
         }
         let wallet = Wallet::open(self.config, &self.agent.paths, &self.request.agent_id, self.agent.clock.now_ms());
         let is_chosen = self.chain.first().is_some_and(|first| first.provider == model.provider);
@@ -169,41 +169,36 @@ impl Run<'_> {
     fn worked(&mut self, model: &Model, credential: &Credential) {
         self.spoke = (model.provider.clone(), model.id.clone());
         let id = credential.profile.as_ref().map(|profile| profile.id.clone());
-        self.touch_cache(model);
+        if pruning::Settings::of(self.config, model, || model.provider == "anthropic").is_some() {
+            self.cache_touched = Some(self.spoke.clone());
+        }
         let known = self.asked_with.insert(model.provider.clone(), id.clone());
-        if let Some(profile) = credential.profile.as_ref().filter(|_| known != Some(id)) {
-            credentials::worked(profile, self.agent.clock.now_ms());
+        if known != Some(id) {
+            credentials::worked(credential, self.agent.clock.now_ms());
         }
     }
 
     /// Tries one model with one key, whose token is renewed if it has run out or is refused.
     fn with(
-        &mut self,
+        &self,
         model: &Model,
         credential: &Credential,
         others: Others,
     ) -> (Result<AssistantMessage, ProviderError>, String) {
+        let mut streamed = String::new();
         let clock = self.agent.clock.clone();
-        let fresh = match credentials::fresh(credential, &self.fetch, &*clock) {
-            Ok(fresh) => fresh,
-            Err(error) => return (Err(error), String::new()),
-        };
-        let first = self.tries(model, &fresh, others);
-        let is_refused = matches!(&first.0, Err(ProviderError::Failed { status: Some(401 | 403), .. }));
-        match is_refused.then(|| credentials::instead(&fresh, &self.fetch, &*clock)).flatten() {
-            Some(renewed) => self.tries(model, &renewed, others),
-            None => first,
-        }
+        let turn = credentials::renewing(credential, &self.fetch, &*clock, |fresh| {
+            let (turn, text) = self.tries(model, fresh, others);
+            streamed = text;
+            turn
+        });
+        (turn, streamed)
     }
 
-    /// Notes when the provider's cache of the conversation was last used, for pruning.
-    fn touch_cache(&mut self, model: &Model) {
-        if pruning::Settings::of(self.config, model, || model.provider == "anthropic").is_none() {
-            return;
-        }
-        let data = json!({
-            "timestamp": self.agent.clock.now_ms(), "provider": model.provider, "modelId": model.id,
-        });
+    /// Notes when the provider's cache of the conversation was last used, for pruning in the next run.
+    pub(super) fn note_cache(&mut self) {
+        let Some((provider, model)) = self.cache_touched.take() else { return };
+        let data = json!({"timestamp": self.agent.clock.now_ms(), "provider": provider, "modelId": model});
         let fields = Map::from_iter([("customType".to_owned(), CACHE_TOUCH.into()), ("data".to_owned(), data)]);
         if let Err(error) = self.transcript.append_entry("custom", fields) {
             log::warn!(target: "agent", "cannot write the transcript of {}: {error}", self.request.session_key);
@@ -213,7 +208,7 @@ impl Run<'_> {
     /// Tries one model with one key until it answers or trying again makes no sense. Returns the text streamed by the
     /// last try too.
     fn tries(
-        &mut self,
+        &self,
         model: &Model,
         credential: &Credential,
         others: Others,
@@ -233,6 +228,7 @@ impl Run<'_> {
             let request = TurnRequest {
                 model,
                 key: credential.key.as_ref(),
+                account: credential.account.as_deref(),
                 session_id: &self.entry.session_id,
                 system_prompt: &self.system_prompt,
                 messages: &self.messages,
@@ -285,9 +281,6 @@ impl Run<'_> {
         }
         let said = reply::said(&turn.content);
         self.append(Message::Assistant(turn.clone()))?;
-        if !said.text.is_empty() {
-            self.texts.push(said.text.clone());
-        }
         if !said.is_empty() {
             self.around.sink.emit(RunEvent::Said { said: said.clone() });
             self.said.push(said);

@@ -11,7 +11,7 @@ use super::policy::Subject;
 use super::read::image_type;
 use super::{Tool, ToolContext, ToolResult};
 use crate::agent::credentials::{self, Credential, Wallet};
-use crate::agent::failover::Reason;
+use crate::agent::failover;
 use crate::agent::message::{Block, Content, Message, UserMessage, blocks_text};
 use crate::agent::models::{self, Model};
 use crate::agent::providers::{self, ProviderError, TurnRequest};
@@ -87,25 +87,19 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
                 continue;
             }
         };
-        for credential in keys {
-            match ask(cx, &model, &credential, &messages, &fetch) {
-                Ok(text) => {
-                    if let Some(profile) = &credential.profile {
-                        credentials::worked(profile, cx.clock.now_ms());
-                    }
-                    let details = json!({"model": model.label(), "image": shown(given)});
-                    return Ok(ToolResult::text(text, Some(details)));
-                }
-                Err(ProviderError::Cancelled) => return Err("the run was stopped".to_owned()),
-                Err(ProviderError::Failed { status, message, .. }) => {
-                    let hours = &cx.config.auth.cooldowns;
-                    let reason = credentials::judge(&credential, status, &message, hours, cx.clock.now_ms());
-                    failures.push(format!("{}: {message}", model.label()));
-                    if matches!(reason, None | Some(Reason::Format)) {
-                        break;
-                    }
-                }
+        let cooldowns = &cx.config.auth.cooldowns;
+        let asked = credentials::each(&keys, &fetch, &**cx.clock, cooldowns, |key, has_next| {
+            credentials::tries(failover::TRIES_MAX, has_next, &fetch, &**cx.rng, || {
+                ask(cx, &model, key, &messages, &fetch)
+            })
+        });
+        match asked {
+            Ok(text) => {
+                let details = json!({"model": model.label(), "image": shown(given)});
+                return Ok(ToolResult::text(text, Some(details)));
             }
+            Err(ProviderError::Cancelled) => return Err("the run was stopped".to_owned()),
+            Err(ProviderError::Failed { message, .. }) => failures.push(format!("{}: {message}", model.label())),
         }
     }
     if failures.is_empty() {
@@ -122,10 +116,10 @@ fn ask(
     messages: &[Message],
     fetch: &Fetch,
 ) -> Result<String, ProviderError> {
-    let credential = credentials::fresh(credential, fetch, &**cx.clock)?;
     let request = TurnRequest {
         model,
         key: credential.key.as_ref(),
+        account: credential.account.as_deref(),
         session_id: &cx.entry.session_id,
         system_prompt: "You look at images and answer questions about them.",
         messages,

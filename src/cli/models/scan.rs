@@ -283,6 +283,7 @@ fn tried(model: &Model, key: &Secret, timeout: Duration, sees: bool) -> Probe {
     let request = TurnRequest {
         model,
         key: Some(key),
+        account: None,
         session_id: "scan",
         system_prompt: "",
         messages: &messages,

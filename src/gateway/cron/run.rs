@@ -331,7 +331,8 @@ fn deliver(cx: &Arc<Ctx>, job: &CronJob, turn: &CronTurn, agent: &AgentId, texts
 }
 
 fn texts_of(outcome: Result<RunOutcome, RunError>) -> Result<Vec<String>, String> {
-    outcome.map(|outcome| outcome.texts).map_err(|error| format!("Error: {}", error.message))
+    let texts = |outcome: RunOutcome| outcome.texts().into_iter().map(str::to_owned).collect();
+    outcome.map(texts).map_err(|error| format!("Error: {}", error.message))
 }
 
 /// Puts the model of a job or hook, or none, into its session, whose runs then use it.

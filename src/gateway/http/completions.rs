@@ -315,7 +315,7 @@ fn completion(id: &str, model: &str, outcome: &RunOutcome, clock: &dyn Clock) ->
     let mut reason = "stop";
     if !outcome.client_calls.is_empty() {
         reason = "tool_calls";
-        if outcome.texts.is_empty() {
+        if outcome.texts().is_empty() {
             message["content"] = Value::Null;
         }
         message["tool_calls"] = outcome.client_calls.iter().map(tool_call).collect();
@@ -346,6 +346,6 @@ fn usage_of(outcome: &RunOutcome) -> Value {
 
 /// Returns everything that was said.
 pub(super) fn texts(outcome: &RunOutcome) -> String {
-    let text = outcome.texts.join("\n\n");
+    let text = outcome.texts().join("\n\n");
     if text.trim().is_empty() { NO_ANSWER.to_owned() } else { text }
 }

@@ -103,7 +103,7 @@ impl Resource {
             Err(error) => return Response::json(500, &self.failed(&error.message)).with("x-should-retry", "false"),
         };
         let mut output = Vec::new();
-        if outcome.client_calls.is_empty() || !outcome.texts.is_empty() {
+        if outcome.client_calls.is_empty() || !outcome.texts().is_empty() {
             output.push(self.message(&completions::texts(&outcome), "completed"));
         }
         output.extend(outcome.client_calls.iter().map(|call| call_item(call, rng, "completed")));
@@ -188,7 +188,7 @@ impl Writer {
         let text = match self.spoken.has_spoken {
             true => std::mem::take(&mut self.spoken.text),
             false if !outcome.client_calls.is_empty() => String::new(),
-            false if outcome.texts.is_empty() => NO_ANSWER.to_owned(),
+            false if outcome.texts().is_empty() => NO_ANSWER.to_owned(),
             false => completions::texts(outcome),
         };
         let mut events = String::new();

@@ -147,8 +147,7 @@ enum Elevation {
 /// Returns how far the call is elevated: as the session has it, unless the model says otherwise.
 fn elevation(cx: &ToolContext<'_>, asked: Option<bool>) -> Result<Option<Elevation>, String> {
     let failing = elevation::shut_gates(cx.config, cx.agent, cx.channel, cx.speaker);
-    let configured = cx.config.tree["agents"]["defaults"]["elevatedDefault"].as_str();
-    let level = cx.entry.elevated_level.as_deref().or(configured).unwrap_or("on");
+    let level = elevation::level(cx.config, cx.entry);
     let full = if level == "full" { Elevation::Full } else { Elevation::Ask };
     match asked {
         Some(false) => Ok(None),

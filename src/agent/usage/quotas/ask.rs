@@ -54,7 +54,7 @@ fn asked(provider: &str, url: &str, wallet: &Wallet<'_>, clock: &dyn Clock) -> R
         headers.push(("anthropic-version", "2023-06-01".to_owned()));
         headers.push(("anthropic-beta", "oauth-2025-04-20".to_owned()));
     }
-    headers.extend(wallet.account(credential).map(|account| ("chatgpt-account-id", account)));
+    headers.extend(fresh.account.map(|account| ("chatgpt-account-id", account)));
     let headers: Vec<(String, String)> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let answer = fetch.get(&address(url), &headers).map_err(|error| match error {
         FetchError::Cancelled => "timeout".to_owned(),
