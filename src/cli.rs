@@ -389,6 +389,10 @@ const COMMANDS: &[Row] = &[
     ),
     row::<models::SetupToken>(&["models", "auth", "setup-token"], &["models auth setup-token"]),
     row::<models::Login>(&["models", "auth", "login"], &["models auth login --provider anthropic"]),
+    row::<models::LoginGithubCopilot>(
+        &["models", "auth", "login-github-copilot"],
+        &["models auth login-github-copilot"],
+    ),
     row::<models::OrderGet>(&["models", "auth", "order", "get"], &["models auth order get --provider anthropic"]),
     row::<models::OrderSet>(
         &["models", "auth", "order", "set"],

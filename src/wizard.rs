@@ -15,7 +15,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-pub use model::{HOSTED, Hosted, hosted_env, is_model_choice};
+pub use model::{HOSTED, Hosted, SIGNED_IN, hosted_env, is_model_choice};
 pub use place::{current_gateway, default_workspace};
 
 use std::sync::Arc;

@@ -105,6 +105,7 @@ fn flags_that_cannot_be_followed_change_nothing() {
             &["--auth-choice", "claude-cli"],
             "--auth-choice claude-cli is not supported by this build. Use one of: apiKey, openai-api-key",
         ),
+        (&["--auth-choice", "github-copilot"], "--auth-choice github-copilot asks somebody to sign in"),
         (
             &["--token-provider", "anthropic"],
             "--token-provider is for a model provider that this build does not speak to",
@@ -184,6 +185,15 @@ fn a_person_answers() {
     let ran = terminal::run(home.command(&args), "\n\ngsk-1\n\n");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(config(&home)["env"]["vars"]["GROQ_API_KEY"], "gsk-1");
+    // One that people sign in to: right after the set-up, which stays when the sign-in fails.
+    let args = ["onboard", "--accept-risk", "--auth-choice", "openai-codex", "--skip-channels", "--skip-daemon"];
+    let mut command = home.command(&args);
+    command.env("CLAWDBOT_OAUTH_BASE_URL", "http://127.0.0.1:9").env("CLAWDBOT_OAUTH_CALLBACK_PORT", "0");
+    let ran = terminal::run(command, "\n\n\nthe-code\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("https://auth.openai.com/oauth/authorize?"), "{ran:?}");
+    assert!(ran.stdout.contains("Try again with: clawdbot models auth login --provider openai-codex"), "{ran:?}");
+    assert_eq!(config(&home)["agents"]["defaults"]["model"]["primary"], "openai-codex/gpt-5.2");
     let unknown = terminal::run(home.command(&["onboard", "--auth-choice", "codex-cli"]), "");
     assert!(unknown.code == Some(1) && unknown.stdout.contains("not supported by this build"), "{unknown:?}");
 

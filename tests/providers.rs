@@ -10,6 +10,8 @@ use crate::support::home::Home;
 use crate::support::provider::{Answer, Asked, Gate, Provider};
 use crate::support::wire_formats::{Part, Wire};
 
+mod sign_in;
+
 const MAIN: &str = "agent:main:main";
 /// Valid base64, as one of the formats demands of signatures.
 const SIGNATURE: &str = "c2lnbmF0dXJl";
@@ -587,61 +589,6 @@ fn a_github_token_is_traded_for_copilots_and_kept_until_it_is_refused() {
     assert!(error.contains("Copilot token exchange failed: status 404") && !error.contains("secret"), "{error}");
     let log = std::fs::read_to_string(gateway.home.log_file()).unwrap_or_default();
     assert!(!log.contains("secret-"), "{log}");
-}
-
-#[test]
-fn people_sign_in_from_a_terminal() {
-    use std::io::Write as _;
-    use std::process::Stdio;
-    let provider = Provider::judging(|asked| {
-        let body = asked.body.to_string();
-        match asked.path.as_str() {
-            "/v1/oauth/token" if body.contains("\"code\":\"the-code\"") => Answer::Json(json!({
-                "access_token": "sk-ant-oat01-secret", "refresh_token": "secret-refresh", "expires_in": 28800,
-            })),
-            "/api/v1/oauth2/device/code" => Answer::Json(json!({
-                "device_code": "secret-device", "user_code": "AB-12", "verification_uri": "https://qwen.example/approve",
-                "interval": 1, "expires_in": 60,
-            })),
-            "/api/v1/oauth2/token" if asked.index < 3 => {
-                Answer::Refused(400, json!({"error": "authorization_pending"}))
-            }
-            "/api/v1/oauth2/token" => {
-                Answer::Json(json!({"access_token": "secret-qwen", "refresh_token": "secret-r", "expires_in": 3600}))
-            }
-            _ => Answer::Status(400, "no"),
-        }
-    });
-    let home = Home::with_config(&json!({}));
-    let login = |provider_id: &str, typed: &str| {
-        let mut command = home.command(&["models", "auth", "login", "--provider", provider_id]);
-        command.env("CLAWDBOT_OAUTH_BASE_URL", provider.origin());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("started");
-        // Whoever is not asked reads nothing.
-        drop(child.stdin.take().unwrap().write_all(typed.as_bytes()));
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.success(), text(output.stdout) + &text(output.stderr))
-    };
-    let (is_ok, said) = login("anthropic", "the-code\n");
-    assert!(is_ok && said.contains("https://claude.ai/oauth/authorize?response_type=code&client_id="), "{said}");
-    assert!(said.contains("Auth profile: anthropic:default (anthropic/oauth)") && !said.contains("secret"), "{said}");
-    let asked = &provider.asked()[0].body;
-    assert!(
-        asked["code_verifier"].as_str().is_some_and(|it| it.len() == 43) && asked["grant_type"] == "authorization_code"
-    );
-    let profile = &read_profiles(&home)["profiles"]["anthropic:default"];
-    assert_eq!((&profile["type"], &profile["access"]), (&json!("oauth"), &json!("sk-ant-oat01-secret")));
-
-    let (is_ok, said) = login("qwen", "");
-    assert!(is_ok && said.contains("approve the code AB-12") && !said.contains("secret"), "{said}");
-    assert_eq!(read_profiles(&home)["profiles"]["qwen-portal:default"]["refresh"], "secret-r");
-
-    let (is_ok, said) = login("anthropic", "other-code\n");
-    assert!(!is_ok && said.contains("Sign-in failed: status 400"), "{said}");
-    let (is_ok, said) = login("openai", "");
-    assert!(!is_ok && said.contains("clawdbot models auth add --provider openai"), "{said}");
 }
 
 #[test]

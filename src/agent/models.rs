@@ -136,6 +136,11 @@ pub fn key_variable_and_default(provider: &str) -> Option<(&'static str, &'stati
     Some((variable, found.model_default))
 }
 
+/// Returns the id of a built-in provider's usual model; `None` where there is none.
+pub fn default_model(provider: &str) -> Option<&'static str> {
+    builtin(provider).map(|found| found.model_default).filter(|model| !model.is_empty())
+}
+
 /// Returns what a reference or an alias means; `None` for a blank one.
 pub fn parse_name(config: &Config, text: &str) -> Option<Name> {
     let text = text.trim();

@@ -69,7 +69,7 @@ fn has_display() -> bool {
 }
 
 /// Hands the address to the desktop's opener, which returns at once.
-fn open(url: &str) -> bool {
+pub(super) fn open(url: &str) -> bool {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let is_remote = environment::var("SSH_CONNECTION").is_some();
     has_display()

@@ -3,6 +3,7 @@
 //! Here: what its commands share.
 
 mod auth;
+mod callback;
 mod change;
 mod list;
 mod login;
@@ -17,7 +18,9 @@ pub(super) use self::change::{
     ImageFallbacksAdd, ImageFallbacksClear, ImageFallbacksList, ImageFallbacksRemove, Set, SetImage,
 };
 pub(super) use self::list::List;
-pub(super) use self::login::Login;
+#[cfg(feature = "onboarding")]
+pub(super) use self::login::sign_in;
+pub(super) use self::login::{Login, LoginGithubCopilot};
 pub(super) use self::scan::ScanModels;
 pub(super) use self::status::{Models, Status};
 use super::Cli;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::{Failure, Outcome};
-use super::{Cli, Command, output, prompt};
+use super::{Cli, Command, models, output, prompt};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::rng::SystemRng;
 use crate::config::paths::gateway_port;
 use crate::wizard::plan::{Plan, ResetScope};
 use crate::wizard::session::{End, Session, State};
-use crate::wizard::{Facts, HOSTED, Mode, Pace, Purpose, RISK_REFUSED, Request, is_model_choice};
+use crate::wizard::{Facts, HOSTED, Mode, Pace, Purpose, RISK_REFUSED, Request, SIGNED_IN, is_model_choice};
 
 /// How long something that listens on this machine may take to accept.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ pub(super) struct Onboard {
     /// where the gateway runs: local or remote
     #[argh(option, arg_name = "mode")]
     pub(super) mode: Option<String>,
-    /// model provider, such as openai-api-key, openrouter-api-key, offline or skip
+    /// model provider, such as openai-api-key, openrouter-api-key, openai-codex, offline or skip
     #[argh(option, arg_name = "choice")]
     pub(super) auth_choice: Option<String>,
     /// for --auth-choice token, which this build does not have
@@ -230,6 +230,13 @@ impl Onboard {
 
 /// Says which model providers there are instead of this one.
 fn unsupported_choice(choice: &str) -> Failure {
+    if let Some(known) = SIGNED_IN.iter().find(|known| known.choice == choice) {
+        return Failure::text(format!(
+            "--auth-choice {choice} asks somebody to sign in: leave --non-interactive out, or set up with --auth-choice skip \
+             and then run: clawdbot models auth login --provider {} --set-default",
+            known.provider
+        ));
+    }
     let names: Vec<&str> = HOSTED.iter().map(|hosted| hosted.choice).collect();
     Failure::text(format!(
         "--auth-choice {choice} is not supported by this build. Use one of: {}, offline, skip.\n\
@@ -254,8 +261,20 @@ pub(super) fn require_terminal(cli: &Cli, command: &str, instead: &[&str]) -> Ou
 pub(super) fn ask(cli: &Cli, facts: Facts, request: Request) -> Result<bool, Failure> {
     let mut session = Session::start(facts, request, Arc::new(SystemRng));
     prompt::drive(&mut session);
+    let mut to_sign_in = None;
     if let Some(plan) = session.take_plan() {
-        session.finish(carry_out(cli, &plan));
+        let done = carry_out(cli, &plan);
+        to_sign_in = plan.sign_in().filter(|_| done.is_ok());
+        session.finish(done);
+    }
+    if let Some(provider) = to_sign_in {
+        // The set-up is done; a sign-in that fails can be made again.
+        let signed_in = models::sign_in(&Cli::new(cli.paths.clone()), provider, None, false);
+        if let Err(failure) = signed_in {
+            super::exit::report(&failure);
+            let again = cli.paths.hint(&format!("models auth login --provider {provider}"));
+            output::line(&format!("Not signed in. Try again with: {again}"));
+        }
     }
     match session.state() {
         State::Ended(End::Failed(why)) => Err(Failure::text(why.clone())),

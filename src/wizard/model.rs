@@ -42,6 +42,15 @@ pub const HOSTED: [Hosted; 16] = [
     hosted("opencode-zen", "opencode", "OpenCode Zen"),
 ];
 
+/// A provider that people sign in to: the word, the provider's id, its name.
+pub const SIGNED_IN: [Hosted; 5] = [
+    hosted("openai-codex", "openai-codex", "OpenAI Codex (ChatGPT OAuth)"),
+    hosted("google-gemini-cli", "google-gemini-cli", "Google Gemini CLI OAuth"),
+    hosted("github-copilot", "github-copilot", "GitHub Copilot (GitHub device login)"),
+    hosted("qwen-portal", "qwen-portal", "Qwen OAuth"),
+    hosted("chutes", "chutes", "Chutes (OAuth)"),
+];
+
 /// Returns the variable of a hosted provider's key and the provider's default model.
 pub fn hosted_env(hosted: &Hosted) -> (&'static str, String) {
     let defaults = models::key_variable_and_default(hosted.provider);
@@ -55,7 +64,7 @@ const SERVERS: [(&str, &str, &str); 2] =
 
 /// Returns whether this word chooses a model provider.
 pub fn is_model_choice(word: &str) -> bool {
-    let is_hosted = HOSTED.iter().any(|hosted| hosted.choice == word);
+    let is_hosted = HOSTED.iter().chain(&SIGNED_IN).any(|hosted| hosted.choice == word);
     is_hosted || SERVERS.iter().any(|(server, ..)| *server == word) || matches!(word, "offline" | "skip")
 }
 
@@ -74,6 +83,19 @@ pub(super) fn ask(
     };
     if let Some(hosted) = HOSTED.iter().find(|hosted| hosted.choice == chosen) {
         return ask_hosted(asker, facts, config, hosted, current.as_deref(), plan);
+    }
+    if let Some(known) = SIGNED_IN.iter().find(|known| known.choice == chosen) {
+        let message = format!(
+            "The sign-in itself takes a terminal of this machine: right after this set-up, or any time with\nclawdbot models \
+             auth login --provider {}",
+            known.provider
+        );
+        asker.note(known.label, &message)?;
+        let usual = models::default_model(known.provider).map(|model| format!("{}/{model}", known.provider));
+        let of_provider = current.as_deref().filter(|current| current.starts_with(&format!("{}/", known.provider)));
+        let model = ask_model(asker, known.provider, of_provider.or(usual.as_deref()).unwrap_or_default())?;
+        plan.model(config, ModelChoice::SignIn { provider: known.provider, model });
+        return Ok(());
     }
     if let Some((id, label, url)) = SERVERS.iter().find(|(word, ..)| *word == chosen) {
         let found = facts.servers.iter().find(|server| server.word == chosen);
@@ -94,6 +116,7 @@ fn ask_provider(asker: &mut Asker<'_>, facts: &Facts, config: &Config, current: 
         let option = Choice::new(hosted.choice, hosted.label);
         if has_key(&hosted) { option.hint(format!("{} is set", hosted_env(hosted).0)) } else { option }
     }));
+    options.extend(SIGNED_IN.iter().map(|known| Choice::new(known.choice, known.label).hint("Asks you to sign in")));
     options.extend(SERVERS.iter().map(|(word, label, url)| {
         let option = Choice::new(*word, *label);
         if let Some(found) = facts.servers.iter().find(|server| server.word == *word) {
@@ -226,5 +249,6 @@ mod tests {
             let (variable, model) = hosted_env(hosted);
             assert!(variable.ends_with("_API_KEY") && model.len() > hosted.provider.len() + 1, "{}", hosted.choice);
         }
+        assert!(SIGNED_IN.iter().all(|known| models::default_model(known.provider).is_some()));
     }
 }

@@ -118,6 +118,13 @@ pub enum ModelChoice {
         /// `provider/model`.
         model: String,
     },
+    /// One of a provider that people sign in to, which comes after the plan.
+    SignIn {
+        /// The provider.
+        provider: &'static str,
+        /// `provider/model`.
+        model: String,
+    },
     /// One of the user's own server.
     Server {
         /// Provider id.
@@ -145,6 +152,7 @@ pub struct Plan {
     mode: Option<Mode>,
     workspace: Option<PathBuf>,
     gateway: Option<GatewayChoice>,
+    sign_in: Option<&'static str>,
     edits: Vec<Edit>,
 }
 
@@ -170,7 +178,7 @@ pub struct Applied {
 impl Plan {
     /// Returns a plan that changes nothing yet, made by this command.
     pub fn new(command: &'static str) -> Self {
-        Self { reset: None, command, mode: None, workspace: None, gateway: None, edits: Vec::new() }
+        Self { reset: None, command, mode: None, workspace: None, gateway: None, sign_in: None, edits: Vec::new() }
     }
 
     /// Sets one value.
@@ -237,6 +245,11 @@ impl Plan {
         self.gateway.as_ref()
     }
 
+    /// Returns the provider that somebody has to sign in to once the plan is carried out.
+    pub fn sign_in(&self) -> Option<&'static str> {
+        self.sign_in
+    }
+
     /// Decides the model; `config` is what the plan starts from.
     pub fn model(&mut self, config: &Config, choice: ModelChoice) {
         let primary: &[&str] = &["agents", "defaults", "model", "primary"];
@@ -245,6 +258,10 @@ impl Plan {
             ModelChoice::Offline => self.set(primary, "offline/offline".into()),
             ModelChoice::Hosted { variable, key, model } => {
                 self.key(config, variable, &key);
+                self.set(primary, model.into());
+            }
+            ModelChoice::SignIn { provider, model } => {
+                self.sign_in = Some(provider);
                 self.set(primary, model.into());
             }
             ModelChoice::Server { id, base_url, key, model } => {

@@ -199,6 +199,11 @@ fn check_alias(text: &str) -> Result<&str, Failure> {
     }
 }
 
+/// Lets agents use this model.
+pub(super) fn set_default(cli: &Cli, text: &str) -> Outcome {
+    set(cli, Slot::Text, text)
+}
+
 fn set(cli: &Cli, slot: Slot, text: &str) -> Outcome {
     let key = resolve(cli, text)?.to_string();
     edit(cli, |config| {
