@@ -8,14 +8,15 @@ mod attempts;
 mod audio;
 mod prefs;
 mod request;
+mod spoken;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::cancel::CancelReason;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, UnixMs};
 use crate::base::rng::Rng;
 use crate::base::secret::Secret;
 use crate::base::text::unless_blank;
@@ -29,6 +30,12 @@ use prefs::Prefs;
 use request::{OPENAI_URL, Request};
 
 pub use request::{ELEVENLABS_MODELS, OPENAI_MODELS, OPENAI_VOICES};
+pub use spoken::Spoken;
+
+/// Longest answer that is spoken whole unless the preferences say otherwise, in characters.
+const ANSWER_CHARS_MAX_DEFAULT: usize = 1500;
+/// What the preferences may set that to.
+pub const ANSWER_CHARS: std::ops::RangeInclusive<usize> = 100..=10_000;
 
 /// Longest text unless the configuration says otherwise, in UTF-16 units.
 const TEXT_LEN_MAX_DEFAULT: u64 = 4000;
@@ -91,7 +98,8 @@ impl Auto {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// Returns the mode of this name.
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|auto| name.trim().eq_ignore_ascii_case(auto.as_str()))
     }
 }
@@ -105,6 +113,10 @@ pub struct Settings {
     pub provider: Provider,
     /// The preferences file.
     pub prefs_path: PathBuf,
+    /// Longest answer that is spoken whole, in characters.
+    pub chars_max: usize,
+    /// Whether longer ones are shortened; else they are not spoken.
+    pub shortens: bool,
     openai_key: Option<Secret>,
     elevenlabs_key: Option<Secret>,
     openai_url: String,
@@ -119,6 +131,16 @@ impl Settings {
             Provider::ElevenLabs => self.elevenlabs_key.is_some(),
             Provider::Edge => false,
         }
+    }
+
+    /// Returns which answers of a session are spoken that has a word of its own about it, or has not.
+    pub fn auto_of(&self, session: Option<&str>) -> Auto {
+        session.and_then(Auto::parse).unwrap_or(self.auto)
+    }
+
+    /// Returns whether every message of an answer is spoken, and not only the last word.
+    pub fn speaks_parts(&self) -> bool {
+        self.config.mode.as_deref() == Some("all")
     }
 
     /// Returns who speaks when the first one fails, in order.
@@ -144,7 +166,10 @@ impl Settings {
         let auto = prefs::auto(prefs).or_else(|| Auto::parse(tts.auto.as_deref()?)).unwrap_or(Auto::Off);
         let openai_url = env::lookup(config, env, "OPENAI_TTS_BASE_URL");
         let openai_url = openai_url.map_or_else(|| OPENAI_URL.to_owned(), |url| url.trim_end_matches('/').to_owned());
-        Self { auto, provider, prefs_path, openai_key, elevenlabs_key, openai_url, config: tts.clone() }
+        let chars_max = prefs::chars_max(prefs).unwrap_or(ANSWER_CHARS_MAX_DEFAULT);
+        let shortens = prefs::shortens(prefs).unwrap_or(true);
+        let config = tts.clone();
+        Self { auto, provider, prefs_path, chars_max, shortens, openai_key, elevenlabs_key, openai_url, config }
     }
 }
 
@@ -184,6 +209,17 @@ impl std::fmt::Display for SpeakError {
     }
 }
 
+/// How speaking went the last time.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// When.
+    pub at_ms: UnixMs,
+    /// Length of the text, in characters.
+    pub chars: usize,
+    /// Who spoke and how long it took in milliseconds, or why nobody did.
+    pub result: Result<(Provider, u64), String>,
+}
+
 /// See the module.
 pub struct Tts {
     paths: Paths,
@@ -192,13 +228,14 @@ pub struct Tts {
     prefs: Prefs,
     audio: AudioFiles,
     attempts: Attempts,
+    last: Mutex<Option<Attempt>>,
 }
 
 impl Tts {
     /// Returns the speech of one start of the gateway; no file is read yet.
     pub fn new(paths: Paths, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         let (prefs, audio, attempts) = (Prefs::default(), AudioFiles::default(), Attempts::default());
-        Self { paths, clock, rng, prefs, audio, attempts }
+        Self { paths, clock, rng, prefs, audio, attempts, last: Mutex::default() }
     }
 
     /// Returns what is in force.
@@ -225,7 +262,28 @@ impl Tts {
     /// # Errors
     /// When the preferences cannot be kept.
     pub fn set_provider(&self, config: &Config, provider: Provider) -> io::Result<()> {
-        self.prefs_store(config)?.update(|file| prefs::set_provider(file, provider))
+        self.prefs_store(config)?.update(|file| prefs::set(file, "provider", provider.as_str().into()))
+    }
+
+    /// Sets how long an answer may be to be spoken whole, in characters.
+    ///
+    /// # Errors
+    /// When the preferences cannot be kept.
+    pub fn set_chars_max(&self, config: &Config, chars_max: usize) -> io::Result<()> {
+        self.prefs_store(config)?.update(|file| prefs::set(file, "maxLength", chars_max.into()))
+    }
+
+    /// Sets whether longer answers are shortened.
+    ///
+    /// # Errors
+    /// When the preferences cannot be kept.
+    pub fn set_shortens(&self, config: &Config, shortens: bool) -> io::Result<()> {
+        self.prefs_store(config)?.update(|file| prefs::set(file, "summarize", shortens.into()))
+    }
+
+    /// Returns how speaking went the last time, if it was tried since the start.
+    pub fn last_attempt(&self) -> Option<Attempt> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Speaks a text with the first provider that can; waits for it.
@@ -233,6 +291,17 @@ impl Tts {
     /// # Errors
     /// See [`SpeakError`].
     pub fn convert(&self, settings: &Settings, text: &str, channel: Option<&str>) -> Result<Speech, SpeakError> {
+        let begun = self.clock.now();
+        let spoken = self.speak(settings, text, channel);
+        let took = self.clock.now().saturating_duration_since(begun);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let result = spoken.as_ref().map(|speech| (speech.provider, took_ms)).map_err(ToString::to_string);
+        let attempt = Attempt { at_ms: self.clock.now_ms(), chars: text.chars().count(), result };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt);
+        spoken
+    }
+
+    fn speak(&self, settings: &Settings, text: &str, channel: Option<&str>) -> Result<Speech, SpeakError> {
         let len = text.encode_utf16().count() as u64;
         let max = settings.config.max_text_length.unwrap_or(TEXT_LEN_MAX_DEFAULT);
         if len > max {

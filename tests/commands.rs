@@ -63,3 +63,102 @@ fn directives_within_a_message_are_taken_out() {
     let sessions = client.request("sessions.list", json!({})).unwrap();
     assert_eq!(sessions["sessions"][0]["thinkingLevel"], Value::Null, "it counts only alone: {sessions}");
 }
+
+#[test]
+fn command_lines_are_run_for_those_who_may() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    let shut = json!({ "commands": { "bash": true } });
+    let gateway = Gateway::with_provider(&provider, shut);
+    let mut client = gateway.client();
+    let refused = answer(&mut client, "r1", "!echo hi");
+    assert!(refused.contains("Failing gates: allowFrom (tools.elevated.allowFrom.webchat)"), "{refused}");
+    drop((client, gateway));
+
+    let open = json!({
+        "commands": { "bash": true, "bashForegroundMs": 300 },
+        "tools": { "elevated": { "allowFrom": { "webchat": ["*"] } }, "deny": ["exec", "process"] },
+    });
+    let gateway = Gateway::with_provider(&provider, open);
+    let mut client = gateway.client();
+    let pending = answer(&mut client, "b0", "!touch approved");
+    assert!(pending.contains("Approval required") && pending.contains("/approve "), "{pending}");
+    assert_eq!(
+        answer(&mut client, "b1", "/elevated full").lines().next(),
+        Some("⚙️ Elevated mode set to full (auto-approve). ⚙️ Runtime is direct; sandboxing does not apply.")
+    );
+    for (at, (line, wanted)) in [
+        ("!echo hello", "⚙️ bash: echo hello\nExit: 0\n```txt\nhello\n```"),
+        ("/bash exit 3", "⚠️ bash failed: exit 3\n```txt\nCommand exited with code 3\n```"),
+        ("!", "⚙️ Usage:"),
+        ("! poll", "⚙️ No active bash job."),
+        ("!stop", "⚙️ No active bash job."),
+        ("!poll nobody", "⚙️ No bash session found for nobody."),
+        ("!echo begun; sleep 600", "⚙️ bash started (session "),
+        ("!echo more", "⚠️ A bash job is already running ("),
+        ("!poll", "⚙️ bash still running (session "),
+        ("/bash stop", "⚙️ bash stopped (session "),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reply = answer(&mut client, &format!("l{at}"), line);
+        assert!(reply.starts_with(wanted), "{line}: {reply}");
+    }
+    let ended =
+        (0..200).map(|at| answer(&mut client, &format!("p{at}"), "!poll")).find(|it| !it.contains("still running"));
+    let ended = ended.expect("it ends");
+    assert!(ended.starts_with("⚠️ bash finished") && ended.contains("begun"), "{ended}");
+    assert!(provider.requests().is_empty());
+    let list = answer(&mut client, "list", "/commands");
+    assert!(list.contains("\n/bash <command>|poll|stop - ") && !list.contains("\n/debug"), "{list}");
+}
+
+#[test]
+fn without_the_command_an_exclamation_mark_is_for_the_model() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    assert_eq!(answer(&mut client, "m1", "!important"), "A model spoke.");
+    let refused = answer(&mut client, "m2", "/bash ls");
+    assert!(refused.starts_with("⚠️ bash is disabled."), "{refused}");
+}
+
+#[test]
+fn overrides_are_laid_over_the_file_and_never_written() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    let gateway = Gateway::with_provider(&provider, json!({ "commands": { "debug": true, "config": true } }));
+    let mut client = gateway.client();
+    let before = std::fs::read_to_string(gateway.home.config_file()).unwrap();
+    for (at, (message, wanted)) in [
+        ("/debug", "⚙️ Debug overrides: (none)"),
+        ("/debug set messages.queue.cap=3", "⚙️ Debug override set: messages.queue.cap=3"),
+        ("/debug set logging.level=debug", "⚙️ Debug override set: logging.level=\"debug\""),
+        ("/queue", "Current queue settings: mode=collect, debounce=1000ms, cap=3, drop=summarize."),
+        (
+            "/debug show",
+            "⚙️ Debug overrides (memory-only):\n```json\n{\n  \"messages\": {\n    \"queue\": {\n      \"cap\": 3",
+        ),
+        ("/config get messages.queue.cap", "⚙️ Config messages.queue.cap:\n```json\nnull"),
+        ("/debug set messages.queue.cap=many", "⚠️ Invalid override"),
+        ("/debug set gateway.port=1", "⚠️ gateway.port is read when the gateway starts"),
+        ("/debug set messages", "⚠️ Usage: /debug set path=value"),
+        ("/debug unset messages.queue.drop", "⚙️ No debug override found for messages.queue.drop."),
+        ("/debug unset logging.level", "⚙️ Debug override removed for logging.level."),
+        ("/queue", "Current queue settings: mode=collect, debounce=1000ms, cap=3,"),
+        ("/config set messages.queue.debounceMs=7", "⚙️ Config updated: messages.queue.debounceMs=7"),
+        ("/debug reset", "⚙️ Debug overrides cleared; using config on disk."),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reply = answer(&mut client, &format!("d{at}"), message);
+        assert!(reply.starts_with(wanted), "{message}: {reply}");
+        if message.starts_with("/debug") {
+            let now = std::fs::read_to_string(gateway.home.config_file()).unwrap();
+            assert!(now == before || now.contains("debounceMs"), "{message}");
+        }
+    }
+    gateway.wait_lines("config change applied", 1);
+    let queue = answer(&mut client, "end", "/queue");
+    assert!(queue.contains("debounce=7ms, cap=20,"), "{queue}");
+}

@@ -60,6 +60,38 @@ fn a_conversation_that_does_not_fit_is_summed_up_and_the_turn_made_again() {
 }
 
 #[test]
+fn old_results_of_tools_grow_short_for_a_cold_cache_and_stay_whole_on_the_disk() {
+    let provider = Provider::start(|index, _| match index {
+        0 => Answer::Tool("exec", json!({ "command": "seq 3000" })),
+        _ => Answer::Text(vec!["I see."]),
+    });
+    let home = crate::support::home::Home::empty();
+    let model = json!({ "id": "m", "name": "m", "input": ["text"], "contextWindow": 16000, "maxTokens": 1000 });
+    let entry = json!({ "baseUrl": provider.url(), "apiKey": "k", "api": "openai-completions", "models": [model] });
+    let pruning = json!({ "mode": "cache-ttl", "ttl": "1ms", "keepLastAssistants": 1, "softTrimRatio": 0.01 });
+    home.write_config(
+        &json!({
+            "models": { "providers": { "anthropic": entry } },
+            "agents": { "defaults": { "model": { "primary": "anthropic/m" }, "contextPruning": pruning, "heartbeat": { "every": "0m" } } },
+        })
+        .to_string(),
+    );
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut client = gateway.client();
+    answer(&mut client, "r1", "count");
+    answer(&mut client, "r2", "and now?");
+    let result = |request: &Value| {
+        let messages = request["messages"].as_array().expect("messages").clone();
+        messages.into_iter().find(|it| it["role"] == "tool").expect("a result").to_string()
+    };
+    let requests = provider.requests();
+    let (whole, short) = (result(&requests[1]), result(&requests[2]));
+    assert!(whole.contains("\\n1500\\n"), "{whole}");
+    assert!(!short.contains("\\n1500\\n") && short.contains("[Tool result trimmed: kept first 1500 chars"), "{short}");
+    assert!(transcript(&gateway).iter().any(|line| line.to_string().contains("\\n1500\\n")));
+}
+
+#[test]
 fn a_conversation_is_summed_up_on_demand() {
     let provider = Provider::judging(|asked| match asked {
         asked if is_summary(asked) => Answer::Text(vec!["It was about cats."]),

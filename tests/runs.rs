@@ -86,6 +86,28 @@ fn a_model_streams_and_its_usage_is_counted() {
 }
 
 #[test]
+fn a_fast_model_is_heard_at_a_pace_and_to_its_last_word() {
+    const WORDS: usize = 5000;
+    let gate = Gate::default();
+    let provider = Provider::always(Answer::Flood(WORDS, gate.clone()));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    send(&mut client, MAIN, "r1", "hi model");
+    // The model is silent by then, and its answer is not over.
+    let last = format!("w{}", WORDS - 1);
+    let (mut text, mut events) = (String::new(), 0);
+    while !text.ends_with(&last) {
+        let event = client.event("agent", |event| event["runId"] == "r1" && event["stream"] == "assistant");
+        text.push_str(event["data"]["delta"].as_str().expect("a delta"));
+        assert_eq!(event["data"]["text"].as_str(), Some(&*text), "event {events}");
+        events += 1;
+    }
+    assert!((100..WORDS / 2).contains(&events), "{events} events");
+    gate.open();
+    assert_eq!(final_text(&mut client, "r1"), text);
+}
+
+#[test]
 fn a_tool_call_goes_back_to_the_model() {
     let provider = Provider::start(|index, _| match index {
         0 => Answer::Tool("exec", json!({ "command": "echo tool-$((40+2))" })),

@@ -16,7 +16,7 @@ use crate::agent::speaker::Speaker;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::config::types::Config;
 
-pub use self::parse::{Found, directives, inline, is_stop, parse};
+pub use self::parse::{Found, directives, inline, is_stop, parse, shell};
 pub use self::status::{StatusCard, session_lines, status_reply};
 
 /// What the model is told at the start of a session that the user began without saying anything.
@@ -72,7 +72,7 @@ macro_rules! commands {
 
 const TABLE: &[Spec] = commands! {
     ["help"], None, Session, "", "the most useful commands";
-    ["commands"], None, Session, "", "all commands";
+    ["commands"], None, Gateway, "", "all commands";
     ["status"], None, Gateway, "", "version, model, context and session";
     ["whoami", "id"], None, Session, "", "who you are to the gateway";
     ["context"], Word, Gateway, "[list|detail|json]", "what fills the model's context";
@@ -94,6 +94,7 @@ const TABLE: &[Spec] = commands! {
     ["skill"], Any, Gateway, "<name> [input]", "use a skill";
     ["subagents"], Any, Gateway, "[list|stop|log|info|send] [id] [text]", "agents at work for this session";
     ["approve"], Any, Gateway, "<id> allow-once|allow-always|deny", "decide about a command that waits";
+    ["bash"], Any, Gateway, "<command>|poll|stop", "run a command of the gateway's machine (also !command)";
     ["allowlist"], Any, Gateway, "[list|add|remove] …", "who may write to the bot";
     ["config"], Any, Gateway, "[show|get|set|unset] [path=value]", "show or change the configuration";
     ["debug"], Any, Gateway, "[show|set|unset|reset] [path=value]", "change the configuration until the next start";
@@ -101,13 +102,49 @@ const TABLE: &[Spec] = commands! {
     ["restart"], None, Gateway, "", "restart the gateway";
 };
 
-/// Returns every command with what it does, for the menus of chat networks.
-pub fn menu() -> Vec<(String, String)> {
-    TABLE.iter().map(|spec| (spec.names[0].to_owned(), spec.summary.to_owned())).collect()
+/// Commands that there are only where `commands.<name>` says so.
+const BY_CONFIGURATION: [&str; 3] = ["bash", "config", "debug"];
+/// Networks that have menus of commands; answers of a session can be sent there by a command.
+const DOCKS: [&str; 3] = ["discord", "slack", "telegram"];
+/// Commands that `/help` names.
+const HELPFUL: [&str; 14] = [
+    "new",
+    "stop",
+    "compact",
+    "status",
+    "model",
+    "think",
+    "verbose",
+    "reasoning",
+    "elevated",
+    "usage",
+    "skill",
+    "config",
+    "debug",
+    "commands",
+];
+
+fn offered(config: &Config) -> impl Iterator<Item = &'static Spec> {
+    TABLE.iter().filter(|spec| {
+        let name = spec.names[0];
+        !BY_CONFIGURATION.contains(&name) || config.tree["commands"][name] == true
+    })
 }
 
-/// Commands that `/help` names.
-const HELPFUL: [&str; 8] = ["new", "stop", "status", "model", "think", "verbose", "compact", "commands"];
+/// Returns every command with what it does, for the menus of chat networks.
+pub fn menu(config: &Config) -> Vec<(String, String)> {
+    let of_table = offered(config).map(|spec| (spec.names[0].to_owned(), spec.summary.to_owned()));
+    of_table.chain(docks(config).map(|dock| (format!("dock_{dock}"), dock_summary(dock)))).collect()
+}
+
+/// Returns the networks that can be docked to: those that are configured.
+fn docks(config: &Config) -> impl Iterator<Item = &'static str> {
+    DOCKS.into_iter().filter(|dock| config.tree["channels"][dock].is_object())
+}
+
+fn dock_summary(dock: &str) -> String {
+    format!("send the answers of this session to {dock}")
+}
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,8 +203,7 @@ impl<'a> Cx<'a> {
     pub fn apply(&self, command: &Command) -> anyhow::Result<Option<Applied>> {
         let args = command.args.as_str();
         match command.name {
-            "help" => Applied::said(help(true)),
-            "commands" => Applied::said(help(false)),
+            "help" => Applied::said(help(self.config, true)),
             "whoami" => self.whoami(),
             "model" => model::choose(self, args),
             "models" => Applied::said(model::list(self.config, args)),
@@ -186,16 +222,24 @@ impl<'a> Cx<'a> {
     }
 }
 
-fn help(is_short: bool) -> String {
+/// Returns the list of all commands.
+pub fn list(config: &Config) -> String {
+    help(config, false)
+}
+
+fn help(config: &Config, is_short: bool) -> String {
     let mut text = String::from(if is_short { "ℹ️ Help\n" } else { "ℹ️ Commands\n" });
     let is_shown = |spec: &&Spec| !is_short || HELPFUL.contains(&spec.names[0]);
-    for Spec { names, usage, summary, .. } in TABLE.iter().filter(is_shown) {
+    for Spec { names, usage, summary, .. } in offered(config).filter(is_shown) {
         let blank = if usage.is_empty() { "" } else { " " };
         let _ = write!(text, "/{}{blank}{usage} - {summary}", names[0]);
         if names.len() > 1 && !is_short {
             let _ = write!(text, " (also /{})", names[1..].join(", /"));
         }
         text.push('\n');
+    }
+    for dock in docks(config).filter(|_| !is_short) {
+        let _ = writeln!(text, "/dock_{dock} - {} (also /dock-{dock})", dock_summary(dock));
     }
     text.truncate(text.trim_end().len());
     text
@@ -261,6 +305,6 @@ mod tests {
         assert!(reply("/model").starts_with("Current: mock/m1\n"));
         assert!(reply("/models").contains("- mock (2)"));
         assert!(reply("/models mock").contains("- mock/m2"));
-        assert!(reply("/help").lines().count() < reply("/commands").lines().count());
+        assert!(reply("/help").lines().count() < list(&config).lines().count());
     }
 }

@@ -3,6 +3,8 @@
 //! The run knows nothing of clients, sequence numbers or channels; the gateway's fan-out implements the sink on the
 //! job's own thread. Shapes on the wire are protocol.md §6.1.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::agent::reply::Said;
@@ -20,9 +22,17 @@ pub enum RunEvent {
     Assistant {
         /// Whole visible text of this message so far, trimmed at its end.
         text: String,
-        /// What was added since the last event of this message (may begin with white space).
+        /// What was added since the last event of this message (may begin with white space). A fast model's words are put
+        /// together.
         delta: String,
     },
+    /// The reasoning of the current turn grew; only where somebody watches it.
+    Thinking {
+        /// All of it so far.
+        text: String,
+    },
+    /// The model has been silent for as long as the sink wanted to hear of, in the middle of a message.
+    Lull,
     /// A message of the answer is complete and in the transcript.
     Said {
         /// What it says.
@@ -90,4 +100,9 @@ pub enum RunEvent {
 pub trait RunSink {
     /// Takes one event.
     fn emit(&self, event: RunEvent);
+
+    /// Returns after how long a silence within a message it wants to hear of it.
+    fn lull(&self) -> Option<Duration> {
+        None
+    }
 }

@@ -118,7 +118,30 @@ impl ProviderError {
     }
 }
 
-/// Makes one turn; `on_text` gets each piece of visible text as it arrives.
+/// Hears what a model says while it speaks.
+pub trait Hearer {
+    /// A piece of the text has arrived.
+    fn text(&mut self, piece: &str);
+
+    /// A piece of the reasoning has arrived.
+    fn thought(&mut self, _piece: &str) {}
+
+    /// Returns how long what was heard may wait for more before `pause` is to be called; `None` when nothing waits.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Nothing more has arrived in that time.
+    fn pause(&mut self) {}
+}
+
+impl<F: FnMut(&str)> Hearer for F {
+    fn text(&mut self, piece: &str) {
+        self(piece);
+    }
+}
+
+/// Makes one turn; `hearer` hears each piece of it as it arrives.
 ///
 /// # Errors
 /// When no complete answer came. What was streamed until then is the caller's to keep.
@@ -126,11 +149,11 @@ pub fn turn(
     request: &TurnRequest<'_>,
     fetch: &Fetch,
     clock: &dyn Clock,
-    on_text: &mut dyn FnMut(&str),
+    hearer: &mut dyn Hearer,
 ) -> Result<AssistantMessage, ProviderError> {
     let model = request.model;
     let mut format: Box<dyn exchange::Format> = match model.api.as_str() {
-        "offline" => return Ok(offline::turn(request, clock, on_text)),
+        "offline" => return Ok(offline::turn(request, clock, hearer)),
         "anthropic-messages" => Box::new(anthropic::Anthropic::default()),
         "google-gemini-cli" => Box::new(code_assist::CodeAssist::default()),
         "google-generative-ai" => Box::new(google::Google::default()),
@@ -146,7 +169,7 @@ pub fn turn(
             )));
         }
     };
-    exchange::turn(&mut *format, request, fetch, clock, on_text)
+    exchange::turn(&mut *format, request, fetch, clock, hearer)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod mailbox;
 mod request;
 mod resume;
 mod single;
+mod speaking;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub use self::compact::Compaction;
 pub use self::mailbox::{Letter, Mailbox};
 pub use self::request::{CHANNEL_DEFAULT, RunError, RunOutcome, RunRequest, Sent};
 pub use self::resume::{Promise, give_up, was_read};
-pub use self::single::{SingleCall, SingleFailure, call_one};
+pub use self::single::{SingleCall, SingleFailure, call_one, command_of_person};
 use super::credentials::{Wallet, Wish};
 use super::events::{RunEvent, RunSink};
 use super::levels;
@@ -138,12 +139,15 @@ pub fn run(
     }
     let outcome = Run::begin(agent, &config, request, around, promise, started_at).and_then(|mut run| {
         around.sink.emit(RunEvent::Start { started_at });
-        let last = run.said.iter().rev().map(|said| &said.text).find(|text| !text.is_empty());
-        if let Some(text) = last.filter(|_| run.is_over) {
-            around.sink.emit(RunEvent::Assistant { text: text.clone(), delta: text.clone() });
-        }
+        let last = run.said.iter().rposition(|said| !said.text.is_empty()).filter(|_| run.is_over);
         // What was said before the run was cut off may not have reached everybody.
-        run.said.iter().for_each(|said| around.sink.emit(RunEvent::Said { said: said.clone() }));
+        for (at, said) in run.said.iter().enumerate() {
+            if last == Some(at) {
+                let text = said.text.clone();
+                around.sink.emit(RunEvent::Assistant { delta: text.clone(), text });
+            }
+            around.sink.emit(RunEvent::Said { said: said.clone() });
+        }
         let ended = run.prepare(promise).and_then(|()| {
             around.mailbox.open(true);
             run.go()

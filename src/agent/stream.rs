@@ -1,6 +1,6 @@
 //! From what a model writes to what people see: hidden parts and control tokens are taken out (agent.md §9.1).
 //!
-//! Works on the whole text of one message each time it grows, because a tag may arrive in pieces. Pure.
+//! Works on the whole text of one message each time somebody looks, because a tag may arrive in pieces. Pure.
 
 use crate::agent::reply;
 
@@ -17,9 +17,13 @@ pub struct Visible {
 }
 
 impl Visible {
-    /// Takes a piece of raw text; returns the whole visible text and what was added to it, if anything was.
-    pub fn push(&mut self, piece: &str) -> Option<(String, String)> {
+    /// Takes a piece of raw text.
+    pub fn add(&mut self, piece: &str) {
         self.raw.push_str(piece);
+    }
+
+    /// Returns the whole visible text and what was added to it since the last look, if anything was.
+    pub fn look(&mut self) -> Option<(String, String)> {
         let clean = without_media_so_far(clean(&self.raw));
         if is_silent_so_far(&clean) {
             return None;
@@ -167,13 +171,17 @@ mod tests {
         let mut visible = Visible::default();
         let mut shown = String::new();
         for piece in ["<th", "ink>x</thi", "nk>Hel", "lo", " NO", " more", " [[reply", "_to_current]]"] {
-            if let Some((text, delta)) = visible.push(piece) {
+            visible.add(piece);
+            if let Some((text, delta)) = visible.look() {
                 assert_eq!(text, format!("{shown}{delta}"));
                 shown = text;
             }
         }
         assert_eq!(shown, "Hello NO more");
         let mut silent = Visible::default();
-        assert!(["NO_", "REPLY", " "].iter().all(|piece| silent.push(piece).is_none()));
+        assert!(["NO_", "REPLY", " "].iter().all(|piece| {
+            silent.add(piece);
+            silent.look().is_none()
+        }));
     }
 }

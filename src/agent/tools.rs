@@ -5,13 +5,13 @@
 
 mod agents_list;
 mod apply_patch;
-mod arguments;
+pub(super) mod arguments;
 mod browser;
 mod cache;
 mod canvas;
 mod cron;
 mod edit;
-mod exec;
+pub(super) mod exec;
 mod gateway;
 mod html;
 mod image;

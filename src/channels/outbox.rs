@@ -322,6 +322,13 @@ impl Outbox {
         }
     }
 
+    /// Returns the deliveries whose ids begin like this, waiting ones and recent ones.
+    pub fn ids_of(&self, prefix: &str) -> Vec<String> {
+        let state = self.lock();
+        let known = state.waiting.keys().chain(state.done.iter().map(|done| &done.id));
+        known.filter(|id| id.starts_with(prefix)).cloned().collect()
+    }
+
     /// Returns what waits, in the order in which it was asked for: what was promised before a restart, what is to be
     /// tried again, what was interrupted.
     pub fn waiting(&self) -> Vec<Delivery> {

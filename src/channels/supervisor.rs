@@ -21,6 +21,7 @@ use crate::base::rng::Rng;
 use crate::base::thread::{self, Joiner};
 use crate::config::live::Live;
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 
 /// Pauses after failures.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -51,7 +52,7 @@ pub struct Tools {
     /// Randomness.
     pub rng: Arc<dyn Rng>,
     /// Commands for the networks' menus.
-    pub commands: fn() -> Vec<(String, String)>,
+    pub commands: fn(&Config) -> Vec<(String, String)>,
 }
 
 /// See the module.
@@ -207,7 +208,7 @@ fn keep_receiving(
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, PAUSE_FACTOR, PAUSE_JITTER);
     while !cancel.is_cancelled() {
         let began = clock.now();
-        let commands = commands();
+        let commands = commands(&live.get());
         let reception = Reception { account, live, paths, clock, rng, cancel, state, sink, commands };
         let result = catch_unwind(AssertUnwindSafe(|| channel.receive(&reception)))
             .unwrap_or_else(|_| Err(ReceiveError::Failed("a fault of the program; see the log".to_owned())));

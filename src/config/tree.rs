@@ -117,6 +117,14 @@ pub fn unset<S: AsRef<str>>(tree: &mut Value, path: &[S]) -> bool {
     }
 }
 
+/// Removes objects that hold nothing, at any depth below the root.
+pub fn prune(tree: &mut Value) {
+    if let Value::Object(object) = tree {
+        object.values_mut().for_each(prune);
+        object.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
+    }
+}
+
 fn index(segment: &str) -> Option<usize> {
     segment.bytes().all(|byte| byte.is_ascii_digit()).then(|| segment.parse().ok())?
 }

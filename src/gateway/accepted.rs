@@ -22,10 +22,10 @@ use super::talks;
 use super::ticket::Outcome;
 use crate::agent::run::{self, RunError, RunOutcome};
 use crate::agent::run_journal::{Accepted, Ended, Origin, RunJournal};
-use crate::agent::transcript;
+use crate::agent::transcript::{self, strip_envelope};
 use crate::base::clock::UnixMs;
 use crate::base::ids::RunId;
-use crate::base::text::ellipsize;
+use crate::base::text::{collapse_whitespace, ellipsize};
 use crate::protocol::error::ErrorShape;
 
 /// Lane of the journal.
@@ -420,8 +420,10 @@ fn verdict(cx: &Ctx, accepted: &Accepted) -> Result<Duration, End> {
 }
 
 /// Words for people about a message that was not answered.
-pub fn notice(message: &str, why: &str) -> String {
-    let quote = ellipsize(&crate::base::text::collapse_whitespace(message), QUOTE_CHARS_MAX);
+pub fn notice(request: &run::RunRequest, why: &str) -> String {
+    // In the user's own words: what is put around them is for the model.
+    let message = request.typed.as_deref().unwrap_or(&request.message);
+    let quote = ellipsize(&collapse_whitespace(strip_envelope(message)), QUOTE_CHARS_MAX);
     format!("⚠️ This message was not answered, because {why}: “{quote}”. Send it again if you still want an answer.")
 }
 

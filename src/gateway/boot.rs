@@ -255,6 +255,7 @@ impl Gateway {
             deliveries: Deliveries::default(),
             chats: Chats::default(),
             typing: Typing::default(),
+            typed: super::chat_commands::bash::Typed::default(),
             approvals_told: Default::default(),
             channels,
             received: Arc::new(received),

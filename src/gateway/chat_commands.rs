@@ -4,9 +4,13 @@
 //! here: recognising commands, and those that only change their session (`agent::commands`).
 
 mod allowlist;
+pub mod bash;
 mod config;
 mod context;
+mod debug;
 mod subagents;
+#[cfg(feature = "tts")]
+mod tts;
 mod usage;
 
 use std::sync::Arc;
@@ -20,11 +24,13 @@ use super::events::CHAT;
 use super::fanout::chat_event;
 use super::inbox::Turn;
 use super::lifecycle::Planned;
+use super::methods::skills::usable;
 use super::{queue, tool_host};
 use crate::agent::commands::{self, Command, Cx, StatusCard};
 use crate::agent::models;
 use crate::base::cancel::CancelToken;
 use crate::base::ids::{RunId, SessionKey};
+use crate::skills;
 
 /// How long a command waits for a method of the gateway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +39,13 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Executed {
     /// It is answered with this text.
     Answer(String),
+    /// It is answered with a sound.
+    Audio {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Whether the channel shows it as a voice message.
+        is_voice: bool,
+    },
     /// The model is to speak; this is its prompt. Before that the chat is told something.
     Prompt {
         /// The prompt.
@@ -54,7 +67,7 @@ impl Executed {
 pub fn is_slow(command: &Command) -> bool {
     match command.name {
         "usage" => command.args.eq_ignore_ascii_case("cost"),
-        "context" | "config" | "debug" | "approve" | "allowlist" | "tts" | "subagents" | "dock" => true,
+        "bash" | "context" | "config" | "debug" | "approve" | "allowlist" | "tts" | "subagents" | "dock" => true,
         _ => false,
     }
 }
@@ -74,6 +87,7 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
         return Executed::answer(applied.text);
     }
     match command.name {
+        "commands" => Executed::answer(all_commands(cx, turn)),
         "new" | "reset" => begin_anew(cx, turn, args),
         "status" => Executed::answer(status(cx, turn)),
         "usage" => usage::cost(cx, turn),
@@ -82,8 +96,12 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
         "approve" => approve(cx, args),
         "allowlist" => allowlist::manage(cx, turn, args),
         "config" => config::manage(cx, turn, args),
-        "debug" => config::debug(&config),
-        "tts" => tts(cx, args),
+        "debug" => debug::manage(cx, args),
+        "bash" => bash::manage(cx, turn, args),
+        #[cfg(feature = "tts")]
+        "tts" => tts::manage(cx, turn, args),
+        #[cfg(not(feature = "tts"))]
+        "tts" => Executed::answer("⚠️ Speech is not part of this build."),
         "dock" => dock(cx, turn, args),
         "restart" if config.commands.restart == Some(true) => {
             cx.lifecycle.restart(Planned::new(None, "/restart", None));
@@ -92,6 +110,17 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
         "restart" => Executed::answer("⚠️ /restart is disabled. Set commands.restart=true to enable."),
         _ => Ok(Executed::Ordinary),
     }
+}
+
+/// All commands, those of skills included.
+fn all_commands(cx: &Ctx, turn: &Turn) -> String {
+    let config = cx.config.get();
+    let mut text = commands::list(&config);
+    let taken = |name: &str| commands::parse(&format!("/{name}")).is_some();
+    for skill in skills::commands::list(&usable(cx, &config, &turn.agent), &taken) {
+        text.push_str(&format!("\n/{} - {}", skill.name, skill.description));
+    }
+    text
 }
 
 /// Calls a method of this gateway as an operator.
@@ -157,27 +186,6 @@ fn approve(cx: &Arc<Ctx>, args: &str) -> anyhow::Result<Executed> {
         Ok(_) => Executed::answer(format!("✅ Exec approval {decision} submitted for {id}.")),
         Err(error) => Executed::answer(format!("❌ Failed to submit approval: Error: {error}")),
     }
-}
-
-fn tts(cx: &Arc<Ctx>, args: &str) -> anyhow::Result<Executed> {
-    let mut words = args.split_whitespace();
-    let (action, value) = (words.next().unwrap_or("status").to_lowercase(), words.next().unwrap_or_default());
-    let done = match action.as_str() {
-        "off" => call(cx, "tts.disable", json!({})).map(|_| "🔇 Spoken answers are off.".to_owned()),
-        "always" | "on" => call(cx, "tts.enable", json!({})).map(|_| "🔊 Spoken answers are on.".to_owned()),
-        "provider" if !value.is_empty() => call(cx, "tts.setProvider", json!({"provider": value}))
-            .map(|_| format!("🔊 Speech comes from {}.", value.to_lowercase())),
-        "status" | "provider" => call(cx, "tts.status", json!({})).map(|status| {
-            let text = |name: &str| status[name].as_str().unwrap_or("none").to_owned();
-            let state = if status["enabled"] == true { "on" } else { "off" };
-            format!("🔊 Spoken answers: {state}\nProvider: {}", text("provider"))
-        }),
-        "inbound" | "tagged" | "limit" | "summary" | "audio" => {
-            Err(format!("/tts {action} cannot be set from a chat yet; messages.tts in the configuration has it"))
-        }
-        _ => Err("usage: /tts off|always|status|provider [name]".to_owned()),
-    };
-    Executed::answer(done.unwrap_or_else(|error| format!("⚠️ {error}")))
 }
 
 /// Answers of this session go to another network from now on, where the same person is known.

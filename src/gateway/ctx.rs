@@ -113,6 +113,8 @@ pub struct Ctx {
     pub approvals_told: forward_approvals::Told,
     /// Who is typing where.
     pub typing: Typing,
+    /// The command line that somebody typed into a chat.
+    pub typed: super::chat_commands::bash::Typed,
     /// The accounts of the chat networks.
     pub channels: Supervisor,
     /// What came in and is not handled yet.

@@ -81,6 +81,10 @@ impl RunSink for Fanout {
         if let Some(Listener(listener)) = &self.listener {
             listener(&event);
         }
+        // Clients have seen it grow; reasoning that is shown while it comes is for chats.
+        if matches!(event, RunEvent::Said { .. } | RunEvent::Thinking { .. } | RunEvent::Lull) {
+            return;
+        }
         let seq = self.cx.runs.next_seq(&self.run);
         // First: whoever hears of the end may ask again.
         match &event {
@@ -96,8 +100,7 @@ impl RunSink for Fanout {
                 self.agent_event(seq, "assistant", json!({"text": text, "delta": delta}));
                 self.assistant(seq, text);
             }
-            // Clients have seen it grow.
-            RunEvent::Said { .. } => {}
+            RunEvent::Said { .. } | RunEvent::Thinking { .. } | RunEvent::Lull => {}
             // compat: tool events that are not sent leave a hole in the run's numbers.
             RunEvent::ToolStart { .. } | RunEvent::ToolUpdate { .. } | RunEvent::ToolResult { .. }
                 if !self.shows_tools => {}

@@ -161,6 +161,11 @@ pub fn draft(cx: &Arc<Ctx>, route: &Route, text: &str) {
 /// The run is over and its replies are in the outbox.
 pub fn done(cx: &Arc<Ctx>, route: &Route) {
     cx.typing.lock().chats.remove(&key(route));
+    take_sign(cx, route);
+}
+
+/// Takes the sign under a message away, where it is to go when the message is answered.
+pub fn take_sign(cx: &Arc<Ctx>, route: &Route) {
     if cx.chats.acks.take(route) {
         ack::set(cx, route, String::new());
     }

@@ -176,6 +176,13 @@ fn read(cx: &Arc<Ctx>, turn: &mut Turn) -> Read {
         turn.text = prompt;
         return Read::Message;
     }
+    // Without the command, an exclamation mark is none.
+    if may
+        && cx.config.get().tree["commands"]["bash"] == true
+        && let Some(command) = commands::shell(&typed)
+    {
+        return Read::Commands(vec![command]);
+    }
     let found = commands::directives(&typed);
     if !found.commands.is_empty() {
         if found.rest.is_empty() {
@@ -242,6 +249,16 @@ fn answer(cx: &Arc<Ctx>, mut turn: Turn, commands: &[Command], told: Told) {
         }
         match chat_commands::execute(cx, &turn, command) {
             Ok(Executed::Answer(text)) => said.push(text),
+            Ok(Executed::Audio { path, is_voice }) => match &turn.route {
+                Some(route) => {
+                    let (media, kind) = (vec![path.display().to_string()], ReplyKind::Notice);
+                    let reply = Reply { media, is_voice, kind, ..Reply::default() };
+                    replies::promise(cx, &turn.id, &turn.session, route, "audio", vec![reply]);
+                    told();
+                    return settle(cx, &turn, None);
+                }
+                None => said.push(format!("🔊 {}", path.display())),
+            },
             Ok(Executed::Prompt { prompt, notice }) => {
                 if let (Some(route), Some(text)) = (&turn.route, notice) {
                     let reply = Reply { text, kind: ReplyKind::Notice, ..Reply::default() };

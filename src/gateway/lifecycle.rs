@@ -24,6 +24,8 @@ const DELAY_MS_MAX: u64 = 60_000;
 pub enum Ask {
     /// The configuration file has a new, valid content.
     Reload(Change),
+    /// The log is to be as the configuration in force has it.
+    Logging,
     /// Stop and start anew; with another program, which takes this one's place in the process.
     Restart(Option<PathBuf>),
 }
@@ -108,6 +110,13 @@ impl Lifecycle {
         if !(self.ask)(Ask::Restart(program)) {
             *self.lock() = None;
             log::error!(target: "gateway", "restart not possible now: too much waits for the supervisor");
+        }
+    }
+
+    /// Has the log follow the configuration in force.
+    pub fn logging_changed(&self) {
+        if !(self.ask)(Ask::Logging) {
+            log::warn!(target: "gateway", "the log stays as it is: too much waits for the supervisor");
         }
     }
 

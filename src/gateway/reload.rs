@@ -1,14 +1,16 @@
 //! Applying a changed configuration: swap the live one, then what reads it only at start (config.md §10).
 //!
-//! Runs on `main`. This version applies what is read at use, cron, lane widths and logging in place; for what needs more it
+//! Runs on `main`; overrides of `/debug` come from a job. This version applies what is read at use, cron, lane widths and logging in place; for what needs more it
 //! says so. Not here: noticing and judging the change (`config::watch`, `config::diff`).
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::cron;
 use super::ctx::Ctx;
 use crate::config::diff::{self, Decision};
-use crate::config::load::Snapshot;
+use crate::config::load::{self, Snapshot};
 use crate::config::types::Config;
 use crate::work::lanes::LaneName;
 
@@ -71,17 +73,49 @@ pub fn apply(cx: &Arc<Ctx>, old: &Config, change: Change) -> Applied {
         ),
         Decision::Nothing | Decision::Apply => {
             cx.config.replace(snapshot);
-            let config = cx.config.get();
-            for (lane, width) in lane_caps(&config) {
-                cx.jobs.set_cap(&lane, width);
-            }
-            super::heartbeat::schedule(cx);
-            if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
-                cron::reload(cx);
-            }
-            super::chats::reload(cx, &plan.changed);
+            take_effect(cx, &plan);
             log::info!(target: "gateway/reload", "config change applied (dynamic reads: {})", list(&plan.changed));
         }
     }
     Applied::InPlace
+}
+
+/// Lays the overrides of `/debug` over the file, in place of those before. Any thread.
+///
+/// # Errors
+/// Why they cannot be used; nothing changes then.
+pub fn override_with(cx: &Arc<Ctx>, overrides: Map<String, Value>) -> Result<(), String> {
+    let (old, new) =
+        (cx.config.get(), cx.config.under(&overrides).map_err(|error| format!("Invalid override: {error}"))?);
+    let mut plan = diff::plan(&old, &new, diff::Mode::Hybrid);
+    if !plan.restart.is_empty() {
+        let paths = plan.restart.join(", ");
+        return Err(format!("{paths} is read when the gateway starts; /config set changes it."));
+    }
+    if let Err(issues) = load::check_payload(&cx.paths, &new.tree)
+        && let Some(issue) = issues
+            .into_iter()
+            .find(|issue| plan.changed.iter().any(|path| path.starts_with(&issue.path) || issue.path.starts_with(path)))
+    {
+        return Err(format!("Invalid override ({}).", issue.describe()));
+    }
+    cx.config.set_overrides(overrides).map_err(|error| format!("Invalid override: {error}"))?;
+    take_effect(cx, &plan);
+    plan.changed.retain(|path| path == "logging" || path.starts_with("logging."));
+    if !plan.changed.is_empty() {
+        cx.lifecycle.logging_changed();
+    }
+    Ok(())
+}
+
+/// Tells those who do not look each time.
+fn take_effect(cx: &Arc<Ctx>, plan: &diff::Plan) {
+    for (lane, width) in lane_caps(&cx.config.get()) {
+        cx.jobs.set_cap(&lane, width);
+    }
+    super::heartbeat::schedule(cx);
+    if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
+        cron::reload(cx);
+    }
+    super::chats::reload(cx, &plan.changed);
 }

@@ -4,9 +4,12 @@
 //! which is carried on after a crash says nothing twice. Not here: sending (`deliveries`), what clients of the gateway see
 //! (`fanout`), how an answer is read and cut (`agent::reply`).
 
+#[cfg(feature = "tts")]
+pub mod voice;
 mod wording;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +17,17 @@ use super::ctx::Ctx;
 use super::{deliveries, feedback};
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::reply::Said;
-use crate::agent::reply::blocks::{Cutter, Settings};
+use crate::agent::reply::blocks::{Block, Cutter, Settings};
 use crate::agent::run::{RunError, RunOutcome, RunRequest};
 use crate::base::ids::{RunId, SessionKey};
 use crate::base::route::Route;
+use crate::base::text::tail_chars;
 use crate::channels::reply::{Reply, ReplyKind};
 
 /// Least time between two drafts of one answer.
 const DRAFT_INTERVAL: Duration = Duration::from_millis(300);
+/// Most of a model's reasoning in a draft, in characters.
+const THOUGHT_CHARS_MAX: usize = 3000;
 /// Pauses between parts of an answer by default, in milliseconds.
 const HUMAN_DELAY_MS: (u64, u64) = (800, 2500);
 
@@ -36,6 +42,8 @@ pub struct Overheard<'a> {
     /// How much of the tools' work is told.
     verbose: wording::Verbose,
     last_draft: Cell<Option<Instant>>,
+    /// Up to where messages, by their number, were promised before a crash.
+    before: HashMap<usize, usize>,
     said: RefCell<Saying>,
 }
 
@@ -44,7 +52,9 @@ pub struct Overheard<'a> {
 struct Saying {
     /// How many came before it.
     number: usize,
-    cutter: Cutter,
+    cutter: Option<Cutter>,
+    /// It, as far as it is.
+    text: String,
     /// When the last part may go out.
     last_due_at: u64,
 }
@@ -56,7 +66,8 @@ impl<'a> Overheard<'a> {
         let route = request.route.as_ref().filter(|_| !request.is_heartbeat);
         let streams = route.and_then(|route| Settings::of(&config, &route.channel, &route.account));
         let verbose = wording::Verbose::of(cx, request);
-        Self { inner, cx, request, streams, verbose, last_draft: Cell::default(), said: RefCell::default() }
+        let before = if streams.is_some() { promised_before(cx, &request.run_id) } else { HashMap::new() };
+        Self { inner, cx, request, streams, verbose, last_draft: Cell::default(), before, said: RefCell::default() }
     }
 
     fn hear(&self, route: &Route, event: &RunEvent) {
@@ -74,46 +85,75 @@ impl<'a> Overheard<'a> {
                 }
             }
             RunEvent::Assistant { text, delta } => self.growing(route, text, text == delta),
+            RunEvent::Thinking { text } => {
+                // Drafts have the length of a message; of long thoughts the end is shown.
+                self.draft(route, &wording::reasoning(tail_chars(text, THOUGHT_CHARS_MAX)));
+            }
+            RunEvent::Lull => self.silent(route),
             RunEvent::Said { said } => self.complete(route, said),
             _ => {}
         }
     }
 
-    fn growing(&self, route: &Route, text: &str, is_new: bool) {
+    /// Shows what is being written, as often as is sensible.
+    fn draft(&self, route: &Route, text: &str) {
         let now = self.cx.clock.now();
         if self.last_draft.get().is_none_or(|last| now.saturating_duration_since(last) >= DRAFT_INTERVAL) {
             self.last_draft.set(Some(now));
             feedback::working(self.cx, route);
             feedback::draft(self.cx, route, text);
         }
+    }
+
+    fn growing(&self, route: &Route, text: &str, is_new: bool) {
+        self.draft(route, text);
         let Some(settings) = self.streams.filter(|settings| !settings.waits_for_end) else { return };
         let mut saying = self.said.borrow_mut();
         if is_new {
-            saying.cutter = Cutter::default();
+            saying.cutter = None;
         }
-        let blocks = saying.cutter.grow(text, &settings);
-        self.send_blocks(route, &mut saying, blocks.into_iter().map(|block| (block.at, block.text)).collect());
+        text.clone_into(&mut saying.text);
+        let blocks = self.cutter(&mut saying, text).grow(text, &settings);
+        self.send_blocks(route, &mut saying, blocks);
+    }
+
+    /// The model has fallen silent in the middle of a message: what is long enough does not wait for it.
+    fn silent(&self, route: &Route) {
+        let Some(settings) = self.streams.filter(|settings| !settings.waits_for_end) else { return };
+        let mut saying = self.said.borrow_mut();
+        let text = std::mem::take(&mut saying.text);
+        let blocks = self.cutter(&mut saying, &text).lull(&text, &settings);
+        saying.text = text;
+        self.send_blocks(route, &mut saying, blocks);
     }
 
     /// A message is complete: what is left of it goes out.
     fn complete(&self, route: &Route, said: &Said) {
         let Some(settings) = self.streams else { return };
         let mut saying = self.said.borrow_mut();
-        let blocks = saying.cutter.finish(&said.text, &settings);
-        self.send_blocks(route, &mut saying, blocks.into_iter().map(|block| (block.at, block.text)).collect());
+        let blocks = self.cutter(&mut saying, &said.text).finish(&said.text, &settings);
+        self.send_blocks(route, &mut saying, blocks);
         let files = Reply { text: String::new(), ..wording::reply(self.cx, self.request, route, said) };
         if !files.media.is_empty() {
             self.promise(route, &format!("{}", saying.number), vec![files], &[]);
         }
-        *saying = Saying { number: saying.number + 1, last_due_at: saying.last_due_at, ..Saying::default() };
+        let (number, last_due_at) = (saying.number + 1, saying.last_due_at);
+        *saying = Saying { number, last_due_at, ..Saying::default() };
     }
 
-    fn send_blocks(&self, route: &Route, saying: &mut Saying, blocks: Vec<(usize, String)>) {
-        for (at, text) in blocks {
+    /// Returns what cuts the message. One that is there as a whole at once, and was promised in part before a crash, is cut
+    /// behind that part; a model that is asked again speaks anew.
+    fn cutter<'b>(&self, saying: &'b mut Saying, text: &str) -> &'b mut Cutter {
+        let before = self.before.get(&saying.number).filter(|end| text.len() >= **end);
+        saying.cutter.get_or_insert_with(|| before.map_or_else(Cutter::default, |end| Cutter::behind(*end)))
+    }
+
+    fn send_blocks(&self, route: &Route, saying: &mut Saying, blocks: Vec<Block>) {
+        for Block { at, end, text } in blocks {
             let due_at = self.due_at(saying);
             let text = wording::prefixed(self.cx, self.request, None, text);
             let reply = Reply { text, kind: ReplyKind::Block, ..Reply::default() };
-            self.promise(route, &format!("{}/{at}", saying.number), vec![reply], &[due_at]);
+            self.promise(route, &format!("{}/{at}-{end}", saying.number), vec![reply], &[due_at]);
         }
     }
 
@@ -152,12 +192,33 @@ impl<'a> Overheard<'a> {
         let replies = match outcome {
             // Whoever stopped it knows.
             Ok(outcome) if outcome.aborted => Vec::new(),
-            Ok(outcome) => wording::last_words(self.cx, self.request, route, outcome, self.streams.is_some()),
+            Ok(outcome) => {
+                let replies = wording::last_words(self.cx, self.request, route, outcome, self.streams.is_some());
+                #[cfg(feature = "tts")]
+                let replies = voice::with_voice(self.cx, self.request, replies);
+                replies
+            }
             Err(error) => vec![Reply { text: failure(error), kind: ReplyKind::Notice, ..Reply::default() }],
         };
         self.promise(route, "final", replies, &[]);
         feedback::done(self.cx, route);
     }
+}
+
+/// Returns up to where each message of a run was promised before: the parts' names tell.
+fn promised_before(cx: &Ctx, run: &RunId) -> HashMap<usize, usize> {
+    let prefix = format!("{run}/");
+    let mut before = HashMap::new();
+    for id in cx.outbox.ids_of(&prefix) {
+        let mut names = id[prefix.len()..].split('/');
+        let number = names.next().and_then(|number| number.parse::<usize>().ok());
+        let end = names.next().and_then(|range| range.split_once('-')?.1.parse::<usize>().ok());
+        if let Some((number, end)) = number.zip(end) {
+            let known = before.entry(number).or_insert(end);
+            *known = end.max(*known);
+        }
+    }
+    before
 }
 
 impl RunSink for Overheard<'_> {
@@ -166,6 +227,10 @@ impl RunSink for Overheard<'_> {
             self.hear(route, &event);
         }
         self.inner.emit(event);
+    }
+
+    fn lull(&self) -> Option<Duration> {
+        self.streams.filter(|settings| !settings.waits_for_end)?.idle
     }
 }
 

@@ -5,6 +5,7 @@
 //! what makes it outlive the gateway (`accepted`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use super::accepted::{self, End};
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::{Fanout, chat_event};
+use super::feedback;
 use super::queue;
 use super::replies::{self, Overheard};
 use super::runs::{Active, Finished};
@@ -153,6 +155,9 @@ impl Ready {
 
     /// Ends it without a run: another one answers its message, or nobody does.
     pub fn leave(self, aborted: bool) {
+        if let Some(route) = &self.start.request.route {
+            feedback::take_sign(&self.cx, route);
+        }
         let now_ms = self.cx.clock.now_ms();
         if let Some(echo) = self.start.echo.as_deref().filter(|_| !aborted && self.start.request.route.is_none()) {
             let seq = self.cx.runs.next_seq(&self.run);
@@ -232,7 +237,7 @@ impl Ready {
             End::Aborted => (None, "the run was aborted".to_owned()),
             End::Deleted(why) => (None, format!("the run was not carried on: {why}")),
             End::Lost(why) => {
-                (Some(accepted::notice(&start.request.message, why)), format!("the run was not carried on: {why}"))
+                (Some(accepted::notice(&start.request, why)), format!("the run was not carried on: {why}"))
             }
         };
         if !matches!(end, End::Deleted(_))
@@ -268,6 +273,10 @@ impl RunSink for Surviving<'_> {
         if !(matches!(event, RunEvent::Error { .. }) && self.cancel.reason() == Some(CancelReason::Shutdown)) {
             self.sink.emit(event);
         }
+    }
+
+    fn lull(&self) -> Option<Duration> {
+        self.sink.lull()
     }
 }
 

@@ -172,6 +172,7 @@ fn wait(gateway: &Gateway, inbox: &Receiver<Control>, start: u64, options: &RunO
                 log::info!(target: "gateway", "restarting as asked");
                 return program.map_or(Next::Again, Next::Program);
             }
+            Control::Asked(_, Ask::Logging) => start_logging(&gateway.config(), &options.paths, options.verbose),
             Control::Asked(_, Ask::Reload(change)) => match gateway.reload(change) {
                 Applied::NeedsRestart(_) if gateway.is_restarting() => {
                     log::info!(target: "gateway/reload", "the change waits for the restart that is coming anyway");

@@ -5,7 +5,15 @@
 
 use std::cell::Cell;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use ureq::Error;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
+};
 
 use crate::base::cancel::{CancelReason, CancelToken};
 
@@ -22,6 +30,15 @@ pub struct Fetch {
     cancel: CancelToken,
     /// Of the request under way, for its errors.
     silence_max: Cell<Duration>,
+    glance: Arc<Glance>,
+}
+
+/// How long reads wait at present before they come back for now, and whether one did.
+#[derive(Debug, Default)]
+struct Glance {
+    /// Zero: as long as it takes.
+    wait_us: AtomicU64,
+    came_back: AtomicBool,
 }
 
 /// Why there is no answer.
@@ -57,17 +74,19 @@ pub struct Answer {
 impl Fetch {
     /// Prepares requests that end when `cancel` does.
     pub fn new(cancel: &CancelToken) -> Self {
-        let agent = ureq::Agent::config_builder()
+        let glance = Arc::new(Glance::default());
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
+        let connector = DefaultConnector::default().chain(Glancing(glance.clone()));
+        let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
         let stopped = agent.clone();
         cancel.on_cancel(move || stopped.shutdown());
-        Self { agent, cancel: cancel.clone(), silence_max: Cell::default() }
+        Self { agent, cancel: cancel.clone(), silence_max: Cell::default(), glance }
     }
 
     /// Posts JSON.
@@ -154,6 +173,18 @@ impl Fetch {
         request.call().map(answer).map_err(|error| self.failure(&error))
     }
 
+    /// From now on a read of a body waits so long at most, and then fails for now: [`Fetch::came_back`] tells, and reading
+    /// again goes on where it was. `None` waits as long as it takes.
+    pub fn glance(&self, wait: Option<Duration>) {
+        let wait_us = wait.map_or(0, |wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX).max(1));
+        self.glance.wait_us.store(wait_us, Ordering::Relaxed);
+    }
+
+    /// Returns whether the read that just failed did so only for now.
+    pub fn came_back(&self) -> bool {
+        self.glance.came_back.swap(false, Ordering::Relaxed)
+    }
+
     /// Waits before the next request; returns false as soon as none may be made any more.
     pub fn pause(&self, wait: Duration) -> bool {
         self.cancel.sleep(wait)
@@ -169,24 +200,24 @@ impl Fetch {
 
     /// Tells a failed read of a body apart from a stop.
     pub fn read_failure(&self, error: &io::Error) -> FetchError {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(error) => self.failure(error),
             None if self.is_stopped(error.kind() == io::ErrorKind::TimedOut) => FetchError::Cancelled,
             None => FetchError::Failed(error.to_string()),
         }
     }
 
-    fn failure(&self, error: &ureq::Error) -> FetchError {
-        if self.is_stopped(matches!(error, ureq::Error::Timeout(ureq::Timeout::Global))) {
+    fn failure(&self, error: &Error) -> FetchError {
+        if self.is_stopped(matches!(error, Error::Timeout(ureq::Timeout::Global))) {
             return FetchError::Cancelled;
         }
         FetchError::Failed(match error {
-            ureq::Error::Timeout(ureq::Timeout::PerRead) => {
+            Error::Timeout(ureq::Timeout::PerRead) => {
                 format!("timeout: nothing arrived for {:?}", self.silence_max.get())
             }
-            ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::HostNotFound => "the host name cannot be resolved".to_owned(),
-            ureq::Error::Timeout(timeout) => format!("timeout: {timeout}"),
+            Error::Io(error) => error.to_string(),
+            Error::HostNotFound => "the host name cannot be resolved".to_owned(),
+            Error::Timeout(timeout) => format!("timeout: {timeout}"),
             other => other.to_string(),
         })
     }
@@ -198,6 +229,69 @@ impl Fetch {
             self.cancel.cancel(CancelReason::TimedOut);
         }
         self.cancel.is_cancelled()
+    }
+}
+
+/// Puts [`Glance`] around connections.
+#[derive(Debug)]
+struct Glancing(Arc<Glance>);
+
+impl<In: Transport> Connector<In> for Glancing {
+    type Out = GlancingTransport<In>;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| GlancingTransport { inner, glance: self.0.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct GlancingTransport<In> {
+    inner: In,
+    glance: Arc<Glance>,
+}
+
+impl<In: Transport> Transport for GlancingTransport<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        let wait_us = self.glance.wait_us.load(Ordering::Relaxed);
+        if wait_us == 0 {
+            return self.inner.await_input(timeout);
+        }
+        let wait = time::Duration::from(Duration::from_micros(wait_us));
+        let is_shorter = wait < timeout.for_read().after;
+        if is_shorter {
+            timeout.per_read = Some(wait);
+        }
+        self.inner.await_input(timeout).inspect_err(|error| {
+            let is_for_now = is_shorter && is_read_timeout(error);
+            self.glance.came_back.store(is_for_now, Ordering::Relaxed);
+        })
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+fn is_read_timeout(error: &Error) -> bool {
+    match error {
+        Error::Timeout(ureq::Timeout::PerRead) => true,
+        // Through TLS it comes back wrapped.
+        Error::Io(error) => {
+            error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).is_some_and(is_read_timeout)
+        }
+        _ => false,
     }
 }
 

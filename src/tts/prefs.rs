@@ -70,6 +70,16 @@ pub(super) fn provider(file: &File) -> Option<Provider> {
     file.get("tts")?.get("provider").and_then(Value::as_str).and_then(Provider::parse)
 }
 
+/// Returns the preferred length of spoken answers, in characters.
+pub(super) fn chars_max(file: &File) -> Option<usize> {
+    usize::try_from(file.get("tts")?.get("maxLength")?.as_u64()?).ok()
+}
+
+/// Returns whether longer ones are to be shortened.
+pub(super) fn shortens(file: &File) -> Option<bool> {
+    file.get("tts")?.get("summarize")?.as_bool()
+}
+
 pub(super) fn set_auto(file: &mut File, auto: Auto) {
     change(file, |tts| {
         tts.shift_remove("enabled");
@@ -77,9 +87,10 @@ pub(super) fn set_auto(file: &mut File, auto: Auto) {
     });
 }
 
-pub(super) fn set_provider(file: &mut File, provider: Provider) {
+/// Sets one preference.
+pub(super) fn set(file: &mut File, name: &str, value: Value) {
     change(file, |tts| {
-        tts.insert("provider".to_owned(), provider.as_str().into());
+        tts.insert(name.to_owned(), value);
     });
 }
 
@@ -106,7 +117,7 @@ mod tests {
         let store = prefs.at(&path).expect("open");
         assert_eq!(auto(&store.get()), Some(Auto::Off));
         store.update(|file| set_auto(file, Auto::Always)).expect("update");
-        store.update(|file| set_provider(file, Provider::ElevenLabs)).expect("update");
+        store.update(|file| set(file, "provider", Provider::ElevenLabs.as_str().into())).expect("update");
         let expected = json!({"a": 1, "tts": {"maxLength": 9, "auto": "always", "provider": "elevenlabs"}});
         let text = std::fs::read_to_string(&path).expect("read");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);

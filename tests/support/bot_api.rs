@@ -46,6 +46,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub index: usize,
+    pub at: Instant,
     pub method: String,
     /// Files are `{name, mime, size}`.
     pub params: Value,
@@ -366,7 +367,13 @@ fn answer(stream: &TcpStream, shared: &Shared, request: &Request) -> bool {
     let (index, fault) = {
         let mut state = shared.state.lock().expect("no panic");
         let index = state.calls.last().map_or(0, |call| call.index + 1);
-        let call = Call { index, method: method.to_owned(), params: request.params.clone(), answer: Value::Null };
+        let call = Call {
+            index,
+            at: Instant::now(),
+            method: method.to_owned(),
+            params: request.params.clone(),
+            answer: Value::Null,
+        };
         let fault = (state.faults)(&call);
         state.calls.push(call);
         (index, fault)

@@ -20,6 +20,8 @@ pub enum Answer {
     Text(Vec<&'static str>),
     /// The first piece at once, the rest when the gate opens.
     Held(&'static str, Gate, &'static str),
+    /// So many words, each a delta, as fast as they can be written; the end when the gate opens.
+    Flood(usize, Gate),
     /// A call of a tool.
     Tool(&'static str, Value),
     /// A whole answer.
@@ -196,6 +198,14 @@ fn answer(stream: &mut TcpStream, wire: Wire, answer: Answer) -> std::io::Result
             let call = json!({ "index": 0, "id": "call_1", "type": "function", "function": function });
             delta(stream, &json!({ "tool_calls": [call] }))?;
             finish(stream, "tool_calls")
+        }
+        Answer::Flood(words, gate) => {
+            head(stream)?;
+            for word in 0..words {
+                delta(stream, &json!({ "content": format!("w{word} ") }))?;
+            }
+            gate.wait();
+            finish(stream, "stop")
         }
         Answer::Parts(parts) => {
             head(stream)?;

@@ -5,6 +5,12 @@ use super::{Args, Command, Kind, Spec, TABLE};
 /// Commands that are answered also within a message, and the rest goes on.
 const INLINE: [&str; 4] = ["status", "help", "commands", "whoami"];
 
+/// Returns the command line that a message is which begins with `!`.
+pub fn shell(message: &str) -> Option<Command> {
+    let rest = message.trim().strip_prefix('!')?.trim_start();
+    Some(Command { name: "bash", args: rest.strip_prefix(':').unwrap_or(rest).trim().to_owned() })
+}
+
 /// Returns the command that a message is, if it is one as a whole; other texts are for the model.
 pub fn parse(message: &str) -> Option<Command> {
     let text = message.trim().strip_prefix('/')?;
@@ -165,6 +171,10 @@ mod tests {
             let found = parse(message);
             assert_eq!(found.as_ref().map(|it| (it.name, it.args.as_str())), command, "{message:?}");
         }
+        for (message, args) in [("!ls -l", "ls -l"), (" ! poll", "poll"), ("!: a", "a"), ("!", "")] {
+            assert_eq!(shell(message).map(|it| it.args).as_deref(), Some(args), "{message:?}");
+        }
+        assert_eq!(shell("look!"), None);
         assert!(is_stop(" STOP ") && is_stop("/stop") && !is_stop("stop it"));
     }
 

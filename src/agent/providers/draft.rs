@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::ProviderError;
+use super::{Hearer, ProviderError};
 use crate::agent::message::{AssistantMessage, Block, StopReason, Usage};
 use crate::agent::models::Model;
 use crate::agent::usage;
@@ -22,7 +22,8 @@ const BLOCKS_MAX: usize = 4096;
 pub(super) struct Draft<'a> {
     blocks: Vec<(u64, Block)>,
     bytes: usize,
-    on_text: &'a mut dyn FnMut(&str),
+    /// Hears what arrives.
+    pub(super) hearer: &'a mut dyn Hearer,
     /// Tokens as last reported.
     pub(super) usage: Usage,
     /// How the server said that the answer ended.
@@ -34,12 +35,12 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// An answer of which nothing has arrived; `on_text` gets each piece of visible text.
-    pub(super) fn new(on_text: &'a mut dyn FnMut(&str)) -> Self {
+    /// An answer of which nothing has arrived.
+    pub(super) fn new(hearer: &'a mut dyn Hearer) -> Self {
         Self {
             blocks: Vec::new(),
             bytes: 0,
-            on_text,
+            hearer,
             usage: Usage::default(),
             stop: None,
             is_over: false,
@@ -68,14 +69,14 @@ impl<'a> Draft<'a> {
             self.push(slot, Block::text(""))?;
             if !is_first {
                 // As the blocks of a finished message are joined.
-                (self.on_text)("\n");
+                self.hearer.text("\n");
             }
         }
         self.grow(piece.len())?;
         if let Some(Block::Text { text, .. }) = self.at(slot, |block| matches!(block, Block::Text { .. })) {
             text.push_str(piece);
         }
-        (self.on_text)(piece);
+        self.hearer.text(piece);
         Ok(())
     }
 
@@ -88,6 +89,7 @@ impl<'a> Draft<'a> {
         if let Some(Block::Thinking { thinking, .. }) = self.at(slot, |it| matches!(it, Block::Thinking { .. })) {
             thinking.push_str(piece);
         }
+        self.hearer.thought(piece);
         Ok(())
     }
 

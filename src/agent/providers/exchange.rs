@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::{ProviderError, TurnRequest, copilot};
+use super::{Hearer, ProviderError, TurnRequest, copilot};
 use crate::agent::message::AssistantMessage;
 use crate::agent::models::Model;
 use crate::base::clock::Clock;
@@ -78,9 +78,9 @@ pub(super) fn turn(
     request: &TurnRequest<'_>,
     fetch: &Fetch,
     clock: &dyn Clock,
-    on_text: &mut dyn FnMut(&str),
+    hearer: &mut dyn Hearer,
 ) -> Result<AssistantMessage, ProviderError> {
-    let mut draft = Draft::new(on_text);
+    let mut draft = Draft::new(hearer);
     exchange(format, request, fetch, &mut draft)
         .and_then(|()| draft.finish(request.model, clock.now_ms()))
         .map_err(|error| without_secrets(error, request))
@@ -108,30 +108,74 @@ fn exchange(
             None => format.take_document(&document, draft),
         };
     }
-    let lost = |error: io::Error| unreachable(model, fetch.read_failure(&error));
-    read_stream(format, &mut BufReader::new(answer.body), draft, &lost)
+    read_stream(format, &mut BufReader::new(answer.body), draft, &Connection { model, fetch })
 }
 
-/// Reads events until the answer is whole; `lost` words the loss of the connection.
+/// What an answer is read from.
+trait Link {
+    /// Words its loss.
+    fn lost(&self, error: io::Error) -> ProviderError;
+
+    /// Has the next reads come back for now after so long.
+    fn glance(&self, _wait: Option<Duration>) {}
+
+    /// Returns whether the read that just failed did so only for now.
+    fn came_back(&self) -> bool {
+        false
+    }
+}
+
+struct Connection<'a> {
+    model: &'a Model,
+    fetch: &'a Fetch,
+}
+
+impl Link for Connection<'_> {
+    fn lost(&self, error: io::Error) -> ProviderError {
+        unreachable(self.model, self.fetch.read_failure(&error))
+    }
+
+    fn glance(&self, wait: Option<Duration>) {
+        self.fetch.glance(wait);
+    }
+
+    fn came_back(&self) -> bool {
+        self.fetch.came_back()
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        // The next request of the job waits as long as it takes.
+        self.fetch.glance(None);
+    }
+}
+
+/// Reads events until the answer is whole.
 fn read_stream(
     format: &mut dyn Format,
     stream: &mut dyn BufRead,
     draft: &mut Draft<'_>,
-    lost: &dyn Fn(io::Error) -> ProviderError,
+    link: &dyn Link,
 ) -> Result<(), ProviderError> {
     let cut_off = || {
         let what = "the connection ended before the answer was complete";
-        Err(lost(io::Error::new(io::ErrorKind::UnexpectedEof, what)))
+        Err(link.lost(io::Error::new(io::ErrorKind::UnexpectedEof, what)))
     };
     let mut events = Events::new(stream);
     while !draft.is_over {
+        link.glance(draft.hearer.patience());
         let data = match events.next_data() {
             Ok(Some(data)) => data,
             // Shutting a socket down ends a body of unknown length like its server would.
             Ok(None) if draft.is_complete() => break,
             Ok(None) => return cut_off(),
+            Err(_) if link.came_back() => {
+                draft.hearer.pause();
+                continue;
+            }
             Err(_) if draft.is_complete() => break,
-            Err(error) => return Err(lost(error)),
+            Err(error) => return Err(link.lost(error)),
         };
         match data.trim() {
             "" => continue,
@@ -364,6 +408,14 @@ mod tests {
         ]
     }
 
+    struct Bytes;
+
+    impl Link for Bytes {
+        fn lost(&self, error: io::Error) -> ProviderError {
+            ProviderError::failed(format!("lost: {error}"))
+        }
+    }
+
     #[test]
     fn an_answer_that_is_cut_at_any_byte_is_whole_or_an_error() {
         for (format, events, end) in streams() {
@@ -372,8 +424,7 @@ mod tests {
             let read = |bytes: &[u8]| {
                 let mut on_text = |_: &str| ();
                 let mut draft = Draft::new(&mut on_text);
-                let lost = |error: io::Error| ProviderError::failed(format!("lost: {error}"));
-                read_stream(&mut *format(), &mut &bytes[..], &mut draft, &lost)
+                read_stream(&mut *format(), &mut &bytes[..], &mut draft, &Bytes)
                     .and_then(|()| draft.finish(&crate::agent::models::offline(), 1))
             };
             let whole = read(&bytes).expect("the whole answer");

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::TurnRequest;
+use super::{Hearer, TurnRequest};
 use crate::agent::commands;
 use crate::agent::message::{AssistantMessage, Block, Message, StopReason, Usage};
 use crate::base::clock::Clock;
@@ -13,12 +13,12 @@ use crate::base::text::ellipsize;
 /// Longest part of a message that is echoed, in characters.
 const ECHO_CHARS_MAX: usize = 500;
 
-pub(super) fn turn(request: &TurnRequest<'_>, clock: &dyn Clock, on_text: &mut dyn FnMut(&str)) -> AssistantMessage {
+pub(super) fn turn(request: &TurnRequest<'_>, clock: &dyn Clock, hearer: &mut dyn Hearer) -> AssistantMessage {
     let now_ms = clock.now_ms();
     let reply = reply(request.messages, &format!("call_{now_ms}"));
     let (block, stop_reason) = match reply {
         Reply::Text(text) => {
-            text.split_inclusive(' ').for_each(on_text);
+            text.split_inclusive(' ').for_each(|piece| hearer.text(piece));
             (Block::text(text), StopReason::Stop)
         }
         Reply::Call(block) => (block, StopReason::ToolUse),

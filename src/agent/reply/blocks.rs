@@ -1,11 +1,16 @@
 //! Long answers in parts while they are being written (agent.md §9.4).
 //!
-//! Where an answer is cut depends on its text alone, not on how it arrived: a run that is carried on after a crash cuts
-//! the same text at the same places, and so says nothing twice. Pure. Not here: sending.
+//! Where an answer is cut depends on its text, and on where its model fell silent for long. A run that is carried on after
+//! a crash begins behind what was promised before it, and so says nothing twice. Pure. Not here: sending, and telling time.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::config::types::Config;
+
+/// How long a model is silent before what is long enough goes out, in milliseconds.
+const IDLE_MS: usize = 1000;
 
 /// Where an answer is best cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub struct Settings {
     preference: Preference,
     /// Parts shorter than this wait for the next one.
     coalesce_min: usize,
+    /// How long a model is silent before what is long enough goes out; `None` when it waits for more.
+    pub idle: Option<Duration>,
     /// Whether parts go out only when a message is complete.
     pub waits_for_end: bool,
 }
@@ -57,6 +64,8 @@ impl Settings {
                 _ => Preference::Paragraph,
             },
             coalesce_min: number(&coalesce["minChars"], built_in).min(limit),
+            idle: Some(Duration::from_millis(number(&coalesce["idleMs"], IDLE_MS) as u64))
+                .filter(|idle| !idle.is_zero()),
             waits_for_end: defaults["blockStreamingBreak"] == "message_end",
         })
     }
@@ -67,6 +76,8 @@ impl Settings {
 pub struct Block {
     /// Where it begins in the message, in bytes.
     pub at: usize,
+    /// Where it ends.
+    pub end: usize,
     /// Its text.
     pub text: String,
 }
@@ -82,6 +93,11 @@ pub struct Cutter {
 }
 
 impl Cutter {
+    /// Cuts a message whose beginning is out already, up to this byte.
+    pub fn behind(end: usize) -> Self {
+        Self { taken: end, ..Self::default() }
+    }
+
     /// Takes the whole message so far; returns the parts that are complete.
     pub fn grow(&mut self, text: &str, settings: &Settings) -> Vec<Block> {
         self.cut(text, settings, false)
@@ -92,41 +108,61 @@ impl Cutter {
         self.cut(text, settings, true)
     }
 
+    /// Takes the whole message so far, whose model has fallen silent; returns what is long enough and ends well.
+    pub fn lull(&mut self, text: &str, settings: &Settings) -> Vec<Block> {
+        let mut out = Vec::new();
+        if let Some(rest) = self.rest(text)
+            && rest.chars().count() >= settings.chars_min
+            && let Some(len) = good_place(rest, settings)
+        {
+            self.take(rest, len, settings, &mut out);
+        }
+        out
+    }
+
+    /// Returns what is not cut off yet, without the blanks in front: what separates parts belongs to none.
+    fn rest<'a>(&mut self, text: &'a str) -> Option<&'a str> {
+        let rest = text.get(self.taken..)?;
+        if self.fence.is_some() {
+            return Some(rest);
+        }
+        let bare = rest.trim_start_matches(['\n', ' ']);
+        self.taken += rest.len() - bare.len();
+        Some(bare)
+    }
+
     fn cut(&mut self, text: &str, settings: &Settings, is_over: bool) -> Vec<Block> {
         let mut out = Vec::new();
-        while let Some(rest) = text.get(self.taken..) {
-            if self.fence.is_none() {
-                // What separates parts belongs to none.
-                let blanks = rest.len() - rest.trim_start_matches(['\n', ' ']).len();
-                if blanks > 0 {
-                    self.taken += blanks;
-                    continue;
-                }
-            }
+        while let Some(rest) = self.rest(text) {
             let count = rest.chars().count();
             if count <= settings.chars_max && !is_over || rest.trim().is_empty() {
                 break;
             }
             let len = if count <= settings.chars_max { rest.len() } else { place(rest, settings) };
-            let at = self.taken;
-            let opening = self.fence.take().map_or_else(String::new, |line| format!("{line}\n"));
-            let mut block = format!("{opening}{}", &rest[..len]);
-            if let Some(line) = open_fence(&block).filter(|_| len < rest.len()) {
-                let marker: String = line.trim_start().chars().take_while(|c| matches!(c, '`' | '~')).collect();
-                if !block.ends_with('\n') {
-                    block.push('\n');
-                }
-                block.push_str(&marker);
-                self.fence = Some(line);
-            }
-            self.taken += len + usize::from(self.fence.is_some() && rest[len..].starts_with('\n'));
-            self.collect(Block { at, text: block.trim_end().to_owned() }, settings, &mut out);
+            self.take(rest, len, settings, &mut out);
         }
         if is_over {
             out.extend(self.pending.take());
         }
         out.retain(|block| !block.text.trim().is_empty());
         out
+    }
+
+    /// Cuts so many bytes off the rest.
+    fn take(&mut self, rest: &str, len: usize, settings: &Settings, out: &mut Vec<Block>) {
+        let at = self.taken;
+        let opening = self.fence.take().map_or_else(String::new, |line| format!("{line}\n"));
+        let mut text = format!("{opening}{}", &rest[..len]);
+        if let Some(line) = open_fence(&text).filter(|_| len < rest.len()) {
+            let marker: String = line.trim_start().chars().take_while(|c| matches!(c, '`' | '~')).collect();
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&marker);
+            self.fence = Some(line);
+        }
+        self.taken += len + usize::from(self.fence.is_some() && rest[len..].starts_with('\n'));
+        self.collect(Block { at, end: self.taken, text: text.trim_end().to_owned() }, settings, out);
     }
 
     /// Lets short parts wait for the next one.
@@ -137,7 +173,9 @@ impl Cutter {
             Preference::Sentence => " ",
         };
         let block = match self.pending.take() {
-            Some(before) => Block { at: before.at, text: format!("{}{joiner}{}", before.text, block.text) },
+            Some(before) => {
+                Block { at: before.at, end: block.end, text: format!("{}{joiner}{}", before.text, block.text) }
+            }
             None => block,
         };
         if block.text.chars().count() < settings.coalesce_min {
@@ -150,9 +188,16 @@ impl Cutter {
 
 /// Returns after how many bytes to cut a text that is too long.
 fn place(text: &str, settings: &Settings) -> usize {
-    let byte = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
-    let (min, max) = (byte(settings.chars_min), byte(settings.chars_max));
-    let window = &text[..max];
+    let (min, window) = window(text, settings);
+    let mut blanks = window.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+    let blank = || blanks.rfind(|at| *at >= min && open_fence(&text[..*at]).is_none());
+    let within_code = || window[min..].rfind('\n').map(|at| min + at).filter(|at| *at > 0);
+    good_place(text, settings).or_else(blank).or_else(within_code).unwrap_or(window.len())
+}
+
+/// Returns after how many bytes a text is best cut, if it has such a place.
+fn good_place(text: &str, settings: &Settings) -> Option<usize> {
+    let (min, window) = window(text, settings);
     let is_good = |at: usize| at >= min && open_fence(&text[..at]).is_none();
     let last = |found: &mut dyn Iterator<Item = usize>| found.filter(|at| is_good(*at)).last();
     let paragraph = || last(&mut window.match_indices("\n\n").map(|(at, _)| at));
@@ -163,14 +208,17 @@ fn place(text: &str, settings: &Settings) -> usize {
         });
         last(&mut ends.map(|(at, _)| at + 1))
     };
-    let blank = || last(&mut window.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| at));
-    let preferred = match settings.preference {
+    match settings.preference {
         Preference::Paragraph => paragraph().or_else(line).or_else(sentence),
         Preference::Newline => line(),
         Preference::Sentence => sentence(),
-    };
-    let within_code = || window[min..].rfind('\n').map(|at| min + at).filter(|at| *at > 0);
-    preferred.or_else(blank).or_else(within_code).unwrap_or(max)
+    }
+}
+
+/// Returns the least length of a part in bytes, and the text that the next one may take.
+fn window<'a>(text: &'a str, settings: &Settings) -> (usize, &'a str) {
+    let byte = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    (byte(settings.chars_min), &text[..byte(settings.chars_max)])
 }
 
 /// Returns the line that opens the code block in which a text ends, if it ends in one.
@@ -235,6 +283,22 @@ mod tests {
         assert_eq!(whole[0].text, "First paragraph here.");
         assert!(whole.iter().all(|block| block.text.matches("```").count() % 2 == 0), "{whole:#?}");
         assert!(whole.iter().any(|block| block.text.starts_with("```rust\nlet")), "{whole:#?}");
+    }
+
+    #[test]
+    fn a_silent_model_lets_go_of_what_ends_well_and_a_crash_repeats_none_of_it() {
+        let settings = settings(json!({"minChars": 10, "maxChars": 200}), Value::Null);
+        let text = "First paragraph here.\n\nSecond one, which goes on";
+        let mut cutter = Cutter::default();
+        assert!(cutter.grow(text, &settings).is_empty());
+        let out = cutter.lull(text, &settings);
+        assert_eq!((out.len(), out[0].at, out[0].end, out[0].text.as_str()), (1, 0, 21, "First paragraph here."));
+        assert!(cutter.lull(text, &settings).is_empty(), "the rest ends nowhere");
+        let whole = format!("{text} and ends.");
+        let rest = texts(Cutter::behind(out[0].end).finish(&whole, &settings));
+        assert_eq!(rest, texts(cutter.finish(&whole, &settings)));
+        assert_eq!(rest, ["Second one, which goes on and ends."]);
+        assert!(Cutter::behind(1000).finish(&whole, &settings).is_empty());
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Run<'_> {
             thinking: "off",
             params: &params,
         };
-        let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut |_| ())?;
+        let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut |_: &str| ())?;
         let text = stream::finished(&blocks_text(&turn.content)).trim().to_owned();
         if text.is_empty() { Err(ProviderError::failed("the model gave no summary")) } else { Ok(text) }
     }

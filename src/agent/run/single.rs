@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::Agent;
 use crate::agent::models;
-use crate::agent::tools::{self, Host, ToolContext};
+use crate::agent::speaker::Speaker;
+use crate::agent::tools::arguments::Arguments;
+use crate::agent::tools::{self, Host, ToolContext, ToolResult};
 use crate::agent::workspace;
 use crate::base::cancel::CancelToken;
 use crate::base::ids::{AgentId, SessionKey};
@@ -21,6 +23,8 @@ pub struct SingleCall<'a> {
     pub session: &'a SessionKey,
     /// By which channel.
     pub channel: &'a str,
+    /// Who asks, if that is a person in a chat.
+    pub speaker: Option<&'a Speaker>,
     /// Which tool.
     pub tool: &'a str,
     /// `action`, where the arguments name none and the tool has one.
@@ -48,6 +52,32 @@ pub fn call_one(
     host: &Arc<dyn Host>,
     cancel: &CancelToken,
 ) -> Result<Value, SingleFailure> {
+    around(agent, call, host, cancel, &|cx, call| tools::call_alone(cx, call.tool, call.action, call.args))
+}
+
+/// Carries a command line out that a person typed; returns `{content, details}`. What a model may use does not concern
+/// it; the policy about commands and the rules about elevation do.
+///
+/// # Errors
+/// What the command or its refusal says.
+pub fn command_of_person(
+    agent: &Agent,
+    call: SingleCall<'_>,
+    host: &Arc<dyn Host>,
+    cancel: &CancelToken,
+) -> Result<Value, SingleFailure> {
+    around(agent, call, host, cancel, &|cx, call| Some(tools::exec::run_for_person(cx, &Arguments::new(&call.args))))
+}
+
+type Carry<'a> = &'a dyn Fn(&ToolContext<'_>, SingleCall<'_>) -> Option<Result<ToolResult, String>>;
+
+fn around(
+    agent: &Agent,
+    call: SingleCall<'_>,
+    host: &Arc<dyn Host>,
+    cancel: &CancelToken,
+    carry_out: Carry<'_>,
+) -> Result<Value, SingleFailure> {
     let config = agent.live.get();
     let entry = agent.sessions.entry(call.session);
     let model = models::resolve(&config, call.agent, entry.as_ref(), None).unwrap_or_else(|_| models::offline());
@@ -59,7 +89,7 @@ pub fn call_one(
         session: call.session,
         entry: &entry.unwrap_or_default(),
         channel: call.channel,
-        speaker: None,
+        speaker: call.speaker,
         route: None,
         // Commands cannot be called like this.
         skill_variables: &[],
@@ -74,7 +104,7 @@ pub fn call_one(
         rng: &agent.rng,
         on_update: &|_| (),
     };
-    match tools::call_alone(&cx, call.tool, call.action, call.args) {
+    match carry_out(&cx, call) {
         None => Err(SingleFailure::NotAvailable),
         Some(Err(message)) => Err(SingleFailure::Failed(message)),
         Some(Ok(result)) => {

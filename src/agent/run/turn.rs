@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 use super::compact::Why;
+use super::speaking::Speaking;
 use super::{Run, Stop};
 use crate::agent::credentials::{self, Credential, Wallet, Wish};
 use crate::agent::events::RunEvent;
@@ -15,7 +16,6 @@ use crate::agent::failover::{self, Reason};
 use crate::agent::message::{AssistantMessage, Block, Message, StopReason, Usage};
 use crate::agent::models::Model;
 use crate::agent::providers::{self, ProviderError, TurnRequest};
-use crate::agent::stream::Visible;
 use crate::agent::transcript::CACHE_TOUCH;
 use crate::agent::{pruning, reply, usage};
 use crate::base::cancel::CancelReason;
@@ -236,16 +236,11 @@ impl Run<'_> {
                 thinking,
                 params,
             };
-            let mut streamed = String::new();
-            let mut visible = Visible::default();
-            let mut has_shown = false;
-            let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut |piece| {
-                streamed.push_str(piece);
-                if let Some((text, delta)) = visible.push(piece) {
-                    has_shown = true;
-                    self.around.sink.emit(RunEvent::Assistant { text, delta });
-                }
-            });
+            let shows_thoughts = self.entry.reasoning_level.as_deref() == Some("stream");
+            let mut speaking = Speaking::new(self.around.sink, &*self.agent.clock, shows_thoughts);
+            let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut speaking);
+            speaking.finish();
+            let Speaking { streamed, has_shown, .. } = speaking;
             let Err(ProviderError::Failed { status, message, retry_after }) = &turn else { return (turn, streamed) };
             // What people have begun to read is not told again from its start.
             if has_shown || backoff.attempts() + 1 >= failover::TRIES_MAX {

@@ -72,6 +72,18 @@ struct Wanted {
 }
 
 fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
+    carry_out(cx, args, policy_of(&cx.subject()).refusal("process").is_none())
+}
+
+/// Runs a command for a person, who follows it up without the tool `process`.
+///
+/// # Errors
+/// What it says, or why it may not run.
+pub fn run_for_person(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
+    carry_out(cx, args, true)
+}
+
+fn carry_out(cx: &ToolContext<'_>, args: &Arguments<'_>, may_go_on: bool) -> Result<ToolResult, String> {
     let script = args.text("command").ok_or("Provide a command to start.")?.to_owned();
     let settings = Settings::of(cx, args)?;
     let env = variables(args.value("env"))?;
@@ -86,7 +98,6 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     }
     let has_terminal = args.flag("pty").unwrap_or(false);
     let is_background = args.flag("background").unwrap_or(false);
-    let may_go_on = policy_of(&cx.subject()).refusal("process").is_none();
     let yields_after = match args.number("yieldMs") {
         _ if !may_go_on => None,
         _ if is_background => Some(Duration::ZERO),

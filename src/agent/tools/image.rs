@@ -127,7 +127,7 @@ fn ask(
         thinking: "off",
         params: &Map::new(),
     };
-    providers::turn(&request, fetch, &**cx.clock, &mut |_| ()).map(|turn| blocks_text(&turn.content))
+    providers::turn(&request, fetch, &**cx.clock, &mut |_: &str| ()).map(|turn| blocks_text(&turn.content))
 }
 
 /// A data URL is too long to be shown.

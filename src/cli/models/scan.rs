@@ -294,7 +294,7 @@ fn tried(model: &Model, key: &Secret, timeout: Duration, sees: bool) -> Probe {
     let begun = Instant::now();
     let cancel = CancelToken::new();
     cancel.set_deadline(begun + timeout);
-    let turn = providers::turn(&request, &Fetch::new(&cancel), &SystemClock, &mut |_| ());
+    let turn = providers::turn(&request, &Fetch::new(&cancel), &SystemClock, &mut |_: &str| ());
     let took_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
     let error = match turn {
         Ok(turn) if !sees && !turn.content.iter().any(|block| matches!(block, Block::ToolCall { .. })) => {

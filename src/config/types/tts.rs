@@ -10,6 +10,8 @@ use crate::base::secret::Secret;
 pub struct Tts {
     /// off (default), always, inbound, tagged.
     pub auto: Option<String>,
+    /// final (default): answers; all: what is said before them too.
+    pub mode: Option<String>,
     /// openai, elevenlabs, edge; default: the first with a key.
     pub provider: Option<String>,
     /// `messages.tts.openai`.

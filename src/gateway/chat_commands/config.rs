@@ -18,17 +18,11 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
     let rest = rest.trim();
     let text = match action.to_lowercase().as_str() {
         "" | "show" | "get" => show(cx, rest),
-        "set" => match rest.split_once('=').map(|(path, value)| (path.trim(), value.trim())) {
-            Some((path, value)) if !path.is_empty() && !value.is_empty() => {
-                let parsed = json5::parse(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-                refusal(&config, turn).map_or_else(
-                    || change(cx, path, parsed.clone()).map(|()| format!("⚙️ Config updated: {path}={parsed}")),
-                    Err,
-                )
-            }
-            Some((path, _)) if !path.is_empty() => Err("Missing value.".to_owned()),
-            _ => Err("Usage: /config set path=value".to_owned()),
-        },
+        "set" => assignment("config", rest).and_then(|(path, value)| {
+            refusal(&config, turn).map_or(Ok(()), Err)?;
+            change(cx, path, value.clone())?;
+            Ok(format!("⚙️ Config updated: {path}={value}"))
+        }),
         "unset" if !rest.is_empty() => refusal(&config, turn)
             .map_or_else(|| change(cx, rest, Value::Null).map(|()| format!("⚙️ Config updated: {rest} removed.")), Err),
         "unset" => Err("Usage: /config unset path".to_owned()),
@@ -37,14 +31,32 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
     Executed::answer(text.unwrap_or_else(|error| format!("⚠️ {error}")))
 }
 
-/// Overrides that last until the next start are not kept by this version.
-pub(super) fn debug(config: &Config) -> anyhow::Result<Executed> {
-    Executed::answer(match config.tree["commands"]["debug"] == true {
-        false => "⚠️ /debug is disabled. Set commands.debug=true to enable.",
-        true => {
-            "⚠️ This version keeps no overrides in memory. /config set changes the file, and most of it takes effect at once."
-        }
-    })
+/// Reads `path=value`; a value that is no JSON5 is taken as the text it is.
+///
+/// # Errors
+/// How it is written.
+pub(super) fn assignment<'a>(command: &str, rest: &'a str) -> Result<(&'a str, Value), String> {
+    match rest.split_once('=').map(|(path, value)| (path.trim(), value.trim())) {
+        Some((path, "")) if !path.is_empty() => Err("Missing value.".to_owned()),
+        Some((path, value)) if !path.is_empty() => match json5::parse(value) {
+            Ok(parsed) => Ok((path, parsed)),
+            Err(error) if value.starts_with(['{', '[']) => Err(format!("Invalid JSON: {}", error.message)),
+            Err(_) => Ok((path, value.into())),
+        },
+        _ => Err(format!("Usage: /{command} set path=value")),
+    }
+}
+
+/// Reads a path of names with dots between them.
+///
+/// # Errors
+/// How it is written.
+pub(super) fn path_of(path: &str) -> Result<Vec<&str>, String> {
+    let parts: Vec<&str> = path.split('.').map(str::trim).collect();
+    if parts.iter().any(|part| part.is_empty() || part.contains(['[', ']'])) {
+        return Err("Invalid path: use names with dots between them, as in messages.queue.mode.".to_owned());
+    }
+    Ok(parts)
 }
 
 /// Says why a chat may not change the configuration, if it may not.
@@ -75,11 +87,7 @@ fn show(cx: &Arc<Ctx>, path: &str) -> Result<String, String> {
 
 /// Sets one value; null takes it out.
 pub(super) fn change(cx: &Arc<Ctx>, path: &str, value: Value) -> Result<(), String> {
-    let parts: Vec<&str> = path.split('.').map(str::trim).collect();
-    if parts.iter().any(|part| part.is_empty() || part.contains(['[', ']'])) {
-        return Err("Invalid path: use names with dots between them, as in messages.queue.mode.".to_owned());
-    }
-    let patch = parts.iter().rev().fold(value, |value, part| json!({*part: value}));
+    let patch = path_of(path)?.iter().rev().fold(value, |value, part| json!({*part: value}));
     let hash = call(cx, "config.get", json!({}))?["hash"].clone();
     let params = json!({"raw": patch.to_string(), "baseHash": hash});
     call(cx, "config.patch", params).map(|_| ()).map_err(|error| format!("Config not changed: {error}"))

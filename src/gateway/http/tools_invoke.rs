@@ -88,6 +88,7 @@ fn call(cx: &Arc<Ctx>, asked: Asked, exchange: Exchange) {
         agent: &session::agent_of_key(&config, &session),
         session: &session,
         channel: &asked.channel,
+        speaker: None,
         tool: &asked.tool,
         action: asked.action.as_deref(),
         args: asked.args,

@@ -1,13 +1,13 @@
 //! tts.*.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Any, Method, methods};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
+use crate::gateway::replies::voice::AUDIO_KEPT;
 use crate::gateway::work::Due;
 use crate::protocol::error::ErrorShape;
 use crate::tts::{Auto, ELEVENLABS_MODELS, OPENAI_MODELS, OPENAI_VOICES, Provider, Settings};
@@ -20,9 +20,6 @@ pub(super) const METHODS: &[Method] = methods! {
     "tts.setProvider" Write Any set_provider;
     "tts.convert" Write Any convert on side;
 };
-
-/// How long a client has to fetch the audio.
-const AUDIO_KEPT: Duration = Duration::from_secs(5 * 60);
 
 fn settings(cx: &Ctx) -> Result<Settings, ErrorShape> {
     cx.tts.settings(&cx.config.get()).map_err(ErrorShape::exception)

@@ -121,9 +121,7 @@ pub(super) fn last_words(
     let is_told = |said: &Said| outcome.sent.iter().any(|sent| sent.leads_to(route) || sent.text == said.text);
     for said in outcome.said.iter().filter(|said| !is_told(said)) {
         if let Some(reasoning) = said.reasoning.as_deref().filter(|_| shows_reasoning) {
-            let lines: Vec<String> = reasoning.trim().lines().map(|line| format!("_{}_", line.trim())).collect();
-            let text = format!("Reasoning:\n{}", lines.join("\n").replace("__", ""));
-            replies.push(Reply { text, kind: ReplyKind::Reasoning, ..Reply::default() });
+            replies.push(Reply { text: self::reasoning(reasoning), kind: ReplyKind::Reasoning, ..Reply::default() });
         }
         let reply = reply(cx, request, route, said);
         let says_something = !reply.text.is_empty() || !reply.media.is_empty();
@@ -140,6 +138,12 @@ pub(super) fn last_words(
         }
     }
     replies
+}
+
+/// Returns what a model thought, as chats show it.
+pub(super) fn reasoning(thoughts: &str) -> String {
+    let lines: Vec<String> = thoughts.trim().lines().map(|line| format!("_{}_", line.trim())).collect();
+    format!("Reasoning:\n{}", lines.join("\n").replace("__", ""))
 }
 
 /// Puts the configured prefix in front of a text, unless it is there already.

@@ -1,0 +1,85 @@
+//! Answers that are spoken too, where the session or the configuration wants it (agent.md §11, `/tts`).
+//!
+//! The text goes out as always; the voice message follows it as a reply of its own, so that a sound which cannot be made
+//! or sent costs no word. Runs on the run's thread, which waits for the provider. Not here: what of an answer is spoken
+//! (`tts::Spoken`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::run::RunRequest;
+use crate::base::ids::SessionKey;
+use crate::channels::reply::{Reply, ReplyKind};
+use crate::gateway::ctx::Ctx;
+use crate::gateway::work::Due;
+use crate::tts::{Auto, Settings, Spoken};
+
+/// How long a sound is kept for whoever sends or fetches it.
+pub const AUDIO_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Returns which answers a session wants spoken, in its own word.
+pub fn own_mode(cx: &Ctx, session: &SessionKey) -> Option<String> {
+    cx.sessions.entry(session)?.other.get("ttsAuto")?.as_str().map(str::to_owned)
+}
+
+/// Speaks a text; returns the file, which is removed after a while, and whether the channel shows it as a voice message.
+///
+/// # Errors
+/// Why nobody speaks.
+pub fn speak(cx: &Ctx, settings: &Settings, text: &str, channel: &str) -> Result<(PathBuf, bool), String> {
+    let speech = cx.tts.convert(settings, text, Some(channel)).map_err(|error| error.to_string())?;
+    cx.timer.arm(AUDIO_KEPT, Due::SpeechExpired(speech.audio.clone()));
+    Ok((speech.audio, speech.is_voice))
+}
+
+/// Adds to an answer what is spoken of it, and takes the tags for that out of its words.
+pub(super) fn with_voice(cx: &Arc<Ctx>, request: &RunRequest, replies: Vec<Reply>) -> Vec<Reply> {
+    let settings = || cx.tts.settings(&cx.config.get());
+    let settings = match settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            log::warn!(target: "gateway/tts", "answers are not spoken: {error}");
+            return replies;
+        }
+    };
+    let auto = settings.auto_of(own_mode(cx, &request.session_key).as_deref());
+    if auto == Auto::Off || request.is_heartbeat {
+        return replies;
+    }
+    let mut all = Vec::new();
+    for reply in replies {
+        let speaks = match reply.kind {
+            ReplyKind::Final => true,
+            ReplyKind::Block | ReplyKind::Tool => settings.speaks_parts(),
+            ReplyKind::Reasoning | ReplyKind::Notice => false,
+        };
+        if !speaks {
+            all.push(reply);
+            continue;
+        }
+        let spoken = Spoken::of(&settings, auto, &reply.text, !reply.media.is_empty(), is_voice(&request.message));
+        let kind = reply.kind;
+        let reply = Reply { text: spoken.shown.clone(), ..reply };
+        if !reply.text.is_empty() || !reply.media.is_empty() {
+            all.push(reply);
+        }
+        let Some(text) = &spoken.text else { continue };
+        let Ok(own) = cx.tts.settings(&cx.config.get()) else { continue };
+        match speak(cx, &spoken.settings(own), text, &request.channel) {
+            Ok((path, is_voice)) => {
+                let media = vec![path.display().to_string()];
+                all.push(Reply { media, is_voice, kind, ..Reply::default() });
+            }
+            // Logged where it failed; the words are there.
+            Err(_) => log::debug!(target: "gateway/tts", "an answer of run {} is not spoken", request.run_id),
+        }
+    }
+    all
+}
+
+/// Returns whether a message came as sound.
+fn is_voice(message: &str) -> bool {
+    message.contains("<media:audio>")
+        || message.lines().any(|line| line.starts_with("[media attached") && line.contains("(audio/"))
+}
