@@ -23,6 +23,7 @@ pub mod route;
 pub mod secret;
 pub mod stamp;
 pub mod store;
+pub mod tailscale;
 pub mod text;
 pub mod thread;
 pub mod timer;

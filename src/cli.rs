@@ -20,6 +20,8 @@ mod doctor;
 mod environment;
 mod exit;
 mod gateway;
+#[cfg(feature = "discovery")]
+mod gateway_discover;
 mod gateway_probe;
 mod gateway_service;
 mod gateway_status;
@@ -195,6 +197,8 @@ const COMMANDS: &[Row] = &[
     ),
     row::<gateway::Health>(&["gateway", "health"], &["gateway health --json"]),
     row::<gateway_probe::Probe>(&["gateway", "probe"], &["gateway probe", "gateway probe --url ws://10.0.0.2:18789"]),
+    #[cfg(feature = "discovery")]
+    row::<gateway_discover::Discover>(&["gateway", "discover"], &["gateway discover", "gateway discover --json"]),
     row::<gateway::UsageCost>(
         &["gateway", "usage-cost"],
         &["gateway usage-cost", "gateway usage-cost --days 7 --json"],

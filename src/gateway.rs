@@ -21,6 +21,8 @@ mod ctx;
 mod dedupe;
 mod deliveries;
 mod dev;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod dispatch;
 mod events;
 mod exec_approvals;

@@ -11,6 +11,8 @@ pub mod client;
 pub mod config;
 pub mod cron;
 pub mod devices;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 pub mod gateway;
 pub mod heartbeat;
 pub mod logging;

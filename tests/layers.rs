@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
         "nodes",
         "devices",
         "cron",
+        "discovery",
         "canvas",
         "skills",
         "heartbeat",

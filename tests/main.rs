@@ -14,6 +14,8 @@ mod commands;
 mod compaction;
 mod config;
 mod cron;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod doctor;
 mod fairness;
 mod faults;

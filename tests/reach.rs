@@ -91,6 +91,52 @@ fn tailscale_only_where_it_is_safe() {
 }
 
 #[test]
+fn a_gateway_is_probed_through_ssh() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return crate::support::skipped("a tunnel: python3 stands in for ssh");
+    }
+    let gateway = Gateway::start(json!({ "gateway": { "remote": { "token": crate::support::TOKEN } } }));
+    // What `ssh -L` does, on this machine: every connection to the one port is led to the other.
+    let forwarder = "import socket, sys, threading
+here, there = (int(it) for it in sys.argv[1].split(':')[::2])
+def lead(a, b):
+    while data := a.recv(65536): b.sendall(data)
+    b.shutdown(socket.SHUT_WR)
+server = socket.create_server(('127.0.0.1', here))
+while True:
+    a = server.accept()[0]; b = socket.create_connection(('127.0.0.1', there))
+    for pair in ((a, b), (b, a)): threading.Thread(target=lead, args=pair, daemon=True).start()
+";
+    let script = format!(
+        "case $1 in -G) echo 'user me'; echo 'hostname box.example'; exit ;; esac\n\
+         case $* in *wrong*) echo 'Permission denied (publickey).' >&2; exit 255 ;; esac\n\
+         exec python3 -c \"{forwarder}\" \"$3\""
+    );
+    let path = with_tool(&gateway.home, "ssh", &script);
+    let probe = |words: &[&str]| {
+        let mut command = gateway.home.command(&[&["gateway", "probe"], words].concat());
+        command.env("CLAWDBOT_GATEWAY_PORT", gateway.port.to_string()).env("PATH", &path);
+        Ran::of(command)
+    };
+    let report = probe(&["--ssh", "alias", "--json"]).json();
+    assert_eq!(
+        (&report["primaryTargetId"], &report["warnings"][0]["code"]),
+        (&json!("sshTunnel"), &json!("multiple_gateways"))
+    );
+    let tunnel = &report["targets"][0]["tunnel"];
+    assert_eq!(
+        (&tunnel["target"], &tunnel["remotePort"]),
+        (&json!("me@box.example"), &json!(gateway.port)),
+        "{report}"
+    );
+    assert_ne!(tunnel["localPort"], tunnel["remotePort"], "the port is the gateway's own here");
+    let failed = probe(&["--ssh", "wrong", "--ssh-identity", "/wrong"]);
+    assert_eq!(failed.code, Some(0), "the local one answers: {failed:?}");
+    let said = "Warning:\n- SSH tunnel failed: ssh exited (255)\nPermission denied (publickey).\n";
+    assert!(failed.stdout.contains(said), "{failed:?}");
+}
+
+#[test]
 fn a_shell_completes_commands_and_options() {
     let home = Home::empty();
     let bash = home.run(&["completion", "bash"]);

@@ -9,6 +9,7 @@ pub mod home;
 pub mod http;
 pub mod http_wire;
 pub mod lines;
+pub mod network;
 pub mod node_host;
 pub mod original;
 pub mod provider;

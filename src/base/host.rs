@@ -39,8 +39,60 @@ pub fn arch() -> &'static str {
     }
 }
 
+/// An IPv4 address of this machine, and what the interface that has it can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// The interface, by number.
+    pub index: u32,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Which of its bits name the network.
+    pub mask: u32,
+    /// Whether it is up and connected.
+    pub is_up: bool,
+    /// Whether it reaches this machine alone.
+    pub is_loopback: bool,
+    /// Whether it reaches one peer alone.
+    pub is_point_to_point: bool,
+    /// Whether many can be spoken to at once.
+    pub is_multicast: bool,
+}
+
+/// Returns the IPv4 addresses of this machine with their interfaces.
+pub fn interfaces() -> Vec<Interface> {
+    each_interface(|entry| {
+        // SAFETY: both are null or point at a sockaddr of the family that they name.
+        let (ip, mask) = unsafe { (address_of(entry.ifa_addr), address_of(entry.ifa_netmask)) };
+        let Some(IpAddr::V4(ip)) = ip else { return None };
+        let mask = if let Some(IpAddr::V4(mask)) = mask { u32::from(mask) } else { u32::MAX };
+        // SAFETY: ifa_name is a NUL-terminated string of the list.
+        let index = unsafe { libc::if_nametoindex(entry.ifa_name) };
+        let has = |flag: libc::c_int| entry.ifa_flags & flag as libc::c_uint != 0;
+        Some(Interface {
+            index,
+            ip,
+            mask,
+            is_up: has(libc::IFF_UP) && has(libc::IFF_RUNNING),
+            is_loopback: has(libc::IFF_LOOPBACK),
+            is_point_to_point: has(libc::IFF_POINTOPOINT),
+            is_multicast: has(libc::IFF_MULTICAST),
+        })
+    })
+}
+
 /// Returns the addresses of this machine's interfaces, with the interface's name.
 pub fn interface_addresses() -> Vec<(String, IpAddr)> {
+    each_interface(|entry| {
+        // SAFETY: ifa_addr is null or points at a sockaddr of the family that it names.
+        let address = unsafe { address_of(entry.ifa_addr) }?;
+        // SAFETY: ifa_name is a NUL-terminated string of the list.
+        let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
+        Some((name, address))
+    })
+}
+
+/// Reads the system's list of addresses; `read` sees each entry while the list lives.
+fn each_interface<T>(read: impl Fn(&libc::ifaddrs) -> Option<T>) -> Vec<T> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: getifaddrs fills the pointer with a list that freeifaddrs below releases.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
@@ -51,12 +103,7 @@ pub fn interface_addresses() -> Vec<(String, IpAddr)> {
     while !at.is_null() {
         // SAFETY: `at` is an entry of the list, which lives until freeifaddrs.
         let entry = unsafe { &*at };
-        // SAFETY: ifa_addr is null or points at a sockaddr of the family that it names.
-        if let Some(address) = unsafe { address_of(entry.ifa_addr) } {
-            // SAFETY: ifa_name is a NUL-terminated string of the list.
-            let name = unsafe { std::ffi::CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
-            found.push((name, address));
-        }
+        found.extend(read(entry));
         at = entry.ifa_next;
     }
     // SAFETY: the list came from getifaddrs and is not used afterwards.
@@ -107,8 +154,17 @@ pub fn is_own_tailnet(ip: IpAddr) -> bool {
     is_tailnet(ip) && interface_addresses().iter().any(|(_, own)| *own == ip)
 }
 
-/// Tailscale's ranges: 100.64.0.0/10 and fd7a:115c:a1e0::/48.
-fn is_tailnet(ip: IpAddr) -> bool {
+/// Returns this machine's first address in Tailscale's other range (fd7a:115c:a1e0::/48).
+pub fn tailnet_ipv6() -> Option<Ipv6Addr> {
+    let v6 = |(_, ip)| match ip {
+        IpAddr::V6(ip) if is_tailnet(ip.into()) => Some(ip),
+        _ => None,
+    };
+    interface_addresses().into_iter().find_map(v6)
+}
+
+/// Returns whether an address is in Tailscale's ranges: 100.64.0.0/10 and fd7a:115c:a1e0::/48.
+pub fn is_tailnet(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]),
         IpAddr::V6(ip) => ip.segments()[..3] == [0xfd7a, 0x115c, 0xa1e0],
@@ -122,6 +178,9 @@ mod tests {
     #[test]
     fn addresses_and_ranges() {
         assert!(interface_addresses().iter().any(|(_, ip)| ip.is_loopback()));
+        let loopback = interfaces().into_iter().find(|it| it.ip.is_loopback()).expect("loopback");
+        assert!(loopback.is_loopback && !loopback.is_point_to_point && loopback.index > 0);
+        assert_eq!(loopback.mask, 0xff00_0000);
         for (ip, expected) in [
             ("100.64.0.1", true),
             ("100.127.9.9", true),

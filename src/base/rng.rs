@@ -54,6 +54,13 @@ impl Rng for SeededRng {
     }
 }
 
+/// Returns a number below `bound` (`bound` > 0), evenly enough for delays.
+pub fn below(rng: &dyn Rng, bound: u64) -> u64 {
+    let mut bytes = [0_u8; 8];
+    rng.fill(&mut bytes);
+    u64::from_le_bytes(bytes) % bound
+}
+
 /// Returns a random (version 4) UUID in its usual text form.
 pub fn uuid(rng: &dyn Rng) -> String {
     let mut bytes = [0_u8; 16];

@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+/// Reads `1`, `true`, `yes`, `on`.
+pub fn is_truthy(text: &str) -> bool {
+    matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+}
+
 /// Returns the longest prefix of at most `bytes_max` bytes that ends at a character boundary.
 pub fn cut_bytes(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]

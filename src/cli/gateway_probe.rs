@@ -1,19 +1,24 @@
-//! `gateway probe`: which of the gateways that could be meant answer (cli.md §6).
-//!
-//! Not here: SSH tunnels and discovery; the report says that nothing was discovered.
+//! `gateway probe`: which of the gateways that could be meant answer, and which say that they are there (cli.md §6).
+
+mod tunnel;
 
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, bounded};
 use serde_json::{Value, json};
 
+use self::tunnel::{Host, Tunnel};
 use super::exit::{Failure, Outcome};
 use super::rpc::Positive;
-use super::{Cli, Command, output};
+use super::{Cli, Command, environment, output};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::unless_blank;
+use crate::base::thread;
 use crate::client::target::{Overrides, Target, local_url};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::paths::gateway_port;
+#[cfg(feature = "discovery")]
+use crate::discovery::Beacon;
 
 /// Time of the whole command, in milliseconds.
 const BUDGET_DEFAULT_MS: u64 = 3000;
@@ -21,6 +26,13 @@ const BUDGET_DEFAULT_MS: u64 = 3000;
 const LOCAL_MS_MAX: u64 = 800;
 /// Time of any other gateway, in milliseconds.
 const REMOTE_MS_MAX: u64 = 1500;
+/// Time of a gateway behind a tunnel, in milliseconds.
+const TUNNEL_MS_MAX: u64 = 2000;
+/// Time for gateways to say that they are there, in milliseconds; the probes go on beside it.
+const DISCOVERY_MS_MAX: u64 = 1200;
+
+/// What is said when more than one answers.
+const SEVERAL: &str = "More than one gateway answers. One per network is usual, unless profiles are kept apart on purpose, such as a rescue bot.";
 
 /// look for gateways: the given one, the configured one, this machine's
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -28,6 +40,15 @@ pub(super) struct Probe {
     /// gateway to probe as well
     #[argh(option, arg_name = "url")]
     url: Option<String>,
+    /// machine to reach its gateway through: user@host, or user@host:port
+    #[argh(option, arg_name = "target")]
+    ssh: Option<String>,
+    /// key file for that
+    #[argh(option, arg_name = "path")]
+    ssh_identity: Option<String>,
+    /// take the first gateway that is discovered for that
+    #[argh(switch)]
+    ssh_auto: bool,
     /// gateway token
     #[argh(option, arg_name = "token")]
     token: Option<String>,
@@ -44,10 +65,12 @@ pub(super) struct Probe {
 
 /// A gateway that could be meant.
 struct Candidate {
-    id: &'static str,
+    /// What makes it one; its id, too.
     kind: &'static str,
     url: String,
     is_active: bool,
+    /// The tunnel that leads to it, as the report has it.
+    tunnel: Value,
 }
 
 impl Command for Probe {
@@ -55,14 +78,41 @@ impl Command for Probe {
 
     fn run(self, cli: &Cli) -> Outcome {
         let budget_ms = self.timeout.or(BUDGET_DEFAULT_MS);
-        let started = SystemClock.now();
-        let ts = SystemClock.now_ms();
-        let targets: Vec<Value> =
-            self.candidates(cli)?.iter().map(|candidate| self.probe(cli, candidate, budget_ms)).collect();
-        let primary = targets.iter().find(|target| target["connect"]["ok"] == true && target["active"] == true);
-        let primary = primary.or_else(|| targets.iter().find(|target| target["connect"]["ok"] == true));
-        let is_ok = primary.is_some();
+        let (started, ts) = (SystemClock.now(), SystemClock.now_ms());
+        let mut candidates = self.candidates(cli)?;
+        let discovery_ms = budget_ms.min(DISCOVERY_MS_MAX);
+        let discovery = Discovery::start(Duration::from_millis(discovery_ms));
         let port = gateway_port(None, cli.config());
+        let mut beacons = None;
+        let host = self.ssh_host(cli, budget_ms).or_else(|| {
+            let found = self.ssh_auto.then(|| beacons.insert(discovery.finish()))?;
+            found.iter().find_map(|beacon| self.ssh_host_of(beacon))
+        });
+        // Stands until the probes are over.
+        let tunnel = host.map(|host| Tunnel::open(host, port, Duration::from_millis(budget_ms)));
+        let mut warnings = Vec::new();
+        match &tunnel {
+            Some(Ok(tunnel)) => {
+                let url = tunnel.url();
+                candidates.retain(|candidate| candidate.url != url);
+                candidates.insert(0, Candidate { kind: "sshTunnel", url, is_active: true, tunnel: tunnel.view() });
+            }
+            Some(Err(error)) => {
+                warnings.push(json!({"code": "ssh_tunnel_failed", "message": format!("SSH tunnel failed: {error}")}));
+            }
+            None => {}
+        }
+        let targets: Vec<Value> = candidates.iter().map(|it| self.probe(cli, it, budget_ms)).collect();
+        drop(tunnel);
+        let reached: Vec<&Value> = targets.iter().filter(|target| target["connect"]["ok"] == true).collect();
+        let of_kind = |kind: &str| reached.iter().find(|target| target["kind"] == kind);
+        let primary = ["explicit", "sshTunnel", "configRemote", "localLoopback"].into_iter().find_map(of_kind);
+        if reached.len() > 1 {
+            let ids: Vec<&Value> = reached.iter().map(|target| &target["id"]).collect();
+            warnings.push(json!({"code": "multiple_gateways", "message": SEVERAL, "targetIds": ids}));
+        }
+        let is_ok = primary.is_some();
+        let beacons = beacons.unwrap_or_else(|| discovery.finish());
         let tailnet = crate::base::host::tailnet_ipv4();
         let report = json!({
             "ok": is_ok,
@@ -70,13 +120,13 @@ impl Command for Probe {
             "durationMs": (SystemClock.now() - started).as_millis() as u64,
             "timeoutMs": budget_ms,
             "primaryTargetId": primary.map(|target| target["id"].clone()),
-            "warnings": [],
+            "warnings": warnings,
             "network": {
                 "localLoopbackUrl": format!("ws://127.0.0.1:{port}"),
                 "localTailnetUrl": tailnet.map(|ip| format!("ws://{ip}:{port}")),
                 "tailnetIPv4": tailnet.map(|ip| ip.to_string()),
             },
-            "discovery": {"timeoutMs": 0, "count": 0, "beacons": []},
+            "discovery": {"timeoutMs": discovery_ms, "count": beacons.len(), "beacons": beacons},
             "targets": targets,
         });
         if self.json {
@@ -89,33 +139,61 @@ impl Command for Probe {
 }
 
 impl Probe {
+    /// Returns the machine to reach the gateway through: the given one, the configured one, that of the remote gateway.
+    fn ssh_host(&self, cli: &Cli, budget_ms: u64) -> Option<Host> {
+        let remote = &cli.config().gateway.remote;
+        let configured = |value: &Option<String>| value.as_deref().and_then(unless_blank).map(str::to_owned);
+        let identity = configured(&self.ssh_identity).or_else(|| configured(&remote.ssh_identity));
+        let named = configured(&self.ssh).or_else(|| configured(&remote.ssh_target));
+        let host = match named {
+            Some(named) => Host::parse(&named, identity.as_deref())?,
+            None => {
+                let rest = remote.url.as_deref()?.split_once("://")?.1;
+                let host = rest.split(['/', '?']).next()?.rsplit_once(':').map_or(rest, |(host, _)| host);
+                Host::parse(&as_user(host), identity.as_deref())?
+            }
+        };
+        Some(host.resolved(Duration::from_millis(budget_ms)))
+    }
+
+    /// Returns the machine of a gateway that was discovered.
+    fn ssh_host_of(&self, beacon: &Value) -> Option<Host> {
+        let host = ["tailnetDns", "lanHost", "host"].iter().find_map(|key| beacon[*key].as_str())?;
+        let port = beacon["sshPort"].as_u64().unwrap_or(22);
+        Host::parse(&format!("{}:{port}", as_user(host)), self.ssh_identity.as_deref())
+    }
+
     fn candidates(&self, cli: &Cli) -> Result<Vec<Candidate>, Failure> {
         let gateway = &cli.config().gateway;
         let is_remote = gateway.mode.as_deref() == Some("remote");
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut add = |id, kind, url: String, is_active| {
+        let mut add = |kind, url: String, is_active| {
             if !candidates.iter().any(|candidate| candidate.url == url) {
-                candidates.push(Candidate { id, kind, url, is_active });
+                candidates.push(Candidate { kind, url, is_active, tunnel: Value::Null });
             }
         };
         if let Some(url) = self.url.as_deref().and_then(unless_blank) {
             if !url.starts_with("ws://") && !url.starts_with("wss://") {
                 return Err(Failure::error("--url must be a ws:// or wss:// address"));
             }
-            add("explicit", "explicit", url.to_owned(), true);
+            add("explicit", url.to_owned(), true);
         }
         if let Some(url) = gateway.remote.url.as_deref().and_then(unless_blank) {
-            add("configRemote", "configRemote", url.to_owned(), is_remote);
+            add("configRemote", url.to_owned(), is_remote);
         }
         let (_, source) = local_url(cli.config());
         log::debug!(target: "client", "local gateway source={source}");
         let port = gateway_port(None, cli.config());
-        add("localLoopback", "localLoopback", format!("ws://127.0.0.1:{port}"), !is_remote);
+        add("localLoopback", format!("ws://127.0.0.1:{port}"), !is_remote);
         Ok(candidates)
     }
 
     fn probe(&self, cli: &Cli, candidate: &Candidate, budget_ms: u64) -> Value {
-        let limit_ms = if candidate.kind == "localLoopback" { LOCAL_MS_MAX } else { REMOTE_MS_MAX };
+        let limit_ms = match candidate.kind {
+            "localLoopback" => LOCAL_MS_MAX,
+            "sshTunnel" => TUNNEL_MS_MAX,
+            _ => REMOTE_MS_MAX,
+        };
         let deadline = Deadline::after(Duration::from_millis(budget_ms.min(limit_ms)));
         let started = SystemClock.now();
         let (mut target, mut close) = (self.target(cli, candidate), Value::Null);
@@ -135,11 +213,11 @@ impl Probe {
         let [health, summary, presence, config] = answers.unwrap_or_default();
         let own = presence.as_array().and_then(|list| list.iter().find(|entry| entry["mode"] == "gateway"));
         json!({
-            "id": candidate.id,
+            "id": candidate.kind,
             "kind": candidate.kind,
             "url": candidate.url,
             "active": candidate.is_active,
-            "tunnel": null,
+            "tunnel": candidate.tunnel,
             "connect": {"ok": error.is_none(), "latencyMs": latency_ms, "error": error, "close": close},
             "self": own.map(self_view),
             "config": if config.is_null() { Value::Null } else { config_view(&config) },
@@ -154,9 +232,65 @@ impl Probe {
             Overrides { url: Some(candidate.url.clone()), token: self.token.clone(), password: self.password.clone() };
         // A remote gateway has its own secrets, also while this machine is in local mode, and the other way round.
         let mut config = (**cli.config()).clone();
-        config.gateway.mode = Some(if candidate.kind == "configRemote" { "remote" } else { "local" }.to_owned());
+        let is_remote = matches!(candidate.kind, "configRemote" | "sshTunnel");
+        config.gateway.mode = Some(if is_remote { "remote" } else { "local" }.to_owned());
         Target::resolve(&cli.paths, &config, &overrides)
     }
+}
+
+/// Returns a host as this user would log in there.
+fn as_user(host: &str) -> String {
+    match environment::var("USER").as_deref().and_then(unless_blank) {
+        Some(user) => format!("{user}@{host}"),
+        None => host.to_owned(),
+    }
+}
+
+/// Gateways that are being looked for, by a thread of its own.
+struct Discovery(Receiver<Vec<Value>>);
+
+impl Discovery {
+    fn start(timeout: Duration) -> Self {
+        let (sender, receiver) = bounded(1);
+        let started = thread::spawn("discover", thread::STACK_SMALL_BYTES, move || {
+            // Nobody listens any more if the command has failed.
+            let _ = sender.send(discover(timeout));
+        });
+        match started {
+            // It ends by itself, within its time.
+            Ok(thread) => thread.detach(),
+            Err(error) => log::debug!(target: "discovery", "nothing is discovered: {error}"),
+        }
+        Self(receiver)
+    }
+
+    /// Waits for it.
+    fn finish(&self) -> Vec<Value> {
+        self.0.recv().unwrap_or_default()
+    }
+}
+
+#[cfg(feature = "discovery")]
+fn discover(timeout: Duration) -> Vec<Value> {
+    let view = |beacon: &Beacon| {
+        json!({
+            "instanceName": beacon.instance_name,
+            "displayName": beacon.display_name,
+            "domain": beacon.domain,
+            "host": beacon.host,
+            "lanHost": beacon.lan_host,
+            "tailnetDns": beacon.tailnet_dns,
+            "gatewayPort": beacon.gateway_port,
+            "sshPort": beacon.ssh_port,
+            "wsUrl": beacon.ws_url(),
+        })
+    };
+    crate::discovery::find(timeout).iter().map(view).collect()
+}
+
+#[cfg(not(feature = "discovery"))]
+fn discover(_timeout: Duration) -> Vec<Value> {
+    Vec::new()
 }
 
 fn describe(error: &ClientError) -> String {
@@ -204,12 +338,28 @@ fn print(report: &Value) {
     let is_ok = report["ok"] == true;
     output::line(&format!("Reachable: {}", output::verdict(is_ok, if is_ok { "yes" } else { "no" })));
     output::line(&format!("Probe budget: {}ms", report["timeoutMs"]));
+    let warnings = super::rpc::items(&report["warnings"]);
+    if !warnings.is_empty() {
+        output::line("\nWarning:");
+        for warning in warnings {
+            output::line(&format!("- {}", warning["message"].as_str().unwrap_or_default()));
+        }
+    }
+    output::line(&format!("\n{}", output::bold("Discovery (this machine)")));
+    let count = report["discovery"]["count"].as_u64().unwrap_or_default();
+    let found = if count == 0 { "0 gateways".to_owned() } else { format!("{count} gateway(s)") };
+    output::line(&format!("Found {found} via Bonjour (local. + clawdbot.internal.)"));
+    if count == 0 {
+        let tip = "Tip: mDNS does not cross networks; a remote gateway needs wide-area discovery or an SSH tunnel.";
+        output::line(&output::dim(tip));
+    }
     output::line(&format!("\n{}", output::bold("Targets")));
     for target in super::rpc::items(&report["targets"]) {
         let kind = match (target["kind"].as_str(), target["active"] == true) {
             (Some("localLoopback"), _) => "Local loopback",
             (Some("configRemote"), true) => "Remote (configured)",
             (Some("configRemote"), false) => "Remote (configured, inactive)",
+            (Some("sshTunnel"), _) => "Remote over SSH",
             _ => "URL (explicit)",
         };
         output::line(&format!("{kind} {}", target["url"].as_str().unwrap_or_default()));
@@ -217,6 +367,9 @@ fn print(report: &Value) {
         match connect["error"].as_str() {
             None => output::line(&format!("  Connect: ok ({}ms) · RPC: ok", connect["latencyMs"])),
             Some(error) => output::line(&format!("  Connect: failed - {error}")),
+        }
+        if let Some(host) = target["tunnel"]["target"].as_str() {
+            output::line(&format!("  ssh: {host}"));
         }
         if let Some(own) = target["self"].as_object() {
             let text = |key: &str| own.get(key).and_then(Value::as_str).unwrap_or("unknown");

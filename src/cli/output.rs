@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde_json::Value;
 
 use super::environment::var;
+use crate::base::text::is_truthy;
 
 /// Columns when the terminal does not say.
 const COLUMNS_DEFAULT: usize = 120;
@@ -109,11 +110,6 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     lines.extend(rows.iter().map(|row| show(row)));
     lines.push(rule("└", "┴", "┘"));
     lines.join("\n")
-}
-
-/// Reads `1`, `true`, `yes`, `on`.
-pub(super) fn is_truthy(text: &str) -> bool {
-    matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
 /// Breaks a text into lines of at most `width` characters, after a word or at a joint of one where there is any.

@@ -54,6 +54,8 @@ pub struct Config {
     pub hooks: http::Hooks,
     /// `canvasHost`.
     pub canvas_host: http::CanvasHost,
+    /// `discovery`.
+    pub discovery: http::Discovery,
     /// The effective tree as it would be written, every section included.
     #[serde(skip)]
     pub tree: Value,
@@ -568,6 +570,10 @@ pub struct GatewayRemote {
     pub password: Option<String>,
     /// SHA-256 of the certificate it must show, over TLS.
     pub tls_fingerprint: Option<String>,
+    /// Machine to tunnel to it through: `user@host:port`.
+    pub ssh_target: Option<String>,
+    /// Key file for that.
+    pub ssh_identity: Option<String>,
 }
 
 impl std::fmt::Debug for GatewayRemote {

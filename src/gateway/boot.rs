@@ -23,6 +23,8 @@ use super::cron::{self, Cron};
 use super::ctx::Ctx;
 use super::dedupe::Dedupe;
 use super::deliveries::{self, Deliveries};
+#[cfg(feature = "discovery")]
+use super::discovery;
 use super::feedback::Typing;
 use super::health::{self, HealthStore};
 use super::heartbeat::Heartbeats;
@@ -61,6 +63,8 @@ use crate::config::paths::gateway_port;
 use crate::config::types::Config;
 use crate::config::watch::{ConfigWatch, Look};
 use crate::devices::pairing::Pairing;
+#[cfg(feature = "discovery")]
+use crate::discovery::advertise::Advertiser;
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg, mailbox};
 use crate::nodes::pairing::NodePairing;
@@ -145,6 +149,8 @@ pub struct Gateway {
     exposure: Option<Exposure>,
     #[cfg(feature = "canvas")]
     canvas: Option<super::canvas_host::Running>,
+    #[cfg(feature = "discovery")]
+    advertiser: Option<Advertiser>,
 }
 
 /// Reach through Tailscale.
@@ -316,6 +322,17 @@ impl Gateway {
         let base = RefCell::new(config);
         #[cfg(feature = "canvas")]
         let canvas = super::canvas_host::start(&cx, address.ip, address.port);
+        #[cfg(feature = "discovery")]
+        let advertiser = {
+            #[cfg(feature = "canvas")]
+            let canvas_port = canvas.as_ref().and_then(|canvas| canvas.port);
+            #[cfg(not(feature = "canvas"))]
+            let canvas_port = None;
+            let port = addresses.first().map_or(address.port, SocketAddr::port);
+            let tls_fingerprint = tls.map(|tls| tls.fingerprint);
+            let facts = discovery::Facts { port, tls_fingerprint, canvas_port, has_tailscale: exposure.is_some() };
+            discovery::start(&cx, facts)
+        };
         Ok(Self {
             cx,
             watch,
@@ -326,6 +343,8 @@ impl Gateway {
             exposure,
             #[cfg(feature = "canvas")]
             canvas,
+            #[cfg(feature = "discovery")]
+            advertiser,
         })
     }
 
@@ -364,6 +383,12 @@ impl Gateway {
             StopKind::Restart => ("gateway restarting", Some(1500)),
         };
         drop(self.watch.take());
+        #[cfg(feature = "discovery")]
+        match self.advertiser.take() {
+            Some(advertiser) if kind == StopKind::Stop => advertiser.say_goodbye(),
+            // The next start says the same again.
+            advertiser => drop(advertiser),
+        }
         if let Some(exposure) = self.exposure.filter(|exposure| exposure.is_reset_at_end && kind == StopKind::Stop) {
             tailscale::reset(exposure.mode);
         }

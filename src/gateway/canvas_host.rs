@@ -109,6 +109,8 @@ pub fn url(cx: &Ctx, peer: &Peer) -> Option<Value> {
 
 /// A running canvas.
 pub struct Running {
+    /// The port of its own, if it has one.
+    pub port: Option<u16>,
     stop: Option<Sender<()>>,
     second: Option<(LoopHandle<Client>, Joiner)>,
     thread: Option<Joiner>,
@@ -128,11 +130,11 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
         };
         started.inspect_err(report).ok()
     });
-    let second = match second_port(cx, handle, ip, gateway_port) {
-        Ok(second) => Some(second),
+    let (port, second) = match second_port(cx, handle, ip, gateway_port) {
+        Ok((port, second)) => (Some(port), Some(second)),
         Err(error) => {
             log::warn!(target: "canvas", "the canvas has no port of its own: {error}");
-            None
+            (None, None)
         }
     };
     let (stop, stopped) = bounded(0);
@@ -154,7 +156,7 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
         Ok(thread) => {
             let root = handle.canvas.root().display();
             log::info!(target: "canvas", "canvas host mounted at http://{ip}:{gateway_port}{}/ (root {root})", canvas::CANVAS);
-            Some(Running { stop: Some(stop), second, thread: Some(thread) })
+            Some(Running { port, stop: Some(stop), second, thread: Some(thread) })
         }
         Err(error) => {
             log::warn!(target: "canvas", "canvas host failed to start: {error}");
@@ -181,12 +183,13 @@ fn second_port(
     handle: &CanvasHandle,
     ip: IpAddr,
     gateway_port: u16,
-) -> io::Result<(LoopHandle<Client>, Joiner)> {
+) -> io::Result<(u16, (LoopHandle<Client>, Joiner))> {
     let of_env = std::env::var("CLAWDBOT_CANVAS_HOST_PORT").ok().and_then(|port| port.trim().parse().ok());
     let port = cx.config.get().canvas_host.port.or(of_env).unwrap_or_else(|| gateway_port.saturating_add(4));
     let bound =
         host::listen(ip, port).map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))?;
     let address = bound.first().map(|(address, _)| *address);
+    let port = address.map_or(port, |address| address.port());
     let listeners = bound.into_iter().map(|(_, listener)| listener).collect();
     let (net, mailbox) = mailbox::<Client>()?;
     let limits = Limits { connections_max: CONNECTIONS_MAX, unadmitted_max: CONNECTIONS_MAX, ..Limits::default() };
@@ -196,7 +199,7 @@ fn second_port(
     if let Some(address) = address {
         log::info!(target: "canvas", "canvas host listening on http://{address} (root {})", handle.canvas.root().display());
     }
-    Ok((net, joiner))
+    Ok((port, (net, joiner)))
 }
 
 /// The second port's own rules: files, and pages that hear of changes.

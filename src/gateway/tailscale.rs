@@ -6,10 +6,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::base::cancel::CancelToken;
-use crate::base::process::{Ended, Keep, capture, find_program};
+use crate::base::process::{Ended, Keep, capture};
+use crate::base::tailscale::{own_name, program, status};
 
 /// How long the command may take at start; at a stop there is less.
 const WAIT: Duration = Duration::from_secs(15);
@@ -50,7 +49,7 @@ impl Mode {
 pub fn publish(mode: Mode, port: u16, base_path: &str, cancel: &CancelToken) {
     let word = mode.as_str();
     match run(&[word, "--bg", "--yes", &port.to_string()], WAIT, cancel) {
-        Ok(_) => match hostname(cancel) {
+        Ok(_) => match status(WAIT, cancel).ok().as_ref().and_then(own_name) {
             Some(host) => {
                 log::info!(target: "gateway/tailscale", "{word} enabled: https://{host}{base_path} (WS via wss://{host})");
             }
@@ -67,16 +66,9 @@ pub fn reset(mode: Mode) {
     }
 }
 
-fn hostname(cancel: &CancelToken) -> Option<String> {
-    let status: Value = serde_json::from_str(&run(&["status", "--json"], WAIT, cancel).ok()?).ok()?;
-    let name = status["Self"]["DNSName"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
-    let address = || status["Self"]["TailscaleIPs"][0].as_str().map(str::to_owned);
-    Some(name).filter(|name| !name.is_empty()).or_else(address)
-}
-
 /// Runs the command; where it wants more rights, once more through sudo, which must not ask.
 fn run(args: &[&str], wait: Duration, cancel: &CancelToken) -> Result<String, String> {
-    let tool = find_program("tailscale").ok_or("tailscale is not installed, or not on the PATH")?;
+    let tool = program().ok_or("tailscale is not installed, or not on the PATH")?;
     let mut command = Command::new(&tool);
     command.args(args);
     let first = finish(command, wait, cancel);

@@ -106,6 +106,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
+            .env("CLAWDBOT_DISABLE_BONJOUR", "1")
             .env("CLAWDBOT_SKIP_CHANNELS", "1")
             .env("CLAWDBOT_SKIP_CANVAS_HOST", "1")
             .current_dir(&self.path)

@@ -184,6 +184,22 @@ pub struct HooksGmail {
     pub thinking: Option<String>,
 }
 
+/// `discovery`: how gateways are found.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Discovery {
+    /// `discovery.wideArea`: beyond the local network.
+    pub wide_area: WideArea,
+}
+
+/// `discovery.wideArea`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WideArea {
+    /// Whether a zone is written for the tailnet's name server; default false.
+    pub enabled: Option<bool>,
+}
+
 /// `canvasHost`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

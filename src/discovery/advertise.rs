@@ -1,0 +1,192 @@
+//! The thread that answers for this machine's gateway by mDNS.
+//!
+//! Owns the thread `mdns` and its sockets: one poll over all of them, until the responder's next duty or the next look at
+//! the machine's networks. Not here: what is said (`responder`).
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::links::{Link, candidates};
+use super::message::MESSAGE_BYTES_MAX;
+use super::responder::{Out, Responder};
+use super::{Advert, PORT, SERVICE};
+use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::rng::SystemRng;
+use crate::base::thread::{self, Joiner};
+
+/// How often the machine's networks are looked at: they come and go, and a port may become free.
+const LOOK_GAP: Duration = Duration::from_secs(60);
+/// Messages of one link that are taken before the others have their turn.
+const TURN_MESSAGES_MAX: usize = 64;
+const WAKE: Token = Token(usize::MAX);
+
+/// A gateway that is being advertised; dropping it ends that without a word.
+pub struct Advertiser {
+    leave: Sender<()>,
+    waker: Arc<Waker>,
+    preparing: CancelToken,
+    thread: Option<Joiner>,
+}
+
+impl Advertiser {
+    /// Starts. `prepare` says what there is to say; it runs on the thread, because it may ask other programs, and gets a
+    /// token that ends with the advertiser. Without anything to say the thread ends.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(prepare: impl FnOnce(&CancelToken) -> Option<Advert> + Send + 'static) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        // Holds the one word there is: to say goodbye.
+        let (leave, left) = bounded(1);
+        let preparing = CancelToken::new();
+        let token = preparing.clone();
+        let thread = thread::spawn("mdns", thread::STACK_SMALL_BYTES, move || {
+            if let Some(advert) = prepare(&token) {
+                Actor::new(advert, poll, left).run();
+            }
+        })?;
+        Ok(Self { leave, waker, preparing, thread: Some(thread) })
+    }
+
+    /// Tells everybody that the gateway goes, and ends.
+    pub fn say_goodbye(self) {
+        // Full only if that was asked for before.
+        let _ = self.leave.try_send(());
+    }
+}
+
+impl Drop for Advertiser {
+    fn drop(&mut self) {
+        self.preparing.cancel(CancelReason::Shutdown);
+        // Replaced by one whose receiver is gone: the thread sees that nobody holds it any more.
+        self.leave = bounded(0).0;
+        if let Err(error) = self.waker.wake() {
+            log::warn!(target: "gateway/discovery", "bonjour: cannot wake the thread: {error}");
+        }
+        drop(self.thread.take());
+    }
+}
+
+struct Actor {
+    poll: Poll,
+    left: Receiver<()>,
+    responder: Responder,
+    links: Vec<Link>,
+    is_told: bool,
+    is_failing: bool,
+    port: u16,
+}
+
+impl Actor {
+    fn new(advert: Advert, poll: Poll, left: Receiver<()>) -> Self {
+        let port = advert.port;
+        let responder = Responder::new(advert, Arc::new(SystemRng), SystemClock.now());
+        Self { poll, left, responder, links: Vec::new(), is_told: false, is_failing: false, port }
+    }
+
+    fn run(mut self) {
+        let mut events = Events::with_capacity(16);
+        let mut buffer = Box::new([0; MESSAGE_BYTES_MAX]);
+        let mut look_at = SystemClock.now();
+        let mut is_more = false;
+        loop {
+            let now = SystemClock.now();
+            if now >= look_at {
+                self.look(now);
+                look_at = now + LOOK_GAP;
+            }
+            let due = self.responder.run(now);
+            self.send(due);
+            self.tell();
+            let until = self.responder.next().map_or(look_at, |next| next.min(look_at));
+            let wait = if is_more { Duration::ZERO } else { until.saturating_duration_since(SystemClock.now()) };
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    log::warn!(target: "gateway/discovery", "bonjour: {error}; nothing is advertised any more");
+                    return;
+                }
+                _ => {}
+            }
+            match self.left.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                Ok(()) => return self.send(self.responder.goodbye()),
+                Err(TryRecvError::Disconnected) => return,
+            }
+            is_more = self.receive(&mut buffer);
+        }
+    }
+
+    /// Takes what has come; returns whether there may be more.
+    fn receive(&mut self, buffer: &mut [u8; MESSAGE_BYTES_MAX]) -> bool {
+        let mut is_more = false;
+        for index in 0..self.links.len() {
+            for turn in 1..=TURN_MESSAGES_MAX {
+                let Some((message, from)) = self.links[index].receive(buffer) else { break };
+                let answers = self.responder.receive(index, &message, from, SystemClock.now());
+                self.send(answers);
+                is_more |= turn == TURN_MESSAGES_MAX;
+            }
+        }
+        is_more
+    }
+
+    /// Follows the machine's networks: opens sockets for new ones, closes those that are gone.
+    fn look(&mut self, now: Instant) {
+        let wanted = candidates();
+        let is_same =
+            wanted.len() == self.links.len() && wanted.iter().zip(&self.links).all(|(it, link)| link.is_of(it));
+        if is_same && !wanted.is_empty() {
+            return;
+        }
+        // A closed socket leaves the poll by itself.
+        self.links.clear();
+        let mut failure = None;
+        for candidate in &wanted {
+            let opened = Link::open(candidate, PORT).and_then(|link| {
+                let descriptor = link.socket.as_raw_fd();
+                let token = Token(self.links.len());
+                self.poll.registry().register(&mut SourceFd(&descriptor), token, Interest::READABLE)?;
+                Ok(link)
+            });
+            match opened {
+                Ok(link) => self.links.push(link),
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.responder.set_links(self.links.iter().map(Link::addresses).collect(), now);
+        self.is_told &= !self.links.is_empty();
+        let is_failing = self.links.is_empty();
+        if is_failing && !self.is_failing {
+            let why = failure.map_or_else(|| "no network".to_owned(), |error| error.to_string());
+            log::warn!(target: "gateway/discovery", "bonjour: not advertised: {why}; trying again each minute");
+        }
+        self.is_failing = is_failing;
+    }
+
+    fn send(&self, messages: Vec<Out>) {
+        for Out { link, to, message } in messages {
+            if let Err(error) = self.links[link].send(&message, to) {
+                log::debug!(target: "gateway/discovery", "bonjour: not sent: {error}");
+            }
+        }
+    }
+
+    /// Says once under which names the gateway is found.
+    fn tell(&mut self) {
+        if self.is_told || self.links.is_empty() || !self.responder.is_settled() {
+            return;
+        }
+        let (instance, host) = self.responder.names();
+        let port = self.port;
+        log::info!(target: "gateway/discovery", "bonjour: advertised {instance:?} ({SERVICE}) host={host} port={port}");
+        self.is_told = true;
+    }
+}

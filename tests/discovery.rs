@@ -1,0 +1,153 @@
+//! Gateways on the local network: how they are found, by this program and by others.
+
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::gateway::Gateway;
+use crate::support::home::Home;
+use crate::support::network::Network;
+use crate::support::{eventually_some, skipped};
+
+const LISTEN: [&str; 5] = ["gateway", "discover", "--json", "--timeout", "1500"];
+
+/// A home whose programs are on the network.
+fn home_on(network: &Network) -> Home {
+    let mut home = Home::with_config(&json!({}));
+    network.hold(&mut home);
+    home
+}
+
+fn start_on(network: &Network) -> Gateway {
+    let gateway = Gateway::start_in(home_on(network), &[], &[("CLAWDBOT_DISABLE_BONJOUR", "0")]);
+    gateway.wait_lines("bonjour: advertised", 1);
+    gateway
+}
+
+fn discover(home: &Home) -> Vec<Value> {
+    home.run(&LISTEN).json()["beacons"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn gateways_are_found_take_names_of_their_own_and_say_goodbye() {
+    let network = match Network::start() {
+        Ok(network) => network,
+        Err(why) => return skipped(&format!("discovery: {why}")),
+    };
+    let asker = home_on(&network);
+    let nobody = asker.run(&LISTEN).json();
+    let domains = json!(["local.", "clawdbot.internal."]);
+    assert_eq!(nobody, json!({"timeoutMs": 1500, "domains": domains, "count": 0, "beacons": []}));
+    let first = start_on(&network);
+    let alone = discover(&asker);
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    let (beacon, host) = (&alone[0], alone[0]["host"].as_str().expect("a host"));
+    let port = first.port;
+    assert!(beacon["instanceName"].as_str().is_some_and(|name| name.to_lowercase().contains("clawdbot")), "{beacon}");
+    assert_eq!(
+        (&beacon["domain"], &beacon["role"], &beacon["transport"]),
+        (&"local.".into(), &"gateway".into(), &"gateway".into())
+    );
+    assert_eq!((&beacon["port"], &beacon["gatewayPort"], &beacon["sshPort"]), (&port.into(), &port.into(), &22.into()));
+    assert_eq!(beacon["wsUrl"], format!("ws://{host}:{port}"));
+    assert!(host.ends_with(".local") && beacon["lanHost"] == host, "{beacon}");
+    assert_eq!(beacon["txt"]["gatewayPort"], port.to_string());
+
+    // A second one of this machine has the same name, and must not take it.
+    let mut second = start_on(&network);
+    let both = discover(&asker);
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert_ne!(both[0]["instanceName"], both[1]["instanceName"]);
+    assert_eq!(both[0]["host"], both[1]["host"], "it is one machine");
+    let probed = first.cli(&["gateway", "probe", "--json"]).json();
+    assert_eq!((&probed["ok"], &probed["discovery"]["count"]), (&true.into(), &2.into()), "{probed}");
+    assert_eq!(second.stop().code, Some(0));
+    // The goodbye was sent before the process ended: nothing is to be waited for.
+    let left = discover(&asker);
+    assert_eq!((left.len(), &left[0]["port"]), (1, &port.into()), "{left:?}");
+    let human = asker.run(&["gateway", "discover", "--timeout", "1500"]);
+    assert!(
+        human.stdout.starts_with("Gateway Discovery\nFound 1 gateway(s) · domains: local., clawdbot.internal.\n- "),
+        "{human:?}"
+    );
+    assert!(human.stdout.contains(&format!("\n  ws: ws://{host}:{port}\n  role: gateway\n")), "{human:?}");
+}
+
+#[test]
+fn a_time_that_is_none_is_refused() {
+    let ran = Home::empty().run(&["gateway", "discover", "--timeout", "soon"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), "gateway discover failed: Error: invalid --timeout: soon"));
+}
+
+/// Ended when dropped.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn avahi_finds_the_gateway_and_is_found() {
+    let network = match Network::start() {
+        Ok(network) if network.is_root => network,
+        Ok(_) => return skipped("discovery beside avahi: its daemon needs root"),
+        Err(why) => return skipped(&format!("discovery beside avahi: {why}")),
+    };
+    for tool in ["dbus-daemon", "avahi-daemon", "avahi-browse", "avahi-publish"] {
+        if !["/usr/bin", "/usr/sbin", "/bin"].iter().any(|dir| std::path::Path::new(dir).join(tool).exists()) {
+            return skipped(&format!("discovery beside avahi: {tool} is missing"));
+        }
+    }
+    let home = home_on(&network);
+    let bus = "unix:path=/run/bus";
+    let dbus = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">
+<busconfig><type>system</type><listen>unix:path=/run/bus</listen><auth>EXTERNAL</auth><policy context=\"default\">
+<allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy></busconfig>";
+    let avahi = "[server]\nhost-name=peer\nuse-ipv6=no\nallow-interfaces=lo\n[wide-area]\nenable-wide-area=no\n[publish]\npublish-hinfo=no\npublish-workstation=no\n";
+    std::fs::write(home.path().join("dbus.conf"), dbus).expect("write");
+    std::fs::write(home.path().join("avahi.conf"), avahi).expect("write");
+    let daemon = |words: &[&str]| {
+        let mut command = network.command(home.path(), words);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", bus).stdout(Stdio::null()).stderr(Stdio::null());
+        Daemon(command.spawn().expect("nsenter starts"))
+    };
+    // The world of a network begins at the root directory.
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let _bus = daemon(&["dbus-daemon", &format!("--config-file={}", path("dbus.conf")), "--nofork"]);
+    let ask = |words: &[&str]| {
+        let mut command = network.command(home.path(), words);
+        crate::support::home::Ran::of({
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+            command
+        })
+    };
+    eventually_some("the bus is there", || {
+        network.run(home.path(), &["test", "-S", "/run/bus"]).code.filter(|it| *it == 0)
+    });
+    let _avahi = daemon(&["avahi-daemon", "--no-drop-root", "--no-chroot", "--no-rlimits", "-f", &path("avahi.conf")]);
+    eventually_some("avahi is there", || ask(&["avahi-browse", "-at"]).code.filter(|it| *it == 0));
+    let _published = daemon(&[
+        "avahi-publish",
+        "-s",
+        "A peer; ä",
+        "_clawdbot-gw._tcp",
+        "4711",
+        "displayName=Péer",
+        "gatewayPort=4711",
+    ]);
+    let gateway = start_on(&network);
+    let found = eventually_some("avahi resolves it", || {
+        let ran = ask(&["avahi-browse", "-rtp", "_clawdbot-gw._tcp"]);
+        ran.stdout.lines().find(|line| line.starts_with('=') && line.contains("role=gateway")).map(str::to_owned)
+    });
+    let fields: Vec<&str> = found.splitn(10, ';').collect();
+    assert_eq!((fields[5], fields[7], fields[8]), ("local", "127.0.0.1", gateway.port.to_string().as_str()), "{found}");
+    assert!(found.contains(&format!("\"gatewayPort={}\"", gateway.port)), "{found}");
+    let beacons = discover(&home);
+    let peer = beacons.iter().find(|it| it["gatewayPort"] == 4711).unwrap_or_else(|| panic!("no peer: {beacons:?}"));
+    assert_eq!((&peer["instanceName"], &peer["displayName"]), (&"A peer; ä".into(), &"Péer".into()));
+    assert_eq!((&peer["host"], beacons.len()), (&"peer.local".into(), 2), "{beacons:?}");
+}
