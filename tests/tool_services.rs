@@ -207,6 +207,55 @@ fn notes_are_found_by_meaning_and_only_what_changed_is_asked_about() {
 }
 
 #[test]
+fn conversations_are_found_where_the_owner_wants_it() {
+    let provider = Provider::judging(|asked| {
+        let rows = texts_of(asked).into_iter().enumerate();
+        let rows = rows.map(|(at, text)| json!({ "index": at, "embedding": vector(&text), "object": "embedding" }));
+        Answer::Json(json!({ "object": "list", "data": rows.collect::<Vec<_>>(), "model": "m" }))
+    });
+    let search = |on: bool| {
+        json!({ "agents": { "defaults": { "memorySearch": {
+            "sources": ["memory", "sessions"], "experimental": { "sessionMemory": on },
+            "provider": "openai", "remote": { "baseUrl": provider.url(), "apiKey": "secret-embed" },
+        } } } })
+    };
+    let gateway = Gateway::start(search(true));
+    write_note(&gateway, "MEMORY.md", "Nothing of note.\n");
+    let mut client = gateway.client();
+    let say = |client: &mut Client, run: &str, text: &str| {
+        let params = json!({ "sessionKey": "agent:main:friends", "message": text, "idempotencyKey": run });
+        client.request("chat.send", params).expect("started");
+        assert_eq!(client.chat_end(run)["state"], "final");
+    };
+    say(&mut client, "r1", "Our kitten is called Zuse.");
+    let (paths, answer) = found(&mut client, "Zuse");
+    let first = &answer["results"][0];
+    assert!(paths[0].starts_with("sessions/") && first["source"] == "sessions", "{answer}");
+    assert!(first["snippet"].as_str().is_some_and(|it| it.contains("User: Our kitten is called Zuse.")), "{answer}");
+    let is_said = |text: &String| ["User: Our", "User: The car"].iter().any(|start| text.starts_with(start));
+    let embedded = |asked: &[Asked]| asked.iter().flat_map(texts_of).filter(is_said).count();
+    assert_eq!(embedded(&provider.asked()), 0, "what still grows is found by its words");
+    // A long message closes the piece before it and its own beginning: these get their vectors, once.
+    say(&mut client, "r2", &format!("The car broke down. {}", "It was a long way home. ".repeat(100)));
+    for _ in 0..2 {
+        let (paths, answer) = found(&mut client, "feline");
+        assert!(paths[0].starts_with("sessions/"), "{answer}");
+    }
+    assert_eq!(embedded(&provider.asked()), 2);
+    let status = gateway.cli(&["memory", "status", "--json"]).json();
+    assert!(status["files"] == 1 && status["conversations"].as_u64() >= Some(1), "{status}");
+
+    let kept = gateway.home.state_dir().join("memory/main.sessions.jsonl");
+    assert!(kept.exists());
+    let home = gateway.kill();
+    home.write_config(&search(false).to_string());
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let (paths, answer) = found(&mut gateway.client(), "Zuse");
+    assert!(paths.iter().all(|path| !path.starts_with("sessions/")), "{answer}");
+    assert!(!kept.exists(), "what is not wanted any more is not kept");
+}
+
+#[test]
 fn gemini_embeds_too_and_another_service_steps_in() {
     let provider = Provider::judging(|asked| {
         if asked.path.ends_with("/embeddings") {

@@ -1,10 +1,11 @@
 //! The agent's Markdown notes, `MEMORY.md` and everything below `memory/`: finding, reading and searching them (agent.md
 //! §16).
 //!
-//! Here: which files are notes, and their pieces. Search is by words (`words`) and, where a service is configured, by meaning
-//! (`embeddings`, `vectors`); `search` puts both together. Runs on the thread that asks. Not here: other sources than
-//! files.
+//! Here: which files are notes, and their pieces. Conversations are a second source where the owner wants it (`conversations`). Search is by words (`words`) and, where a service is configured, by meaning
+//! (`embeddings`, `vectors`); `search` puts both together. Runs on the thread that asks. Not here: writing notes,
+//! which is the tools' work.
 
+mod conversations;
 pub mod embeddings;
 pub mod search;
 mod vectors;
@@ -94,7 +95,7 @@ fn below(workspace: &Path, directory: &Path, depth: usize, paths: &mut Vec<PathB
     }
 }
 
-/// Some lines of a note.
+/// Some lines of a note, or messages of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 struct Chunk {
     path: String,
@@ -102,6 +103,10 @@ struct Chunk {
     start: usize,
     end: usize,
     text: String,
+    /// `memory` or `sessions`.
+    source: &'static str,
+    /// Whether it will stay as it is; else a vector of it would soon be worth nothing.
+    is_settled: bool,
 }
 
 fn chunked(path: &str, text: &str) -> Vec<Chunk> {
@@ -117,7 +122,14 @@ fn chunked(path: &str, text: &str) -> Vec<Chunk> {
         }
         let text = lines[start..end].join("\n");
         if !text.trim().is_empty() {
-            chunks.push(Chunk { path: path.to_owned(), start: start + 1, end, text });
+            chunks.push(Chunk {
+                path: path.to_owned(),
+                start: start + 1,
+                end,
+                text,
+                source: "memory",
+                is_settled: true,
+            });
         }
         if end == lines.len() {
             break;

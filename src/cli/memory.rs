@@ -83,13 +83,17 @@ impl Command for Status {
         };
         if self.json {
             output::json(&json!({
-                "agentId": agent.as_str(), "files": found.files, "chunks": found.chunks, "vectors": found.vectors,
+                "agentId": agent.as_str(), "files": found.files, "conversations": found.conversations, "chunks": found.chunks, "vectors": found.vectors,
                 "service": service, "error": error,
             }));
             return Ok(());
         }
         output::line(&format!("Agent: {agent}"));
-        output::line(&format!("Notes: {} in {} pieces", found.files, found.chunks));
+        let conversations = match found.conversations {
+            0 => String::new(),
+            count => format!(" and {count} conversations"),
+        };
+        output::line(&format!("Notes: {}{conversations} in {} pieces", found.files, found.chunks));
         match (service, error) {
             (Some(service), _) => {
                 output::line(&format!("Searched by words and by meaning: {} pieces ({service})", found.vectors))
@@ -138,6 +142,7 @@ fn with<R>(cli: &Cli, agent: Option<&str>, act: impl FnOnce(&Search<'_>) -> R) -
         paths: &cli.paths,
         agent: &agent,
         workspace: &workspace,
+        session_id: None,
         clock: &SystemClock,
         rng: &SystemRng,
         cancel: &CancelToken::new(),

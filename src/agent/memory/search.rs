@@ -1,4 +1,4 @@
-//! Searching the notes: by words, by meaning where a service is configured, or both.
+//! Searching the notes, and conversations where the owner wants it: by words, by meaning where a service is configured, or both.
 //!
 //! Meaning never stands in the way: a service that fails, is slow or has not seen all notes yet leaves the search by words.
 //! New pieces of notes get their vectors during a search, for a bounded time; the rest comes with the next one. Runs on the
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::embeddings::{BATCH_TEXTS, Kind, Service};
 use super::vectors::{VECTORS_MAX, Vectors, name_of, unit};
 use super::words::ranked;
-use super::{Chunk, chunks, files};
+use super::{Chunk, chunks, conversations, files};
 use crate::agent::credentials::Wallet;
 use crate::agent::providers::ProviderError;
 use crate::agent::session;
@@ -53,6 +53,8 @@ pub struct Search<'a> {
     pub agent: &'a AgentId,
     /// Where they are.
     pub workspace: &'a Path,
+    /// The conversation that asks, whose latest words are known to it.
+    pub session_id: Option<&'a str>,
     /// The clock.
     pub clock: &'a dyn Clock,
     /// Randomness.
@@ -88,6 +90,8 @@ impl Found {
 pub struct Indexed {
     /// Notes.
     pub files: usize,
+    /// Conversations, where they are searched too.
+    pub conversations: usize,
     /// Their pieces.
     pub chunks: usize,
     /// Pieces with vectors.
@@ -136,7 +140,7 @@ impl Search<'_> {
         let number = |pointer: &str| settings.pointer(pointer).and_then(Value::as_f64).filter(|it| it.is_finite());
         let count = count.or(number("/query/maxResults").map(|it| it as usize)).unwrap_or(RESULTS_DEFAULT);
         let count = count.clamp(1, RESULTS_MAX);
-        let chunks = chunks(&files(self.workspace));
+        let (_, chunks) = self.pieces(&settings);
         let by_words = ranked(&chunks, query);
         let mut fallback = None;
         let services = if chunks.is_empty() { Vec::new() } else { self.services(&settings) };
@@ -179,7 +183,7 @@ impl Search<'_> {
         if force {
             vectors.keep(&HashSet::new());
         }
-        let chunks = chunks(&files(self.workspace));
+        let (_, chunks) = self.pieces(&settings);
         match self.refresh(&service, &mut vectors, &chunks, INDEX_TIME_MAX) {
             Ok(()) => Ok(self.indexed()),
             Err(Miss::Stopped) => Err("it was stopped".to_owned()),
@@ -190,13 +194,13 @@ impl Search<'_> {
     /// Returns how many notes have vectors.
     pub fn indexed(&self) -> Indexed {
         let settings = settings(self.config, self.agent);
-        let notes = files(self.workspace);
-        let chunks = chunks(&notes);
+        let (files, chunks) = self.pieces(&settings);
         let service = self.services(&settings).into_iter().next().map(|(_, service)| service);
         let known = service.as_ref().and_then(|it| it.as_ref().ok()).map(|service| self.vectors(service));
         let names = chunks.iter().map(|chunk| name_of(&chunk.text));
         Indexed {
-            files: notes.len(),
+            files,
+            conversations: paths(&chunks, "sessions"),
             vectors: known.map_or(0, |known| names.filter(|name| known.has(name)).count()),
             chunks: chunks.len(),
             service: match service {
@@ -204,6 +208,23 @@ impl Search<'_> {
                 None => Err("no key of openai or gemini is known".to_owned()),
             },
         }
+    }
+
+    /// Returns how many notes there are, and the pieces of all that is searched: notes, then the latest conversations.
+    fn pieces(&self, settings: &Value) -> (usize, Vec<Chunk>) {
+        let sources = settings["sources"].as_array();
+        let names = |name: &str| sources.is_some_and(|sources| sources.iter().any(|source| source == name));
+        let has_conversations = names("sessions") && settings["experimental"]["sessionMemory"] == true;
+        let notes = if names("memory") || !has_conversations { files(self.workspace) } else { Vec::new() };
+        let mut pieces = chunks(&notes);
+        if has_conversations {
+            let own = self.session_id.map(|id| format!("sessions/{id}.jsonl"));
+            let said = conversations::chunks(self.paths, self.agent).into_iter();
+            pieces.extend(said.filter(|it| it.is_settled || own.as_ref() != Some(&it.path)));
+        } else {
+            conversations::forget(self.paths, self.agent);
+        }
+        (notes.len(), pieces)
     }
 
     /// Returns the services in the order in which they are asked. Without a choice and without a key there is none.
@@ -261,7 +282,7 @@ impl Search<'_> {
     ) -> Result<(), Miss> {
         let mut names = HashSet::new();
         let mut missing: Vec<(String, &str)> = Vec::new();
-        for chunk in chunks.iter().take(VECTORS_MAX) {
+        for chunk in chunks.iter().filter(|chunk| chunk.is_settled).take(VECTORS_MAX) {
             let name = name_of(&chunk.text);
             if names.insert(name.clone()) && !vectors.has(&name) {
                 missing.push((name, &chunk.text));
@@ -346,13 +367,18 @@ impl Mix {
     }
 }
 
+/// Returns how many files of a source there are pieces of.
+fn paths(chunks: &[Chunk], source: &str) -> usize {
+    chunks.iter().filter(|chunk| chunk.source == source).map(|chunk| &chunk.path).collect::<HashSet<_>>().len()
+}
+
 fn rows(chunks: &[Chunk], scores: Vec<(f64, usize)>, least: f64, count: usize) -> Vec<Value> {
     let shown = scores.into_iter().filter(|(score, _)| *score >= least).take(count);
     let row = |(score, at): (f64, usize)| {
         let chunk = &chunks[at];
         json!({
             "path": chunk.path, "startLine": chunk.start, "endLine": chunk.end, "score": (score * 1000.0).round() / 1000.0,
-            "snippet": ellipsize(chunk.text.trim(), SNIPPET_CHARS_MAX), "source": "memory",
+            "snippet": ellipsize(chunk.text.trim(), SNIPPET_CHARS_MAX), "source": chunk.source,
         })
     };
     shown.map(row).collect()

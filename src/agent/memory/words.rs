@@ -95,7 +95,14 @@ mod tests {
 
     #[test]
     fn the_best_chunk_comes_first() {
-        let chunk = |path: &str, text: &str| Chunk { path: path.into(), start: 1, end: 1, text: text.into() };
+        let chunk = |path: &str, text: &str| Chunk {
+            path: path.into(),
+            start: 1,
+            end: 1,
+            text: text.into(),
+            source: "memory",
+            is_settled: true,
+        };
         let chunks = [
             chunk("a", "We deploy on Fridays, never on Mondays."),
             chunk("b", "Deployments: the deploy key is in the safe. Deploying needs two people."),

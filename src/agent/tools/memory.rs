@@ -9,8 +9,8 @@ use crate::agent::memory::{self, search::Search};
 
 pub(super) const SEARCH: Tool = Tool {
     name: "memory_search",
-    description: "Search your notes (MEMORY.md and memory/*.md); returns snippets with path and lines. Do so before answering \
-                  about earlier work, decisions, dates, people, preferences or todos.",
+    description: "Search your notes (MEMORY.md and memory/*.md), and earlier conversations where that is switched on; returns \
+                  snippets with path and lines. Do so before answering about earlier work, decisions, dates, people, preferences or todos.",
     parameters: &[
         ("query", "string*", "What to look for"),
         ("maxResults", "number", "Most snippets, default 6"),
@@ -45,6 +45,7 @@ fn search(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, Stri
         paths: cx.paths,
         agent: cx.agent,
         workspace: cx.workspace,
+        session_id: Some(&cx.entry.session_id),
         clock: &**cx.clock,
         rng: &**cx.rng,
         cancel: cx.cancel,
