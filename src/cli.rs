@@ -80,6 +80,11 @@ impl Cli {
         self.snapshot.get_or_init(|| load(&self.paths))
     }
 
+    /// Says which file was changed.
+    pub(crate) fn updated(&self) -> String {
+        format!("Updated {}", self.paths.shorten(&self.paths.config_file))
+    }
+
     /// Returns the configuration.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.snapshot().typed

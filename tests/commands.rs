@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::gateway::Gateway;
+use crate::support::home::Home;
 use crate::support::provider::{Answer, Provider};
 
 const MAIN: &str = "agent:main:main";
@@ -121,6 +122,21 @@ fn without_the_command_an_exclamation_mark_is_for_the_model() {
     assert_eq!(answer(&mut client, "m1", "!important"), "A model spoke.");
     let refused = answer(&mut client, "m2", "/bash ls");
     assert!(refused.starts_with("⚠️ bash is disabled."), "{refused}");
+}
+
+#[test]
+fn an_alias_behind_a_slash_chooses_its_model() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    let models =
+        json!({ "agents": { "defaults": { "models": { "test/m": {}, "openai/gpt-5.2": { "alias": "swift" } } } } });
+    let home = Home::with_config(&models);
+    Gateway::use_provider(&home, &provider);
+    let gateway = Gateway::start_in(home, &[], &[("OPENAI_API_KEY", "k")]);
+    let mut client = gateway.client();
+    let reply = answer(&mut client, "a1", "/swift");
+    assert!(reply.starts_with("Model set to swift (openai/gpt-5.2)"), "{reply}");
+    assert_eq!(answer(&mut client, "a2", "/model test/m"), "Model reset to default (test/m).");
+    assert_eq!(answer(&mut client, "a3", "/swift and more"), "A model spoke.");
 }
 
 #[test]

@@ -190,6 +190,14 @@ fn commands() {
     assert_eq!((ran.code, ran.stderr.trim()), (Some(1), "Error: unknown requestId"));
     let ran = gateway.cli(&["devices", "reject", &wish(32)]);
     assert_eq!(ran.stdout.trim(), format!("Rejected {}", Device::of(32).id()), "{ran:?}");
+    // Rejected is not banned: whoever comes back asks anew, and may be approved then.
+    let again = wish(32);
+    let list = gateway.cli(&["devices", "list", "--json"]).json();
+    assert_eq!(list["pending"].as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(list["pending"][0]["requestId"], json!(again));
+    assert_eq!(wish(32), again, "asking twice is one request");
+    assert_eq!(gateway.cli(&["devices", "approve", &again]).code, Some(0));
+    connect(&gateway, &Device::of(32), PROXIED, mac(&["operator.read"])).expect("approved");
 
     let rotate =
         ["devices", "rotate", "--device", &id, "--role", "operator", "--scope", "operator.write", "operator.read"];

@@ -118,6 +118,27 @@ fn what_waits_is_answered_in_order_unless_it_is_stopped() {
 }
 
 #[test]
+fn a_session_with_much_to_do_lets_others_have_their_turn() {
+    let gate = Gate::default();
+    let provider = held(&gate);
+    let mut config = queue("followup");
+    config["agents"] = json!({ "defaults": { "maxConcurrent": 1 } });
+    let gateway = Gateway::with_provider(&provider, config);
+    let mut client = gateway.client();
+    send(&mut client, "r1");
+    provider.wait_requests(1);
+    ["r2", "r3"].iter().for_each(|run| send(&mut client, run));
+    let other = json!({ "sessionKey": "agent:main:other", "message": "this is x1", "idempotencyKey": "x1" });
+    assert_eq!(client.request("chat.send", other).expect("started")["status"], "started");
+    gate.open();
+    for run in ["r1", "x1", "r2", "r3"] {
+        final_text(&mut client, run);
+    }
+    let order: Vec<String> = provider.requests().iter().filter_map(|request| said(request).pop()).collect();
+    assert_eq!(order, ["r1", "x1", "r2", "r3"], "who came last but had nothing yet is not last");
+}
+
+#[test]
 fn what_waits_is_answered_after_a_kill() {
     let gate = Gate::default();
     let provider = held(&gate);

@@ -10,6 +10,8 @@ mod status;
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 use crate::agent::models::{self, Model};
 use crate::agent::sessions::{Entry, Sessions};
 use crate::agent::speaker::Speaker;
@@ -106,6 +108,10 @@ const TABLE: &[Spec] = commands! {
 const BY_CONFIGURATION: [&str; 3] = ["bash", "config", "debug"];
 /// Networks that have menus of commands; answers of a session can be sent there by a command.
 const DOCKS: [&str; 3] = ["discord", "slack", "telegram"];
+/// Commands of one word that is one of a few: networks with buttons offer them.
+const WITH_BUTTONS: [&str; 7] = ["think", "verbose", "reasoning", "elevated", "usage", "activation", "send"];
+/// Buttons in a row.
+const BUTTONS_IN_ROW: usize = 2;
 /// Commands that `/help` names.
 const HELPFUL: [&str; 14] = [
     "new",
@@ -144,6 +150,16 @@ fn docks(config: &Config) -> impl Iterator<Item = &'static str> {
 
 fn dock_summary(dock: &str) -> String {
     format!("send the answers of this session to {dock}")
+}
+
+/// Returns rows of buttons for a command that was given without its word, as channels take them.
+pub fn buttons(message: &str) -> Option<Value> {
+    let command = parse(message).filter(|command| command.args.is_empty())?;
+    let spec = TABLE.iter().find(|spec| spec.names[0] == command.name && WITH_BUTTONS.contains(&spec.names[0]))?;
+    let words: Vec<&str> = spec.usage.trim_matches(['[', ']']).split('|').collect();
+    let button = |word: &&str| json!({"text": word, "callback_data": format!("/{} {word}", command.name)});
+    let rows = words.chunks(BUTTONS_IN_ROW).map(|row| row.iter().map(button).collect::<Value>());
+    Some(rows.collect())
 }
 
 /// What came of a command.
@@ -250,7 +266,20 @@ mod tests {
     use super::*;
     use crate::agent::sessions::tests::sessions;
     use crate::base::fs::testing::TempDir;
-    use serde_json::json;
+
+    #[test]
+    fn words_to_choose_from_are_buttons() {
+        let rows = buttons("/v").expect("buttons");
+        assert_eq!(rows[1], json!([{"text": "full", "callback_data": "/verbose full"}]));
+        for message in ["/verbose on", "/queue", "/status", "hello"] {
+            assert_eq!(buttons(message), None, "{message}");
+        }
+        for name in WITH_BUTTONS {
+            let rows = buttons(&format!("/{name}")).expect("buttons");
+            let data = rows.as_array().into_iter().flatten().flat_map(|row| row.as_array().into_iter().flatten());
+            assert!(data.filter_map(|it| it["callback_data"].as_str()).all(|it| parse(it).is_some()), "{rows}");
+        }
+    }
 
     #[test]
     fn settings_are_stored_and_confirmed() {

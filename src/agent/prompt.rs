@@ -70,6 +70,8 @@ pub struct PromptInput<'a> {
     pub skills: Option<&'a str>,
     /// What heartbeats ask; `None` when the agent has none.
     pub heartbeat_prompt: Option<&'a str>,
+    /// What the model is told of answers that are spoken.
+    pub voice_hint: Option<&'a str>,
     /// The caller's own addition.
     pub extra: Option<&'a str>,
 }
@@ -220,6 +222,9 @@ fn replies(prompt: &mut Prompt, input: &PromptInput<'_>) {
         );
     }
     prompt.section("Messaging", &messaging);
+    if let Some(hint) = input.voice_hint {
+        prompt.section("Voice (TTS)", hint);
+    }
 }
 
 fn project_context(prompt: &mut Prompt, files: &[ContextFile]) {
@@ -334,6 +339,7 @@ mod tests {
             channel: "webchat",
             skills: Some("<available_skills>\n</available_skills>"),
             heartbeat_prompt: Some("Look around."),
+            voice_hint: None,
             extra: Some("Be brief."),
         })
     }

@@ -68,6 +68,8 @@ const HOST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the gateway knows about a run before it begins.
 #[derive(Debug, Default)]
 pub struct Briefing {
+    /// What the model is told of answers that are spoken, where they are.
+    pub voice_hint: Option<String>,
     /// The skills that can be used as things are.
     pub skills: Vec<Arc<Skill>>,
     /// What heartbeats ask the agent; `None` when it has none.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 /// Reads `1`, `true`, `yes`, `on`.
 pub fn is_truthy(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
@@ -118,6 +120,11 @@ pub fn tokens(count: u64) -> String {
 /// Returns the text without white space around it; `None` when nothing is left.
 pub fn unless_blank(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// Returns a JSON value as people write it: texts without quotes, everything else as it is.
+pub fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Returns the text as it stands in a query or a form: all but unreserved characters as `%XX`.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::channel::{Account, Capabilities};
 use super::inbound::Inbound;
+use crate::base::text::text_of;
 
 /// Who is let in: ids and handles, and whether everybody is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -178,7 +179,7 @@ fn may_command(allow: &Allow, message: &Inbound, rules: &Rules<'_>) -> bool {
 
 fn texts(list: &Value) -> Vec<String> {
     let items = list.as_array().into_iter().flatten();
-    items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+    items.map(text_of).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::state::{State, StateHandle};
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::rng::Rng;
+use crate::base::text::text_of;
 use crate::config::live::Live;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
@@ -84,7 +85,7 @@ impl Account {
     /// Returns a list of its settings as texts; numbers count.
     pub fn list(&self, key: &str) -> Vec<String> {
         let items = self.settings.get(key).and_then(Value::as_array).into_iter().flatten();
-        items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+        items.map(text_of).collect()
     }
 }
 

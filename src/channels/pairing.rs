@@ -18,6 +18,7 @@ use crate::base::clock::{UnixMs, iso_utc, parse_iso};
 use crate::base::fs::{Durability, MODE_PRIVATE, create_dir_private, read_text_capped, write_atomic};
 use crate::base::order;
 use crate::base::rng::Rng;
+use crate::base::text::text_of;
 use crate::config::paths::Paths;
 
 /// Letters of codes: none that look alike.
@@ -80,7 +81,7 @@ impl Store {
             io::Error::new(io::ErrorKind::InvalidData, format!("it is not JSON ({error}); mend it or remove it"))
         })?;
         let entries = file["allowFrom"].as_array().into_iter().flatten();
-        let entries = entries.map(|entry| entry.as_str().map_or_else(|| entry.to_string(), str::to_owned));
+        let entries = entries.map(text_of);
         Ok(entries.map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty() && entry != "*").collect())
     }
 

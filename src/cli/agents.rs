@@ -204,11 +204,6 @@ fn entry_mut<'a>(
     entry.ok_or_else(|| format!("Error: agent \"{agent}\" has no entry in the configuration file"))
 }
 
-/// Says which file was changed.
-fn updated(cli: &Cli) -> String {
-    format!("Updated {}", cli.paths.shorten(&cli.paths.config_file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, CallError, Positive, client_command, items};
 use super::{Cli, Command, output};
+use crate::base::text::text_of;
 
 /// Lines of the first look.
 const LIMIT_DEFAULT: u64 = 200;
@@ -224,7 +225,7 @@ fn message(line: &Map<String, Value>, name: Option<&str>) -> String {
         line.iter().filter_map(|(key, value)| Some((key.parse().ok()?, value))).collect();
     crate::base::order::by_key(&mut parts, |(key, _)| *key);
     let shown = parts.into_iter().filter(|(key, value)| !(*key == 0 && name.is_some() && value.as_str() == name));
-    let texts = shown.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let texts = shown.map(|(_, value)| text_of(value));
     texts.collect::<Vec<_>>().join(" ")
 }
 

@@ -7,6 +7,7 @@ use super::exit::{Failure, Outcome};
 use super::rpc::{self, ClientOptions, items};
 use super::{Cli, Command, output};
 use crate::base::rng::{SystemRng, uuid};
+use crate::base::text::text_of;
 use crate::channels;
 
 /// How long the gateway may take for one action.
@@ -347,7 +348,7 @@ fn only(cli: &Cli) -> String {
 
 /// Words what was done.
 fn words(action: &str, channel: &str, payload: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| text_of(value);
     let id =
         |value: &Value| if value["messageId"].is_null() { "unknown".to_owned() } else { text(&value["messageId"]) };
     let good = |line: String| output::verdict(true, &line);

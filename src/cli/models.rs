@@ -95,6 +95,6 @@ fn resolve(cli: &Cli, text: &str) -> Result<Name, Failure> {
 /// Changes the configuration file and says so.
 fn edit(cli: &Cli, change: impl FnOnce(&mut Value) -> Result<(), String>) -> Outcome {
     super::config::edit(&cli.paths, |config| change(config).map_err(|text| format!("Error: {text}")))?;
-    super::output::line(&format!("Updated {}", cli.paths.shorten(&cli.paths.config_file)));
+    super::output::line(&cli.updated());
     Ok(())
 }

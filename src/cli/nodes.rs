@@ -97,6 +97,11 @@ impl<'a> Calls<'a> {
         node_ref::resolve(self.cli, &self.options, typed)
     }
 
+    /// Returns that id, and what is known of the node.
+    fn node(&self, typed: &str) -> Result<(String, Value), String> {
+        node_ref::find(self.cli, &self.options, typed)
+    }
+
     /// Asks a node for something, `null` standing for no parameters; `timeout_ms` is how long it may take.
     fn invoke(&self, node: &str, command: &str, params: Value, timeout_ms: Option<u64>) -> Result<Value, String> {
         self.invoke_id(&self.node_id(node)?, command, params, timeout_ms, None)

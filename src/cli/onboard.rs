@@ -293,7 +293,7 @@ fn carry_out(cli: &Cli, plan: &Plan) -> Result<(), String> {
     for path in &applied.put_away {
         output::line(&format!("Moved to Trash: {}", cli.paths.shorten(path)));
     }
-    output::line(&format!("Updated {}", cli.paths.shorten(&cli.paths.config_file)));
+    output::line(&cli.updated());
     for (name, path) in [("Workspace", &applied.workspace), ("Sessions", &applied.sessions)] {
         if let Some(path) = path {
             output::line(&format!("{name} OK: {}", cli.paths.shorten(path)));

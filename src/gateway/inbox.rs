@@ -24,6 +24,7 @@ use super::subagents;
 use super::ticket::Outcome;
 use crate::agent::commands::{self, Command};
 use crate::agent::message::Block;
+use crate::agent::models;
 use crate::agent::run::RunRequest;
 use crate::agent::run_journal::Origin;
 use crate::agent::session;
@@ -169,7 +170,11 @@ fn read(cx: &Arc<Ctx>, turn: &mut Turn) -> Read {
     let may = turn.speaker.is_authorised;
     let all = |commands| if may { Read::Commands(commands) } else { Read::Ignored };
     let typed = strip_envelope(&turn.raw).to_owned();
-    if let Some(command) = reset_of(cx, &typed).or_else(|| commands::parse(&typed)).filter(|it| it.name != "skill") {
+    if let Some(command) = reset_of(cx, &typed)
+        .or_else(|| commands::parse(&typed))
+        .or_else(|| alias_of(cx, &typed))
+        .filter(|it| it.name != "skill")
+    {
         return all(vec![command]);
     }
     if may && let Some(prompt) = skill_prompt(cx, turn, &typed) {
@@ -214,6 +219,13 @@ fn skill_prompt(cx: &Ctx, turn: &Turn, typed: &str) -> Option<String> {
     prompt(&commands, typed)
 }
 
+/// Returns the choice of a model that its alias behind a slash is.
+fn alias_of(cx: &Ctx, typed: &str) -> Option<Command> {
+    let word = typed.trim().strip_prefix('/')?;
+    let is_it = !word.is_empty() && models::is_alias(&cx.config.get(), word);
+    is_it.then(|| Command { name: "model", args: word.to_owned() })
+}
+
 /// Returns the command that one of the configured words for a new session is.
 fn reset_of(cx: &Ctx, typed: &str) -> Option<Command> {
     let config = cx.config.get();
@@ -245,6 +257,11 @@ fn answer(cx: &Arc<Ctx>, mut turn: Turn, commands: &[Command], told: Told) {
     let mut said = Vec::new();
     for command in commands {
         if !counts(&turn, command) {
+            continue;
+        }
+        if turn.speaker.is_native && command.name == "usage" && command.args.is_empty() {
+            // Where there are buttons, nothing changes before one is pressed.
+            said.push("⚙️ Usage: /usage off|tokens|full|cost".to_owned());
             continue;
         }
         match chat_commands::execute(cx, &turn, command) {
@@ -357,7 +374,8 @@ fn say(cx: &Arc<Ctx>, turn: &Turn, text: &str) {
     let Some(route) = &turn.route else {
         return chat_commands::answer(cx, &turn.id, &turn.session, turn.echo(), text);
     };
-    let reply = Reply { text: text.to_owned(), kind: ReplyKind::Notice, ..Reply::default() };
+    let buttons = turn.speaker.is_native.then(|| commands::buttons(strip_envelope(&turn.raw))).flatten();
+    let reply = Reply { text: text.to_owned(), kind: ReplyKind::Notice, buttons, ..Reply::default() };
     replies::promise(cx, &turn.id, &turn.session, route, "notice", vec![reply]);
 }
 

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::chats::routing::{self, Peer, Place};
 use super::ctx::Ctx;
 use super::deliveries;
 use crate::base::ids::SessionKey;
 use crate::base::route::Route;
+use crate::base::text::text_of;
 use crate::channels::channel::{Account, Channel};
 use crate::channels::message::Address;
 use crate::channels::reply::Reply;
@@ -62,10 +61,6 @@ pub fn resolve(cx: &Ctx, key: &SessionKey, aim: &Aim<'_>) -> Result<Route, Strin
     let last_thread = last.thread_id.as_ref().map(text_of).filter(|_| is_last && !is_explicit);
     let thread = text(aim.thread).or(address.thread).or(last_thread);
     Ok(Route { channel: id.to_owned(), account: account.id, to: address.to, thread, reply_to: None })
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Returns why nothing could be sent there at all.

@@ -95,6 +95,10 @@ impl Host for ToolHost {
         let config = cx.config.get();
         let settings = heartbeat::settings(&config, agent);
         Briefing {
+            #[cfg(feature = "tts")]
+            voice_hint: super::replies::voice::hint(&cx),
+            #[cfg(not(feature = "tts"))]
+            voice_hint: None,
             skills: skills::usable(&cx, &config, agent),
             heartbeat_prompt: settings.every_ms.is_some().then(|| settings.prompt().to_owned()),
         }

@@ -183,6 +183,25 @@ fn when_too_many_wait_the_policy_decides_who_is_answered() {
 }
 
 #[test]
+fn a_command_without_its_word_offers_buttons_where_these_are_on() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    for (settings, has_buttons) in [(json!({}), true), (json!({ "capabilities": { "inlineButtons": "off" } }), false)] {
+        let api = BotApi::start();
+        let _gateway = gateway(&api, &provider, &settings, &json!({}));
+        api.say(USER, "/verbose");
+        assert_eq!(api.wait_texts(CHAT, 1), ["Current verbose level: off.\nOptions: on, full, off."]);
+        let sent = &api.done("sendMessage")[0].params;
+        assert_eq!(sent.to_string().contains("/verbose full"), has_buttons, "{sent}");
+        api.say(USER, "/usage");
+        assert_eq!(api.wait_texts(CHAT, 2)[1], "⚙️ Usage: /usage off|tokens|full|cost");
+        api.say(USER, "/usage off");
+        let sent = api.wait_done("sendMessage", 3)[2].params.clone();
+        assert!(!sent.to_string().contains("inline_keyboard"), "{sent}");
+    }
+    assert!(provider.requests().is_empty());
+}
+
+#[test]
 fn reasoning_is_a_draft_where_the_session_streams_it() {
     let api = BotApi::start();
     let provider = Provider::always(Answer::Parts(vec![Part::Thinking("I wonder.", ""), Part::Text("An answer.")]));

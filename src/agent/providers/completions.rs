@@ -11,6 +11,7 @@ use super::history::{Answered, Ids, Piece, Turn, attach_images, part, turns};
 use super::{ProviderError, ToolSpec, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, Message, StopReason, Usage};
 use crate::agent::models::Model;
+use crate::base::text::text_of;
 
 /// Longest tool-call id that OpenAI takes.
 const CALL_ID_LEN_MAX: usize = 40;
@@ -255,7 +256,7 @@ fn assistant(pieces: &[Piece<'_>], quirks: Quirks) -> Option<Value> {
                 thinking = Some((*field, *text));
             }
             Piece::Call { id, name, arguments, signature } => {
-                let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
+                let arguments = text_of(arguments);
                 calls.push(json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
                 details.extend(signature.and_then(|text| serde_json::from_str::<Value>(text).ok()));
             }

@@ -11,6 +11,7 @@ use super::history::{Ids, Piece, Turn, attach_images, part, turns};
 use super::{ProviderError, TurnRequest, bearer, data_url, effort};
 use crate::agent::message::{Block, StopReason, Usage};
 use crate::base::hash::sha256_hex;
+use crate::base::text::text_of;
 
 /// Longest id of an item or a call.
 const ID_LEN_MAX: usize = 64;
@@ -256,7 +257,7 @@ fn item(piece: &Piece<'_>, index: usize, names_items: bool) -> Option<Value> {
         }
         Piece::Call { id, name, arguments, .. } => {
             let (call, item) = split(id);
-            let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
+            let arguments = text_of(arguments);
             let mut out = json!({"type": "function_call", "call_id": call, "name": name, "arguments": arguments});
             if let Some(item) = item.filter(|_| names_items) {
                 out["id"] = item.into();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client_tools::{ClientCall, ClientSide};
-use crate::agent::message::{Block, Usage};
+use crate::agent::message::{Block, Content, Usage};
 use crate::agent::reply::Said;
 use crate::agent::speaker::Speaker;
 use crate::base::clock::UnixMs;
@@ -87,6 +87,18 @@ impl RunRequest {
             route: None,
             client: ClientSide::default(),
         }
+    }
+
+    /// Returns the user's turn: the lines in front, the message, the images.
+    pub(super) fn content(&self) -> Content {
+        let mut text = self.prefix_lines.join("\n");
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(&self.message);
+        let mut blocks = vec![Block::text(text)];
+        blocks.extend(self.images.iter().cloned());
+        Content::Blocks(blocks)
     }
 }
 

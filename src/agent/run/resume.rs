@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::{Agent, RunRequest, user_content};
+use super::{Agent, RunRequest};
 use crate::agent::message::{AssistantMessage, Block, Message, StopReason, ToolResultMessage, Usage, UserMessage};
 use crate::agent::reply::{self, Said};
 use crate::agent::transcript::{Transcript, since};
@@ -125,7 +125,7 @@ pub(super) fn append_request(
         let said = append_said(transcript, request, promise.entry_id, now_ms)?;
         return Ok((promise.entry_id.to_owned(), said));
     }
-    let said = Message::User(UserMessage { content: user_content(request), timestamp: now_ms });
+    let said = Message::User(UserMessage { content: request.content(), timestamp: now_ms });
     Ok((transcript.append_message(&said)?, said))
 }
 
@@ -136,7 +136,7 @@ pub(super) fn append_said(
     entry_id: &str,
     now_ms: UnixMs,
 ) -> io::Result<Message> {
-    let said = Message::User(UserMessage { content: user_content(request), timestamp: now_ms });
+    let said = Message::User(UserMessage { content: request.content(), timestamp: now_ms });
     let fields = serde_json::Map::from_iter([("message".to_owned(), serde_json::to_value(&said)?)]);
     transcript.append_as(entry_id, "message", fields)?;
     Ok(said)

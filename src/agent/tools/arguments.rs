@@ -4,7 +4,7 @@
 //! one of them with `[]`; a `*` at the end means required. Models are met half-way: numbers and truth values may come as
 //! text, a single value where a list belongs, and a few parameters under an older name. Pure.
 
-use crate::base::text::unless_blank;
+use crate::base::text::{text_of, unless_blank};
 use serde_json::{Map, Value, json};
 
 type Parameters = [(&'static str, &'static str, &'static str)];
@@ -98,9 +98,7 @@ impl<'a> Arguments<'a> {
     /// Returns a list of texts; one text alone is a list of one.
     pub fn list(&self, name: &str) -> Vec<String> {
         match self.value(name) {
-            Some(Value::Array(items)) => {
-                items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
-            }
+            Some(Value::Array(items)) => items.iter().map(text_of).collect(),
             Some(Value::String(text)) => vec![text.clone()],
             _ => Vec::new(),
         }

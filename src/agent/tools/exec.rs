@@ -18,6 +18,7 @@ use super::arguments::Arguments;
 use super::{Tool, ToolContext, ToolResult, always, policy_of};
 use crate::agent::processes::{Finished, OUTPUT_BYTES_MAX, Process, Spec};
 use crate::base::process::Ended;
+use crate::base::text::text_of;
 
 /// Bounds of how long a command may take before it goes into the background.
 const YIELD_MS_MIN: f64 = 10.0;
@@ -120,7 +121,7 @@ fn carry_out(cx: &ToolContext<'_>, args: &Arguments<'_>, may_go_on: bool) -> Res
 fn variables(given: Option<&Value>) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for (name, value) in given.and_then(Value::as_object).into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = text_of(value);
         if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
             return Err(format!("env: {name:?} cannot be set"));
         }

@@ -16,6 +16,7 @@ use super::{buttons, target, types};
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::rng::SystemRng;
+use crate::base::text::text_of;
 use crate::channels::channel::Account;
 use crate::channels::markdown::parse;
 use crate::channels::message::{Address, Reaction, SendError, Sent};
@@ -42,7 +43,7 @@ pub fn react(api: &Api, to: &Address, reaction: &Reaction) -> Result<Sent, SendE
 
 /// Carries out any other action.
 pub fn act(api: &Api, account: &Account, action: &str, params: &Map<String, Value>) -> Result<Value, SendError> {
-    let chat = ["chatId", "channelId", "to", "target"].iter().find_map(|key| params.get(*key)).map(plain);
+    let chat = ["chatId", "channelId", "to", "target"].iter().find_map(|key| params.get(*key)).map(text_of);
     let chat = chat.as_deref().and_then(target::spell).map(|target| target::address(&target).to);
     let chat = chat.ok_or_else(|| SendError::Failed(format!("Action {action} requires a target.")))?;
     let message_id = message_number(params.get("messageId"))?;
@@ -69,12 +70,8 @@ pub fn act(api: &Api, account: &Account, action: &str, params: &Map<String, Valu
     }
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 fn message_number(given: Option<&Value>) -> Result<i64, SendError> {
-    let number = given.map(plain).and_then(|text| text.trim().parse().ok());
+    let number = given.map(text_of).and_then(|text| text.trim().parse().ok());
     number.ok_or_else(|| SendError::Failed("Message id is required for Telegram actions".to_owned()))
 }
 

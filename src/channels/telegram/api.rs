@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::types::{Numbered, Update};
 use crate::base::rng::{SystemRng, hex_token};
 use crate::base::secret::Secret;
-use crate::base::text::ellipsize;
+use crate::base::text::{ellipsize, text_of};
 use crate::net::fetch::is_loopback;
 
 /// The public server.
@@ -386,7 +386,7 @@ impl<'a> Form<'a> {
         let boundary = format!("clawdbot-{}", hex_token(&SystemRng, 16));
         let mut head = String::new();
         for (name, value) in params.as_object().into_iter().flatten() {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = text_of(value);
             head.push_str(&format!(
                 "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"
             ));

@@ -12,7 +12,7 @@ use super::html::html;
 use crate::channels::channel::Account;
 use crate::channels::markdown::{Styled, parse};
 use crate::channels::message::{Address, Part};
-use crate::channels::reply::Reply;
+use crate::channels::reply::{Reply, ReplyKind};
 
 /// Most of the text below a file, in UTF-16 units.
 const CAPTION_UNITS_MAX: usize = 1024;
@@ -72,7 +72,11 @@ impl Words {
 /// # Errors
 /// Why it cannot be sent, for whoever wrote it.
 pub fn prepare(account: &Account, to: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
-    let keyboard = buttons::keyboard(account, &to.to, reply.buttons.as_ref())?;
+    let keyboard = match buttons::keyboard(account, &to.to, reply.buttons.as_ref()) {
+        // Words of our own are worth saying without them.
+        Err(_) if reply.kind == ReplyKind::Notice => None,
+        judged => judged?,
+    };
     let mut messages = bodies(account, reply);
     if messages.is_empty() {
         return Err("Message must be non-empty for Telegram sends".to_owned());

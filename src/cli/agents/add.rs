@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Failure, Outcome};
 use super::super::{Cli, Command, config, output};
-use super::{ACCOUNT_DEFAULT, agent_of, bindings, channel, describe, entry_mut, updated};
+use super::{ACCOUNT_DEFAULT, agent_of, bindings, channel, describe, entry_mut};
 use crate::agent::{auth_profiles, session, workspace};
 use crate::base::fs::create_dir_private;
 use crate::base::ids::AgentId;
@@ -113,7 +113,7 @@ impl Made {
 
     fn print(&self, cli: &Cli) {
         let path = |path: &Path| cli.paths.shorten(path);
-        output::line(&updated(cli));
+        output::line(&cli.updated());
         output::line(&format!("Workspace OK: {}", path(&self.workspace)));
         output::line(&format!("Sessions OK: {}", path(&self.sessions)));
         output::line(&format!("Agent: {}", self.agent));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Failure, Outcome};
 use super::super::{Cli, Command, config, output};
-use super::{agent_of, updated};
+use super::agent_of;
 use crate::agent::{auth_profiles, session, workspace};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::AgentId;
@@ -58,7 +58,7 @@ impl Command for Delete {
         })?;
         let say = |text: String| if self.json { output::error_line(&text) } else { output::line(&text) };
         if !self.json {
-            output::line(&updated(cli));
+            output::line(&cli.updated());
         }
         match user_of(cli, &workspace_dir) {
             Some(other) => {

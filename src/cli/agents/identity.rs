@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::exit::{Failure, Outcome};
 use super::super::{Cli, Command, config, output};
-use super::{entry_mut, updated};
+use super::entry_mut;
 use crate::agent::{session, workspace};
 use crate::base::ids::AgentId;
 use crate::base::text::unless_blank;
@@ -75,7 +75,7 @@ impl Command for SetIdentity {
             }));
             return Ok(());
         }
-        output::line(&updated(cli));
+        output::line(&cli.updated());
         output::line(&format!("Agent: {agent}"));
         for (title, key) in [("Name", "name"), ("Theme", "theme"), ("Emoji", "emoji"), ("Avatar", "avatar")] {
             if let Some(value) = identity.get(key).and_then(Value::as_str) {

@@ -15,7 +15,6 @@ use crate::approvals::file::PolicyFile;
 use crate::approvals::policy::{Ask, Decision, Security};
 use crate::base::text::unless_blank;
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::rpc::items;
 use crate::cli::{Cli, Command, output};
 
 /// How long a person may take to answer.
@@ -87,9 +86,10 @@ impl Run {
             _ => {}
         }
         let node = given(self.node.as_deref()).or_else(|| settings.node.clone());
-        let node_id = calls.node_id(&node.ok_or("node required (set --node or tools.exec.node)")?)?;
+        let node = node.ok_or("node required (set --node or tools.exec.node)")?;
+        let (node_id, node) = calls.node(&node)?;
         let argv = match &raw {
-            Some(raw) => shell_command(raw, &platform_of(&calls, &node_id)),
+            Some(raw) => shell_command(raw, text(&node, "platform")),
             None => self.command.clone(),
         };
         let shown = raw.clone().unwrap_or_else(|| argv.join(" "));
@@ -234,12 +234,6 @@ fn shell_command(raw: &str, platform: &str) -> Vec<String> {
         false => &["/bin/sh", "-lc"],
     };
     shell.iter().copied().chain([raw]).map(str::to_owned).collect()
-}
-
-fn platform_of(calls: &Calls<'_>, node_id: &str) -> String {
-    let list = calls.call("node.list", json!({})).unwrap_or_default();
-    let node = items(&list["nodes"]).iter().find(|node| text(node, "nodeId") == node_id);
-    node.map_or_else(String::new, |node| text(node, "platform").to_owned())
 }
 
 fn given(text: Option<&str>) -> Option<String> {

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::text::text_of;
 use crate::config::tree::{get, merge_missing, object_mut, set, unset};
 
 type Changes = Vec<String>;
@@ -383,7 +384,7 @@ fn cli_model(old: &Value) -> Option<Value> {
     let mut model = json!({"command": program, "type": "cli"});
     let fields = object_mut(&mut model, &[]);
     if !args.is_empty() {
-        let text = |arg: &Value| arg.as_str().map_or_else(|| arg.to_string(), str::to_owned);
+        let text = |arg: &Value| text_of(arg);
         fields.insert("args".to_owned(), args.iter().map(text).collect());
     }
     if let Some(seconds) = old.get("timeoutSeconds").filter(|seconds| seconds.is_number()) {

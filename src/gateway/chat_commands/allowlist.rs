@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::config::{change, refusal};
 use super::{Ctx, Executed, Turn};
+use crate::base::text::text_of;
 use crate::channels;
 
 /// Shows or changes a channel's lists.
@@ -81,10 +82,6 @@ impl Wish {
         }
         wish
     }
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn joined(list: &Value) -> String {

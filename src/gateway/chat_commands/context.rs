@@ -41,6 +41,7 @@ pub(super) fn report(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         channel: &turn.speaker.channel,
         skills: skills::prompt::list(&briefing.skills).as_deref(),
         heartbeat_prompt: briefing.heartbeat_prompt.as_deref(),
+        voice_hint: briefing.voice_hint.as_deref(),
         extra: None,
     });
     let chars = prompt.chars().count();

@@ -23,6 +23,23 @@ pub fn own_mode(cx: &Ctx, session: &SessionKey) -> Option<String> {
     cx.sessions.entry(session)?.other.get("ttsAuto")?.as_str().map(str::to_owned)
 }
 
+/// Returns what models are told of it; `None` where answers are not spoken. A session's own word does not count, so that
+/// the prompt stays the same.
+pub fn hint(cx: &Ctx) -> Option<String> {
+    let settings = cx.tts.settings(&cx.config.get()).ok()?;
+    let when = match settings.auto {
+        Auto::Off => return None,
+        Auto::Always => "Your answers are spoken.",
+        Auto::Inbound => "Your answer is spoken when the message at hand came as sound.",
+        Auto::Tagged => "Your answer is spoken when you put [[tts]] or [[tts:text]] into it.",
+    };
+    Some(format!(
+        "{when} What is spoken should have {} characters at most. [[tts:text]]…[[/tts:text]] holds what is to be said instead \
+         of what you write, and [[tts:key=value …]] chooses provider, voice or model. The tags are taken off before sending.",
+        settings.chars_max
+    ))
+}
+
 /// Speaks a text; returns the file, which is removed after a while, and whether the channel shows it as a voice message.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use super::environment::{accepted, find_program};
 use super::outgoing::Outgoing;
 use crate::base::process::{self, Captured, Ended, Keep};
 use crate::base::rng::{SystemRng, uuid};
-use crate::base::text::{tail_chars, unless_blank};
+use crate::base::text::{tail_chars, text_of, unless_blank};
 
 /// Output that is kept, both streams together.
 const OUTPUT_BYTES_MAX: usize = 200_000;
@@ -248,10 +248,6 @@ fn quoted(argv: &[String]) -> String {
         word => word.to_owned(),
     };
     argv.iter().map(word).collect::<Vec<_>>().join(" ")
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn given(text: Option<&str>) -> Option<String> {
