@@ -23,28 +23,28 @@ mod whatsapp;
 
 use channel::{Account, Channel, Setting};
 
-/// The channels of this build, in the order in which clients show them.
+/// The channels of this build, in the order in which clients show them: a network is a module and a row here.
 static CHANNELS: [&dyn Channel; 2] = [&TELEGRAM, &whatsapp::WhatsApp];
 /// What must be one in the process outlives a restart of the gateway in it.
 static TELEGRAM: telegram::Telegram = telegram::Telegram::new();
 
 /// Networks of the original that this build does not have; their configuration is kept.
-const OTHERS: [&str; 15] = [
-    "discord",
-    "googlechat",
-    "slack",
-    "signal",
-    "imessage",
-    "nostr",
-    "msteams",
-    "mattermost",
-    "nextcloud-talk",
-    "matrix",
-    "bluebubbles",
-    "line",
-    "zalo",
-    "zalouser",
-    "tlon",
+const OTHERS: [(&str, &str); 15] = [
+    ("discord", "Discord"),
+    ("googlechat", "Google Chat"),
+    ("slack", "Slack"),
+    ("signal", "Signal"),
+    ("imessage", "iMessage"),
+    ("nostr", "Nostr"),
+    ("msteams", "Microsoft Teams"),
+    ("mattermost", "Mattermost"),
+    ("nextcloud-talk", "Nextcloud Talk"),
+    ("matrix", "Matrix"),
+    ("bluebubbles", "BlueBubbles"),
+    ("line", "LINE"),
+    ("zalo", "Zalo"),
+    ("zalouser", "Zalo Personal"),
+    ("tlon", "Tlon"),
 ];
 
 /// Other spellings of ids.
@@ -57,8 +57,16 @@ pub const DEFAULT: &str = "whatsapp";
 pub fn normalize(given: &str) -> Option<&'static str> {
     let given = given.trim().to_lowercase();
     let given = ALIASES.iter().find(|(alias, _)| *alias == given).map_or(given.as_str(), |(_, id)| id);
-    let known = CHANNELS.iter().map(|channel| channel.info().id).chain(OTHERS);
-    known.into_iter().find(|id| *id == given)
+    labels().map(|(id, _)| id).find(|id| *id == given)
+}
+
+/// Returns the name for people of a network, whether or not this build has it.
+pub fn label(id: &str) -> Option<&'static str> {
+    labels().find(|(its, _)| *its == id).map(|(_, label)| label)
+}
+
+fn labels() -> impl Iterator<Item = (&'static str, &'static str)> {
+    all().map(|channel| (channel.info().id, channel.info().label)).chain(OTHERS)
 }
 
 /// Returns the channels that are switched on, in order: configured, and not disabled as a plugin.
@@ -69,6 +77,11 @@ pub fn active(at: &Setting<'_>) -> Vec<&'static dyn Channel> {
 /// Returns every channel of this build, switched on or not.
 pub fn all() -> impl Iterator<Item = &'static dyn Channel> {
     CHANNELS.iter().copied()
+}
+
+/// Returns a channel of this build, switched on or not.
+pub fn by_id(id: &str) -> Option<&'static dyn Channel> {
+    all().find(|channel| channel.info().id == id)
 }
 
 /// Returns the account of a channel that is named, else its default.
@@ -89,7 +102,7 @@ pub fn account(channel: &dyn Channel, at: &Setting<'_>, named: Option<&str>) -> 
 
 /// Returns a channel that is switched on.
 pub fn find(at: &Setting<'_>, id: &str) -> Option<&'static dyn Channel> {
-    CHANNELS.iter().copied().find(|channel| channel.info().id == id && is_active(*channel, at))
+    by_id(id).filter(|channel| is_active(*channel, at))
 }
 
 fn is_active(channel: &dyn Channel, at: &Setting<'_>) -> bool {
@@ -102,7 +115,7 @@ fn is_active(channel: &dyn Channel, at: &Setting<'_>) -> bool {
     if plugins["entries"][id]["enabled"] == true {
         return true;
     }
-    let is_named = at.config.tree["channels"][id].as_object().is_some_and(|section| !section.is_empty());
+    let is_named = at.config.channel(id).as_object().is_some_and(|section| !section.is_empty());
     (is_named || channel.has_credentials(at)) && lists("allow") != Some(false)
 }
 

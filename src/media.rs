@@ -68,7 +68,7 @@ impl Kind {
     }
 
     /// Returns how large a file of this kind may be that is sent, in bytes.
-    pub fn bytes_max(self) -> u64 {
+    pub const fn bytes_max(self) -> u64 {
         let megabytes = match self {
             Self::Image => 6,
             Self::Audio | Self::Video => 16,
@@ -192,14 +192,14 @@ fn safe(name: &str) -> String {
     kept.take(NAME_CHARS_MAX).collect::<String>().trim_matches(['.', '_']).to_owned()
 }
 
-/// Gets a file that is to be sent: `http(s)://`, `file://`, `~/…` or a path. `bytes_max`: the cap of the caller; without it
-/// that of the file's kind.
+/// Gets a file that is to be sent: `http(s)://`, `file://`, `~/…` or a path. It may be as large as any kind; whether it is
+/// too large for its own is for whoever sends it, who may send it as another.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub fn load(paths: &Paths, source: &str, bytes_max: Option<u64>, cancel: &CancelToken) -> Result<Loaded, LoadError> {
+pub fn load(paths: &Paths, source: &str, cancel: &CancelToken) -> Result<Loaded, LoadError> {
     let source = source.trim();
-    let most = bytes_max.unwrap_or_else(|| Kind::Document.bytes_max());
+    let most = Kind::Document.bytes_max();
     let (bytes, said, name) = if source.starts_with("http://") || source.starts_with("https://") {
         fetch(source, most, cancel)?
     } else {
@@ -209,18 +209,15 @@ pub fn load(paths: &Paths, source: &str, bytes_max: Option<u64>, cancel: &Cancel
     };
     let mime =
         mime_of(&bytes, said.as_deref(), name.as_deref()).unwrap_or_else(|| "application/octet-stream".to_owned());
-    let cap = bytes_max.unwrap_or_else(|| Kind::of(&mime).bytes_max());
-    if bytes.len() as u64 > cap {
-        return Err(too_large(&mime, cap, Some(bytes.len() as u64)));
-    }
     Ok(Loaded { bytes, mime, name })
 }
 
-fn too_large(mime: &str, cap: u64, size: Option<u64>) -> LoadError {
+/// Says that a file is too large.
+pub fn too_large(mime: &str, bytes_max: u64, size: Option<u64>) -> String {
     let megabytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
     let what = if mime == "image/gif" { "GIF" } else { "Media" };
     let got = size.map(|size| format!(" (got {:.2}MB)", megabytes(size))).unwrap_or_default();
-    LoadError::TooLarge(format!("{what} exceeds {:.0}MB limit{got}", megabytes(cap)))
+    format!("{what} exceeds {:.0}MB limit{got}", megabytes(bytes_max))
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
@@ -232,7 +229,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, LoadError> {
         return Err(failed(io::Error::other("not a file")));
     }
     if meta.len() > most {
-        return Err(too_large("", most, Some(meta.len())));
+        return Err(LoadError::TooLarge(too_large("", most, Some(meta.len()))));
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -257,7 +254,7 @@ fn fetch(url: &str, most: u64, cancel: &CancelToken) -> Result<Fetched, LoadErro
     let read = answer.body.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(format!("Failed to fetch media: {}", shown(fetch.read_failure(&error)))))?;
     if bytes.len() as u64 > most {
-        return Err(too_large("", most, None));
+        return Err(LoadError::TooLarge(too_large("", most, None)));
     }
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let name = path.rsplit('/').next().filter(|name| name.contains('.') && !path.ends_with(&format!("//{name}")));
@@ -297,11 +294,15 @@ mod tests {
         assert_eq!(kept.parent(), Some(paths.state_dir.join("media/inbound").as_path()));
         let token = CancelToken::new();
         let source = format!("file://{}", kept.display());
-        let loaded = load(&paths, &source, None, &token).expect("load");
+        let loaded = load(&paths, &source, &token).expect("load");
         assert_eq!((loaded.mime.as_str(), loaded.bytes.len()), ("image/png", 4));
-        let small = load(&paths, &source, Some(3), &token);
-        assert!(matches!(small, Err(LoadError::TooLarge(_))), "{small:?}");
-        assert!(matches!(load(&paths, "/nope", None, &token), Err(LoadError::Failed { is_remote: false, .. })));
-        assert!(load(&paths, &home, None, &token).is_err(), "a directory is no file");
+        let huge = dir.path().join("huge");
+        let file = std::fs::File::create(&huge).expect("create");
+        file.set_len(Kind::Document.bytes_max() + 1).expect("a hole");
+        let huge = load(&paths, &huge.display().to_string(), &token);
+        assert!(matches!(huge, Err(LoadError::TooLarge(_))), "{huge:?}");
+        assert!(matches!(load(&paths, "/nope", &token), Err(LoadError::Failed { is_remote: false, .. })));
+        assert!(load(&paths, &home, &token).is_err(), "a directory is no file");
+        assert_eq!(too_large("image/gif", 6 << 20, Some(7 << 20)), "GIF exceeds 6MB limit (got 7.00MB)");
     }
 }

@@ -286,13 +286,13 @@ impl Tts {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Speaks a text with the first provider that can; waits for it.
+    /// Speaks a text with the first provider that can, for a voice note if it is to be one; waits for it.
     ///
     /// # Errors
     /// See [`SpeakError`].
-    pub fn convert(&self, settings: &Settings, text: &str, channel: Option<&str>) -> Result<Speech, SpeakError> {
+    pub fn convert(&self, settings: &Settings, text: &str, is_voice: bool) -> Result<Speech, SpeakError> {
         let begun = self.clock.now();
-        let spoken = self.speak(settings, text, channel);
+        let spoken = self.speak(settings, text, is_voice);
         let took = self.clock.now().saturating_duration_since(begun);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let result = spoken.as_ref().map(|speech| (speech.provider, took_ms)).map_err(ToString::to_string);
@@ -301,13 +301,12 @@ impl Tts {
         spoken
     }
 
-    fn speak(&self, settings: &Settings, text: &str, channel: Option<&str>) -> Result<Speech, SpeakError> {
+    fn speak(&self, settings: &Settings, text: &str, is_voice: bool) -> Result<Speech, SpeakError> {
         let len = text.encode_utf16().count() as u64;
         let max = settings.config.max_text_length.unwrap_or(TEXT_LEN_MAX_DEFAULT);
         if len > max {
             return Err(SpeakError::TooLong { len, max });
         }
-        let is_voice = channel.is_some_and(|channel| channel.trim().eq_ignore_ascii_case("telegram"));
         let timeout = settings.config.timeout_ms.map_or(TIMEOUT_DEFAULT, Duration::from_millis);
         let mut failures = Vec::new();
         let candidates = std::iter::once(settings.provider).chain(settings.fallbacks());

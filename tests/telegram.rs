@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acting;
+mod commands;
 mod faults;
 mod files;
 mod grammy;

@@ -145,7 +145,7 @@ pub fn menu(config: &Config) -> Vec<(String, String)> {
 
 /// Returns the networks that can be docked to: those that are configured.
 fn docks(config: &Config) -> impl Iterator<Item = &'static str> {
-    DOCKS.into_iter().filter(|dock| config.tree["channels"][dock].is_object())
+    DOCKS.into_iter().filter(|dock| config.channel(dock).is_object())
 }
 
 fn dock_summary(dock: &str) -> String {

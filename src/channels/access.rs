@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use super::channel::{Account, Capabilities};
+use super::channel::{Account, Capabilities, Info};
 use super::inbound::Inbound;
 use crate::base::text::text_of;
+
+/// What a command's sender is told who may not give it.
+pub const NOT_AUTHORISED: &str = "You are not authorized to use this command.";
 
 /// Who is let in: ids and handles, and whether everybody is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,8 +120,6 @@ pub struct Rules<'a> {
     pub uses_access_groups: bool,
     /// Whether the message is a command of ours.
     pub is_command: bool,
-    /// Whether pairing counts in groups of this channel, too.
-    pub pairing_counts_in_groups: bool,
 }
 
 /// Decides about a message.
@@ -143,26 +144,17 @@ pub fn judge(message: &Inbound, account: &Account, caps: &Capabilities, rules: &
     if GroupSettings::is_disabled(settings.topic) {
         return Verdict::Dropped("the topic is disabled");
     }
-    let paired: &[String] = if rules.pairing_counts_in_groups { rules.paired } else { &[] };
-    let for_groups = account.list("groupAllowFrom");
-    let special = settings.get("allowFrom").map(texts);
-    let allow = match &special {
-        Some(special) => Allow::new(&[special, paired], prefixes),
-        None if for_groups.is_empty() => Allow::new(&[&own, paired], prefixes),
-        None => Allow::new(&[&for_groups, paired], prefixes),
-    };
-    if special.is_some() && allow.is_configured() && !allow.admits(message) {
+    let (allow, is_special) = group_allow(account, &settings, &own, caps, rules);
+    if is_special && allow.is_configured() && !allow.admits(message) {
         return Verdict::Dropped("the sender is not on the group's list");
     }
-    let policy = account.text("groupPolicy").or(rules.default_group_policy).unwrap_or("allowlist");
-    match policy {
+    match group_policy(account, rules) {
         "disabled" => return Verdict::Dropped("groups are disabled"),
         "open" => {}
         _ if !allow.admits(message) => return Verdict::Dropped("the sender is not on the list for groups"),
         _ => {}
     }
-    let groups = account.settings.get("groups").and_then(Value::as_object).filter(|groups| !groups.is_empty());
-    if groups.is_some_and(|groups| !groups.contains_key(&message.chat.id) && !groups.contains_key("*")) {
+    if !is_listed_group(account, message) {
         return Verdict::Dropped("the group is not on the list");
     }
     let is_authorised = may_command(&allow, message, rules);
@@ -170,6 +162,79 @@ pub fn judge(message: &Inbound, account: &Account, caps: &Capabilities, rules: &
         return Verdict::Dropped("the sender may not command here");
     }
     Verdict::Heard { is_authorised }
+}
+
+/// Decides about a command of the network's own menu; who gives it is answered in any case (channels.md §12.11).
+///
+/// # Errors
+/// What its sender is told who may not give it.
+pub fn judge_native(
+    message: &Inbound,
+    account: &Account,
+    channel: &Info,
+    caps: &Capabilities,
+    rules: &Rules<'_>,
+) -> Result<(), String> {
+    let refused = || Err(NOT_AUTHORISED.to_owned());
+    let own = account.list("allowFrom");
+    // compat: a list that names nobody keeps nobody out here; the last one below must name the sender.
+    let lets_in = |allow: &Allow| !allow.is_configured() || allow.admits(message);
+    if message.chat.is_group() {
+        let settings = GroupSettings::find(account, &message.chat.id, message.chat.thread.as_deref());
+        if GroupSettings::is_disabled(settings.group) {
+            return Err("This group is disabled.".to_owned());
+        }
+        if GroupSettings::is_disabled(settings.topic) {
+            return Err("This topic is disabled.".to_owned());
+        }
+        let (allow, is_special) = group_allow(account, &settings, &own, caps, rules);
+        if is_special && !lets_in(&allow) {
+            return refused();
+        }
+        if rules.uses_access_groups {
+            match group_policy(account, rules) {
+                "disabled" => return Err(format!("{} group commands are disabled.", channel.label)),
+                "open" => {}
+                _ if message.sender.id.is_empty() || !lets_in(&allow) => return refused(),
+                _ => {}
+            }
+            if !is_listed_group(account, message) {
+                return Err("This group is not allowed.".to_owned());
+            }
+        }
+    }
+    let allow = Allow::new(&[&own, rules.paired], caps.id_prefixes);
+    let may = if rules.uses_access_groups { allow.is_configured() && allow.admits(message) } else { lets_in(&allow) };
+    if may { Ok(()) } else { refused() }
+}
+
+/// Returns who may speak in a group, and whether the group or topic itself says so.
+fn group_allow(
+    account: &Account,
+    settings: &GroupSettings<'_>,
+    own: &[String],
+    caps: &Capabilities,
+    rules: &Rules<'_>,
+) -> (Allow, bool) {
+    let paired: &[String] = if caps.pairing_counts_in_groups { rules.paired } else { &[] };
+    let for_groups = account.list("groupAllowFrom");
+    let special = settings.get("allowFrom").map(texts);
+    let list = match &special {
+        Some(special) => special,
+        None if for_groups.is_empty() => own,
+        None => &for_groups,
+    };
+    (Allow::new(&[list, paired], caps.id_prefixes), special.is_some())
+}
+
+fn group_policy<'a>(account: &'a Account, rules: &Rules<'a>) -> &'a str {
+    account.text("groupPolicy").or(rules.default_group_policy).unwrap_or("allowlist")
+}
+
+/// Returns whether a group is on the list, if there is one.
+fn is_listed_group(account: &Account, message: &Inbound) -> bool {
+    let groups = account.settings.get("groups").and_then(Value::as_object).filter(|groups| !groups.is_empty());
+    groups.is_none_or(|groups| groups.contains_key(&message.chat.id) || groups.contains_key("*"))
 }
 
 /// Returns whether a sender may command: with access groups only when a list says so.
@@ -200,7 +265,14 @@ mod tests {
         has_web_login: false,
         id_prefixes: &["telegram:", "tg:"],
         id_label: "",
+        id_column: "",
+        target_hint: "",
+        pairing_counts_in_groups: true,
+        answers_sends_itself: false,
+        binds_accounts: false,
+        has_voice_notes: false,
         inbound_media_mb: 5,
+        restarted_by: &[],
     };
 
     fn message(chat: &str, sender: &str, handle: Option<&str>) -> Inbound {
@@ -215,13 +287,7 @@ mod tests {
     fn judge_in(settings: Value, message: &Inbound, paired: &[&str], is_command: bool) -> Verdict {
         let account = Account { id: "default".into(), settings: settings.as_object().cloned().expect("object") };
         let paired: Vec<String> = paired.iter().map(|id| (*id).to_owned()).collect();
-        let rules = Rules {
-            paired: &paired,
-            default_group_policy: None,
-            uses_access_groups: true,
-            is_command,
-            pairing_counts_in_groups: true,
-        };
+        let rules = Rules { paired: &paired, default_group_policy: None, uses_access_groups: true, is_command };
         judge(message, &account, &CAPS, &rules)
     }
 
@@ -264,5 +330,48 @@ mod tests {
         );
         let topics = json!({"groupPolicy": "open", "groups": {"-1": {"topics": {"7": {"allowFrom": ["42"]}}}}});
         assert_eq!(judge_in(topics, &group, &[], true), heard(true));
+    }
+
+    #[test]
+    fn commands_of_the_menu_are_answered_in_any_case() {
+        const INFO: Info = Info { id: "telegram", label: "Telegram", detail_label: "", system_image: "" };
+        let check = |settings: Value, chat: &str, paired: &[&str], uses_access_groups: bool| {
+            let account = Account { id: "default".into(), settings: settings.as_object().cloned().expect("object") };
+            let paired: Vec<String> = paired.iter().map(|it| (*it).to_owned()).collect();
+            let rules = Rules { paired: &paired, default_group_policy: None, uses_access_groups, is_command: true };
+            let refusal = judge_native(&message(chat, "42", None), &account, &INFO, &CAPS, &rules).err();
+            refusal.unwrap_or_else(|| "may".to_owned())
+        };
+        for (settings, chat, paired, expected) in [
+            (json!({}), "42", &[][..], NOT_AUTHORISED),
+            (json!({}), "42", &["42"], "may"),
+            (json!({"dmPolicy": "open"}), "42", &[], NOT_AUTHORISED),
+            (json!({"dmPolicy": "disabled", "allowFrom": ["42"]}), "42", &[], "may"),
+            (json!({"allowFrom": ["*"]}), "-1", &[], "may"),
+            // compat: the list for groups does not make anybody a commander.
+            (json!({"groupAllowFrom": ["42"]}), "-1", &[], NOT_AUTHORISED),
+            (json!({"groupAllowFrom": ["1"], "allowFrom": ["42"]}), "-1", &[], NOT_AUTHORISED),
+            (json!({"groupPolicy": "open", "groupAllowFrom": ["1"], "allowFrom": ["42"]}), "-1", &[], "may"),
+            (json!({"allowFrom": ["42"], "groups": {"-1": {"enabled": false}}}), "-1", &[], "This group is disabled."),
+            (
+                json!({"allowFrom": ["42"], "groups": {"-1": {"topics": {"7": {"enabled": false}}}}}),
+                "-1",
+                &[],
+                "This topic is disabled.",
+            ),
+            (json!({"allowFrom": ["42"], "groups": {"-1": {"allowFrom": ["1"]}}}), "-1", &[], NOT_AUTHORISED),
+            (
+                json!({"allowFrom": ["42"], "groupPolicy": "disabled"}),
+                "-1",
+                &[],
+                "Telegram group commands are disabled.",
+            ),
+            (json!({"allowFrom": ["42"], "groups": {"-2": {}}}), "-1", &[], "This group is not allowed."),
+        ] {
+            assert_eq!(check(settings.clone(), chat, paired, true), expected, "{settings} {chat}");
+        }
+        // Without access groups only a list that names others keeps somebody out.
+        assert_eq!(check(json!({"groupPolicy": "disabled"}), "-1", &[], false), "may");
+        assert_eq!(check(json!({"allowFrom": ["1"]}), "42", &[], false), NOT_AUTHORISED);
     }
 }

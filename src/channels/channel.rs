@@ -72,6 +72,13 @@ pub struct Account {
 }
 
 impl Account {
+    /// Returns whether it offers commands of its own, where its network can.
+    pub fn wants_native_commands(&self, config: &Config) -> bool {
+        // `auto` is on for the networks of this build that can.
+        let own = self.settings.get("commands").map(|commands| &commands["native"]).filter(|own| !own.is_null());
+        own.or(config.commands.native.as_ref()) != Some(&Value::Bool(false))
+    }
+
     /// Returns whether it is switched on.
     pub fn is_enabled(&self) -> bool {
         self.settings.get("enabled") != Some(&Value::Bool(false))
@@ -123,8 +130,102 @@ pub struct Capabilities {
     pub id_prefixes: &'static [&'static str],
     /// What the note to a stranger calls the sender's id (`Your Telegram user id`).
     pub id_label: &'static str,
+    /// What its ids are called in the list of who waits for a code.
+    pub id_column: &'static str,
+    /// What a target looks like, as people are told who wrote another (empty: nothing is said).
+    pub target_hint: &'static str,
+    /// Whether who was let in by a code may speak in groups, too.
+    pub pairing_counts_in_groups: bool,
+    /// Whether what the tool `message` sends is answered in the channel's own form.
+    // compat: the original's Telegram carries such sends out itself, its other channels leave it to the core.
+    pub answers_sends_itself: bool,
+    /// Whether a rule that binds an agent to it always names the account.
+    pub binds_accounts: bool,
+    /// Whether spoken answers go out as voice notes.
+    pub has_voice_notes: bool,
     /// Megabytes of a received file, unless configured.
     pub inbound_media_mb: u64,
+    /// Settings whose change starts its accounts anew; all others are read at each use.
+    pub restarted_by: &'static [&'static str],
+}
+
+/// Where in groups the sign is shown that says that a message was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckGroup {
+    /// Nowhere.
+    Never,
+    /// Under every message.
+    Always,
+    /// Under messages that are meant for us, where only such are answered.
+    MeantWhereAsked,
+    /// Under messages that are meant for us.
+    Meant,
+}
+
+/// When the sign is shown that says that a message was seen, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    /// In direct chats.
+    pub in_direct: bool,
+    /// In groups.
+    pub in_groups: AckGroup,
+    /// The sign; `None` is the agent's own, empty is none.
+    pub emoji: Option<String>,
+    /// Whether it goes when the answer is there.
+    pub is_passing: bool,
+}
+
+impl Ack {
+    /// Returns what `messages` in the configuration says.
+    pub fn of_messages(config: &Config) -> Self {
+        let messages = &config.messages;
+        let (in_direct, in_groups) = match messages.ack_reaction_scope.as_deref() {
+            Some("all") => (true, AckGroup::Always),
+            Some("direct") => (true, AckGroup::Never),
+            Some("group-all") => (false, AckGroup::Always),
+            Some("off") => (false, AckGroup::Never),
+            _ => (false, AckGroup::MeantWhereAsked),
+        };
+        let is_passing = messages.remove_ack_after_reply == Some(true);
+        Self { in_direct, in_groups, emoji: messages.ack_reaction.clone(), is_passing }
+    }
+}
+
+/// How freely an agent may set reactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reacting {
+    /// Not at all.
+    Off,
+    /// Now and then.
+    Seldom,
+    /// As people do.
+    Freely,
+}
+
+/// What somebody gives who adds an account.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// A token.
+    pub token: Option<&'a str>,
+    /// A file that holds one.
+    pub token_file: Option<&'a str>,
+    /// Take the token of the environment.
+    pub from_environment: bool,
+    /// A directory that holds what a link left behind.
+    pub auth_dir: Option<&'a str>,
+}
+
+/// How a network is joined by a token.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// The variable from which the default account may take it.
+    pub variable: &'static str,
+    /// What it is called.
+    pub token: &'static str,
+    /// How to get one, for people.
+    pub help: &'static str,
+    /// Settings that hold one: a new one takes their place.
+    pub keys: &'static [&'static str],
 }
 
 /// What the thread of an account gets.
@@ -204,7 +305,7 @@ pub trait Channel: Send + Sync {
 
     /// Returns its accounts, at least one.
     fn accounts(&self, at: &Setting<'_>) -> Vec<Account> {
-        accounts_of(&at.config.tree["channels"][self.info().id])
+        accounts_of(at.config.channel(self.info().id))
     }
 
     /// Returns the account that is meant when none is named.
@@ -283,10 +384,25 @@ pub trait Channel: Send + Sync {
         Address { to: target.to_owned(), thread: None }
     }
 
+    /// Returns whether a target is an address, and no name that a directory would have to know.
+    fn is_address(&self, target: &str) -> bool;
+
     /// Returns what kind of conversation a target is, as far as its spelling tells.
-    fn chat_kind(&self, to: &str) -> ChatKind {
-        // Telegram's groups are negative numbers, WhatsApp's end in `@g.us`.
-        if to.starts_with('-') || to.ends_with("@g.us") { ChatKind::Group } else { ChatKind::Direct }
+    fn chat_kind(&self, to: &str) -> ChatKind;
+
+    /// Returns what follows a message in the history of a group, so that it can be answered or reacted to.
+    fn history_mark(&self, chat: &str, message_id: &str) -> String;
+
+    /// Returns when an account shows that it has seen a message.
+    fn ack(&self, config: &Config, account: &Account) -> Ack {
+        let _ = account;
+        Ack::of_messages(config)
+    }
+
+    /// Returns how freely agents may react by an account; `None` where that is not set by anybody, and nothing is said of it.
+    fn reacting(&self, account: &Account) -> Option<Reacting> {
+        let _ = account;
+        None
     }
 
     /// Splits a reply into the messages that the network needs for it, at least one; touches no network.
@@ -375,6 +491,23 @@ pub trait Channel: Send + Sync {
         let _ = (at, account, to, message_id, text, cancel);
         false
     }
+
+    /// Returns how the network is joined by a token, where it is.
+    fn joining(&self) -> Option<&'static Joining> {
+        None
+    }
+
+    /// Returns whether an account's settings are the channel's own, and no entry among its `accounts`.
+    fn is_base(&self, account: &str) -> bool {
+        let _ = account;
+        false
+    }
+
+    /// Returns the settings that an account gets from whoever adds it.
+    ///
+    /// # Errors
+    /// What is missing, for people.
+    fn settings_of(&self, account: &str, given: &Credentials<'_>) -> Result<Map<String, Value>, String>;
 
     /// Begins to link an account by a code; may block. Returns `{message, qrDataUrl?}`.
     fn log_in(&self, at: &Setting<'_>, account: &Account, is_forced: bool, within: Duration) -> Value {

@@ -1,7 +1,7 @@
 //! Telegram (channels.md §12): a bot per account, over the Bot API.
 //!
 //! [`Telegram`] is what the framework knows of it. Owns what must be one in the process: who polls with which token, the
-//! connections by account, which messages were the bots' own. Not here: access, pairing, order, attempts, the journal — all
+//! connections by account, who the bots are. Not here: access, pairing, order, attempts, the journal — all
 //! channels share those.
 
 mod account;
@@ -13,7 +13,6 @@ mod draft;
 mod entities;
 mod html;
 mod offset;
-mod own;
 mod poll;
 mod pollers;
 mod prepare;
@@ -33,10 +32,10 @@ use self::account::TokenSource;
 use self::api::Api;
 use self::send::{Sender, sent};
 use super::channel::{
-    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Download, DownloadError, Info, LoggedOut, ReceiveError, Reception,
-    Setting, Webhook, error_of,
+    Account, Capabilities, Channel, Credentials, DEFAULT_ACCOUNT, Download, DownloadError, Info, Joining, LoggedOut,
+    Reacting, ReceiveError, Reception, Setting, Webhook, error_of,
 };
-use super::inbound::{MediaRef, Sink};
+use super::inbound::{ChatKind, MediaRef, Sink};
 use super::message::{Address, Part, Reaction, SendError, Sent};
 use super::reply::Reply;
 use super::state::State;
@@ -53,7 +52,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(120);
 /// See the module.
 pub struct Telegram {
     pollers: pollers::Pollers,
-    own: own::OwnMessages,
     drafts: draft::Drafts,
     apis: Mutex<Vec<Arc<Api>>>,
     /// Who the bots are, by token.
@@ -67,7 +65,6 @@ impl Telegram {
     pub const fn new() -> Self {
         Self {
             pollers: pollers::Pollers::new(),
-            own: own::OwnMessages::new(),
             drafts: draft::Drafts::new(),
             apis: Mutex::new(Vec::new()),
             bots: Mutex::new(Vec::new()),
@@ -179,7 +176,14 @@ impl Channel for Telegram {
             has_web_login: false,
             id_prefixes: &["telegram:", "tg:"],
             id_label: "Your Telegram user id",
+            id_column: "telegramUserId",
+            target_hint: "<chatId>",
+            pairing_counts_in_groups: true,
+            answers_sends_itself: true,
+            binds_accounts: false,
+            has_voice_notes: true,
             inbound_media_mb: 5,
+            restarted_by: &["channels.telegram", "plugins.entries.telegram", "bindings"],
         }
     }
 
@@ -322,6 +326,27 @@ impl Channel for Telegram {
         target::address(target)
     }
 
+    fn is_address(&self, target: &str) -> bool {
+        target::is_explicit(target)
+    }
+
+    fn chat_kind(&self, to: &str) -> ChatKind {
+        // Groups are negative numbers.
+        if to.starts_with('-') { ChatKind::Group } else { ChatKind::Direct }
+    }
+
+    fn history_mark(&self, chat: &str, message_id: &str) -> String {
+        format!(" [id:{message_id} chat:{chat}]")
+    }
+
+    fn reacting(&self, account: &Account) -> Option<Reacting> {
+        Some(match account.text("reactionLevel") {
+            None | Some("minimal") => Reacting::Seldom,
+            Some("extensive") => Reacting::Freely,
+            Some(_) => Reacting::Off,
+        })
+    }
+
     fn prepare(&self, _at: &Setting<'_>, account: &Account, to: &Address, reply: &Reply) -> Result<Vec<Part>, String> {
         prepare::prepare(account, to, reply)
     }
@@ -338,9 +363,6 @@ impl Channel for Telegram {
             .map_err(|error| SendError::Failed(format!("the message was written down by another version: {error}")))?;
         self.sending(at, account, cancel, |api| {
             let done = Sender { api, account, to, paths: at.paths, cancel }.send(&message)?;
-            if done.message_id != 0 {
-                self.own.add(done.chat.id, done.message_id, Instant::now());
-            }
             Ok(sent(&done, to))
         })
     }
@@ -392,6 +414,18 @@ impl Channel for Telegram {
             && self
                 .sending(at, account, cancel, |api| Ok(self.drafts.show(api, account, to, message_id, text)))
                 .unwrap_or(false)
+    }
+
+    fn joining(&self) -> Option<&'static Joining> {
+        Some(&account::JOINING)
+    }
+
+    fn is_base(&self, account: &str) -> bool {
+        account == DEFAULT_ACCOUNT
+    }
+
+    fn settings_of(&self, account: &str, given: &Credentials<'_>) -> Result<Map<String, Value>, String> {
+        account::settings_of(account, given)
     }
 
     fn log_out(&self, at: &Setting<'_>, account: &Account) -> Result<LoggedOut, String> {

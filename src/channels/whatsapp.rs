@@ -6,14 +6,16 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use super::channel::{
-    Account, Capabilities, Channel, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN, ReceiveError, Reception, Setting,
-    error_of,
+    Account, Ack, AckGroup, Capabilities, Channel, Credentials, DEFAULT_ACCOUNT, Info, LoggedOut, NOT_BUILT_IN,
+    ReceiveError, Reception, Setting, error_of,
 };
+use super::inbound::ChatKind;
 use super::message::{Address, Part, Poll, SendError, Sent};
 use super::reply::Reply;
 use super::state::State;
 use crate::base::cancel::CancelToken;
 use crate::base::fs::read_text_capped;
+use crate::config::types::Config;
 
 /// Largest credentials file that is read, in bytes.
 const CREDS_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -91,7 +93,15 @@ impl Channel for WhatsApp {
             has_web_login: true,
             id_prefixes: &["whatsapp:"],
             id_label: "Your WhatsApp phone number",
+            id_column: "whatsappSenderId",
+            target_hint: "<E.164|group JID>",
+            pairing_counts_in_groups: false,
+            answers_sends_itself: false,
+            binds_accounts: true,
+            has_voice_notes: false,
             inbound_media_mb: 50,
+            // Who may speak is read for each message; only this is about the connection.
+            restarted_by: &["web"],
         }
     }
 
@@ -178,6 +188,37 @@ impl Channel for WhatsApp {
         phone.ok_or_else(|| {
             "Delivering to WhatsApp requires target <E.164|group JID> or channels.whatsapp.allowFrom[0]".to_owned()
         })
+    }
+
+    fn is_address(&self, target: &str) -> bool {
+        let target = target.trim();
+        let has_prefix = target.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("whatsapp:"));
+        let number = target.strip_prefix('+').unwrap_or(target);
+        has_prefix || target.contains('@') || number.starts_with(|c: char| c.is_ascii_digit())
+    }
+
+    fn chat_kind(&self, to: &str) -> ChatKind {
+        if to.ends_with("@g.us") { ChatKind::Group } else { ChatKind::Direct }
+    }
+
+    fn history_mark(&self, _chat: &str, message_id: &str) -> String {
+        format!("\n[message_id: {message_id}]")
+    }
+
+    fn ack(&self, _config: &Config, account: &Account) -> Ack {
+        // compat: it has a setting of its own, and `messages.ackReaction` is not used.
+        let own = account.settings.get("ackReaction").unwrap_or(&Value::Null);
+        let in_groups = match own["group"].as_str() {
+            Some("always") => AckGroup::Always,
+            Some("never") => AckGroup::Never,
+            _ => AckGroup::Meant,
+        };
+        let emoji = Some(own["emoji"].as_str().unwrap_or_default().to_owned());
+        Ack { in_direct: own["direct"] != false, in_groups, emoji, is_passing: false }
+    }
+
+    fn settings_of(&self, _account: &str, given: &Credentials<'_>) -> Result<Map<String, Value>, String> {
+        Ok(given.auth_dir.map(|dir| ("authDir".to_owned(), Value::from(dir))).into_iter().collect())
     }
 
     fn receive(&self, _reception: &Reception<'_>) -> Result<(), ReceiveError> {
@@ -270,7 +311,6 @@ mod tests {
     use super::*;
     use crate::base::fs::testing::TempDir;
     use crate::config::paths::Paths;
-    use crate::config::types::Config;
 
     #[test]
     fn targets_credentials_and_logout() {
@@ -291,6 +331,20 @@ mod tests {
         ] {
             assert_eq!(WhatsApp.target(&at, &account, given).ok().as_deref(), expected, "{given}");
         }
+        for (given, expected) in [("+49 170", true), ("x@g.us", true), ("WhatsApp:5", true), ("Mum", false)] {
+            assert_eq!(WhatsApp.is_address(given), expected, "{given}");
+        }
+        let acks = |own: Value| {
+            let account = Account { settings: Map::from_iter([("ackReaction".to_owned(), own)]), ..account.clone() };
+            WhatsApp.ack(&config, &account)
+        };
+        let quiet = Ack { in_direct: true, in_groups: AckGroup::Meant, emoji: Some(String::new()), is_passing: false };
+        assert_eq!(acks(Value::Null), quiet, "without an emoji there is no sign");
+        let chosen = acks(json!({"emoji": "👀", "direct": false, "group": "always"}));
+        assert_eq!(
+            (chosen.in_direct, chosen.in_groups, chosen.emoji.as_deref()),
+            (false, AckGroup::Always, Some("👀"))
+        );
         assert_eq!(WhatsApp.summary(&at, &account, &State::default())["lastError"], "not linked");
         assert!(matches!(WhatsApp.refusal(&at, &account), SendError::NotLinked(_)));
 

@@ -16,22 +16,12 @@ use super::{Cli, Command, output};
 use crate::agent::{auth_profiles, session, workspace};
 use crate::base::ids::AgentId;
 use crate::base::text::unless_blank;
+use crate::channels;
 use crate::config::tree;
 use crate::config::types::ModelRef;
 
 /// Account that is meant when a binding names none.
 const ACCOUNT_DEFAULT: &str = "default";
-/// Channels that bindings may name.
-const CHANNELS: [(&str, &str); 7] = [
-    ("telegram", "Telegram"),
-    ("whatsapp", "WhatsApp"),
-    ("discord", "Discord"),
-    ("googlechat", "Google Chat"),
-    ("slack", "Slack"),
-    ("signal", "Signal"),
-    ("imessage", "iMessage"),
-];
-
 /// list the agents
 #[derive(argh::FromArgs, argh::ArgsInfo)]
 pub(super) struct List {
@@ -147,9 +137,9 @@ fn agent_of(binding: &Value) -> AgentId {
 }
 
 fn route(binding: &Value) -> Option<String> {
-    let channel = channel(binding["match"]["channel"].as_str()?)?;
+    let channel = channels::normalize(binding["match"]["channel"].as_str()?)?;
     let account = binding["match"]["accountId"].as_str().unwrap_or(ACCOUNT_DEFAULT);
-    let label = CHANNELS.iter().find(|(id, _)| *id == channel).map_or(channel, |(_, label)| label);
+    let label = channels::label(channel).unwrap_or(channel);
     Some(format!("{label} {account}"))
 }
 
@@ -164,16 +154,6 @@ fn describe(matches: &Value) -> String {
     parts.extend(text("guildId").map(|guild| format!("guild={guild}")));
     parts.extend(text("teamId").map(|team| format!("team={team}")));
     parts.join(" ")
-}
-
-/// Returns the id of a channel by one of its names.
-fn channel(name: &str) -> Option<&'static str> {
-    let name = match name.trim().to_lowercase().as_str() {
-        "imsg" => "imessage".to_owned(),
-        "google-chat" | "gchat" => "googlechat".to_owned(),
-        name => name.to_owned(),
-    };
-    CHANNELS.iter().map(|(id, _)| *id).find(|id| *id == name)
 }
 
 /// Returns the entries of `agents.list` for a change, made when missing.

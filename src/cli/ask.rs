@@ -37,7 +37,6 @@ pub(super) fn choose(question: &str, options: &[&str]) -> Option<usize> {
 }
 
 /// Asks for a text, without the blanks around it; `None` at the end of the input.
-#[cfg(feature = "onboarding")]
 pub(super) fn line(prompt: &str) -> Option<String> {
     read(prompt).map(|line| line.trim().to_owned())
 }

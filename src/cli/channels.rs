@@ -3,6 +3,7 @@
 mod add;
 mod login;
 mod look;
+mod prompts;
 
 use std::io::{self, IsTerminal as _};
 
@@ -12,6 +13,8 @@ use serde_json::{Map, Value, json};
 pub(super) use self::add::{Add, Remove};
 pub(super) use self::login::Login;
 pub(super) use self::look::{Capabilities, Logs, Resolve};
+#[cfg(feature = "onboarding")]
+pub(super) use self::prompts::offer;
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, client_command, items};
 use super::{Cli, Command, output};

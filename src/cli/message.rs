@@ -302,6 +302,10 @@ mod commands {
 }
 pub(super) use commands::{Broadcast, Delete, Edit, Pin, Pins, Poll, React, Reactions, Read, Send, Unpin};
 
+fn answers_sends_itself(channel: &str) -> bool {
+    channels::by_id(channel).is_some_and(|channel| channel.capabilities().answers_sends_itself)
+}
+
 fn perform(cli: &Cli, action: &str, shared: Shared, params: Value) -> Outcome {
     let given: Map<String, Value> =
         params.as_object().cloned().unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()).collect();
@@ -315,7 +319,7 @@ fn perform(cli: &Cli, action: &str, shared: Shared, params: Value) -> Outcome {
     if shared.json {
         let handled_by = match (shared.dry_run, action) {
             (true, _) => "dry-run",
-            (false, "send" | "poll") if channel != "telegram" => "core",
+            (false, "send" | "poll") if !answers_sends_itself(&channel) => "core",
             _ => "plugin",
         };
         output::json(&json!({

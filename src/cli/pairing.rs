@@ -58,11 +58,7 @@ impl Command for List {
             })
             .collect();
         output::line(&output::bold(&format!("Pairing requests ({})", rows.len())));
-        let label = match channel.as_str() {
-            "telegram" => "telegramUserId",
-            "whatsapp" => "whatsappSenderId",
-            _ => "userId",
-        };
+        let label = channels::by_id(&channel).map_or("userId", |channel| channel.capabilities().id_column);
         output::line(&output::table(&["Code", label, "Meta", "Requested"], &rows));
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! code reads yet stay in [`Config::tree`] alone. Not here: reading, checking and writing the file.
 
 mod auth;
+mod chats;
 pub mod http;
 mod skills;
 pub mod tts;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use self::auth::{Auth, AuthCooldowns, AuthProfile};
+pub use self::chats::{Binding, BindingMatch, BindingPeer, GroupChat, InboundPace, Messages};
 pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
@@ -40,6 +42,8 @@ pub struct Config {
     pub tools: Tools,
     /// `messages`.
     pub messages: Messages,
+    /// `bindings`.
+    pub bindings: Vec<Binding>,
     /// `commands`.
     pub commands: Commands,
     /// `session`.
@@ -59,6 +63,22 @@ pub struct Config {
     /// The effective tree as it would be written, every section included.
     #[serde(skip)]
     pub tree: Value,
+}
+
+impl Config {
+    /// Returns the section of a channel as it is written; what it holds is the channel's own affair. `Null` when absent.
+    pub fn channel(&self, id: &str) -> &Value {
+        &self.tree["channels"][id]
+    }
+
+    /// Returns what a tree means.
+    ///
+    /// # Panics
+    /// When it is none that is valid.
+    #[cfg(test)]
+    pub fn of(tree: Value) -> Self {
+        Self { tree: tree.clone(), ..serde_json::from_value(tree).expect("a configuration") }
+    }
 }
 
 /// `env`: variables exported to the process.
@@ -337,6 +357,8 @@ pub struct AgentEntry {
     pub heartbeat: Option<Heartbeat>,
     /// Who it is.
     pub identity: Option<Identity>,
+    /// `groupChat` of this agent.
+    pub group_chat: GroupChat,
     /// `tools` of this agent.
     pub tools: Option<Value>,
 }
@@ -379,16 +401,6 @@ pub struct ToolExec {
     pub node: Option<String>,
 }
 
-/// `messages`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Messages {
-    /// Prefix of outbound texts.
-    pub response_prefix: Option<String>,
-    /// `messages.tts`.
-    pub tts: tts::Tts,
-}
-
 /// `commands`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -397,6 +409,10 @@ pub struct Commands {
     pub text: Option<bool>,
     /// Whether SIGUSR1 by hand and `/restart` work, default false.
     pub restart: Option<bool>,
+    /// Whether only people of the lists may command, default true.
+    pub use_access_groups: Option<bool>,
+    /// Whether networks offer commands of their own: a boolean, or `auto` (default).
+    pub native: Option<Value>,
 }
 
 /// `session`.
@@ -405,6 +421,10 @@ pub struct Commands {
 pub struct Session {
     /// per-sender (default) or global.
     pub scope: Option<String>,
+    /// Where direct chats are held: main (default), per-peer, per-channel-peer.
+    pub dm_scope: Option<String>,
+    /// Addresses of one person, by a name for them.
+    pub identity_links: BTreeMap<String, Vec<String>>,
     /// Messages that start a new session, default `/new`, `/reset`.
     pub reset_triggers: Option<Vec<String>>,
     /// Legacy idle limit in minutes.

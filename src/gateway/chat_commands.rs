@@ -194,12 +194,10 @@ fn dock(cx: &Arc<Ctx>, turn: &Turn, channel: &str) -> anyhow::Result<Executed> {
     let config = cx.config.get();
     let own: Vec<String> =
         turn.speaker.id.iter().flat_map(|id| [id.clone(), format!("{}:{id}", turn.speaker.channel)]).collect();
-    let links = config.tree["session"]["identityLinks"].as_object().into_iter().flatten();
-    let mut known =
-        links.map(|(_, ids)| ids.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>());
+    let mut known = config.session.identity_links.values();
     let person = known.find(|ids| ids.iter().any(|id| own.iter().any(|own| own.eq_ignore_ascii_case(id))));
     let prefix = format!("{channel}:");
-    let to = person.and_then(|ids| ids.into_iter().find_map(|id| id.strip_prefix(&prefix).map(str::to_owned)));
+    let to = person.and_then(|ids| ids.iter().find_map(|id| id.strip_prefix(&prefix).map(str::to_owned)));
     let Some(to) = to else {
         return Executed::answer(format!(
             "⚠️ Where you are on {channel} is not known. List your ids together in session.identityLinks, as in {{\"me\": \

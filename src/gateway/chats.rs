@@ -64,15 +64,11 @@ pub fn restart(cx: &Arc<Ctx>, id: &'static str, account: Option<String>) {
 pub fn reload(cx: &Arc<Ctx>, changed: &[String]) {
     for channel in channels::all() {
         let id = channel.info().id;
-        let own = [format!("channels.{id}"), format!("plugins.entries.{id}"), "bindings".to_owned()];
-        let is_own = |path: &String| own.iter().any(|own| path == own || path.starts_with(&format!("{own}.")));
-        let is_web = channel.capabilities().has_web_login;
-        let concerns = match is_web {
-            // compat: who may speak is read for each message; only `web` is about the connection.
-            true => changed.iter().any(|path| path == "web" || path.starts_with("web.")),
-            false => changed.iter().any(is_own),
+        let own = channel.capabilities().restarted_by;
+        let is_own = |path: &String| {
+            own.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
         };
-        if concerns {
+        if changed.iter().any(is_own) {
             log::info!(target: "gateway/reload", "channel {id} starts anew");
             restart(cx, id, None);
         }

@@ -376,7 +376,9 @@ fn act(cx: &Ctx, at: &Setting<'_>, place: &Place, delivery: &Delivery) -> Result
         }
         last = place.channel.send(at, &place.account, &place.to, part, cancel)?;
         if let Some(id) = last.get("messageId").and_then(Value::as_str) {
-            cx.chats.sent.note(&delivery.channel, &delivery.account, &delivery.to, id, cx.clock.now_ms());
+            // Who reacts names the chat as the network does, not as it was written to us.
+            let chat = ["chatId", "toJid"].iter().find_map(|key| last.get(*key)?.as_str()).unwrap_or(&delivery.to);
+            cx.chats.sent.note(&delivery.channel, &delivery.account, chat, id, cx.clock.now_ms());
         }
         cx.outbox.part_done(&delivery.id);
         went_out();

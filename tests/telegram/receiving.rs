@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{ENV, config, status};
 use crate::support::PATIENCE;
-use crate::support::bot_api::{BotApi, group};
+use crate::support::bot_api::{BotApi, group, person};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::provider::{Answer, Asked, Provider};
@@ -84,6 +84,32 @@ fn a_message_is_answered_with_what_it_came_with() {
     assert_eq!(api.done("answerCallbackQuery").len(), 1);
     assert_ne!(status(&gateway)["lastInboundAt"], Value::Null);
     assert_ne!(status(&gateway)["lastOutboundAt"], Value::Null);
+}
+
+#[test]
+fn reactions_to_what_the_bot_said_reach_the_next_turn() {
+    let api = BotApi::start();
+    let provider = Provider::always(Answer::Text(vec!["said"]));
+    let gateway = Gateway::start_in(home(&api, &provider, &json!({})), &[], &ENV);
+    let theirs = api.say(5, "hello");
+    api.wait_texts("5", 1);
+    let sent = json!({"to": "5", "message": "by hand", "channel": "telegram", "idempotencyKey": "k"});
+    let by_hand =
+        gateway.client().request("send", sent).unwrap()["messageId"].as_str().unwrap().parse::<i64>().unwrap();
+    let answer = api.done("sendMessage")[0].answer["result"]["message_id"].as_i64().unwrap();
+    for (message, emoji) in [(theirs, "👎"), (answer, "🔥"), (by_hand, "🎉")] {
+        let reaction = json!({"chat": {"id": 5, "type": "private", "first_name": "User5"}, "message_id": message, "date": 1,
+            "user": person(5), "old_reaction": [], "new_reaction": [{"type": "emoji", "emoji": emoji}]});
+        api.push(json!({"message_reaction": reaction}));
+    }
+    api.wait("all are read", |api| api.pending() == 0);
+    api.say(5, "and now?");
+    api.wait_texts("5", 3);
+    let words = last_words(provider.asked().last().unwrap());
+    let added =
+        |emoji: &str, message: i64| format!("Telegram reaction added: {emoji} by User5 (@user5) on msg {message}");
+    assert!(words.contains(&added("🔥", answer)) && words.contains(&added("🎉", by_hand)), "{words}");
+    assert!(!words.contains("👎"), "it was no message of the bot: {words}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Settings {
     /// Returns those of a channel's account; `None` when answers go out whole.
     pub fn of(config: &Config, channel: &str, account: &str) -> Option<Self> {
         let defaults = &config.tree["agents"]["defaults"];
-        let section = &config.tree["channels"][channel];
+        let section = config.channel(channel);
         let set = |name: &str| {
             let own = &section["accounts"][account][name];
             if own.is_null() { &section[name] } else { own }

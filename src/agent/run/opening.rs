@@ -194,7 +194,7 @@ fn note_model(
 /// Returns how many turns of the user a model gets to see in this conversation; `None` without a limit (agent.md §5).
 fn history_limit(config: &Config, request: &RunRequest) -> Option<usize> {
     let (_, peer) = request.session_key.as_str().rsplit_once(":dm:")?;
-    let channel = &config.tree["channels"][request.channel.as_str()];
+    let channel = config.channel(&request.channel);
     let limit = channel["dms"][peer]["historyLimit"].as_u64().or_else(|| channel["dmHistoryLimit"].as_u64())?;
     usize::try_from(limit).ok().filter(|limit| *limit > 0)
 }

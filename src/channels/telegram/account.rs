@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::api::{Access, ROOT};
 use crate::base::fs::read_text_capped;
 use crate::base::secret::Secret;
-use crate::channels::channel::{Account, DEFAULT_ACCOUNT, Setting, accounts_of};
+use crate::channels::channel::{Account, Credentials, DEFAULT_ACCOUNT, Joining, Setting, accounts_of};
 use crate::channels::markdown::{Cut, Tables};
 
 /// Largest token file that is read, in bytes.
@@ -14,6 +16,14 @@ const TOKEN_VARIABLE: &str = "TELEGRAM_BOT_TOKEN";
 /// Most of a message, in UTF-16 units, and what is used unless configured.
 const TEXT_UNITS_MAX: usize = 4096;
 const TEXT_UNITS: usize = 4000;
+
+/// How a bot comes to an account.
+pub const JOINING: Joining = Joining {
+    variable: TOKEN_VARIABLE,
+    token: "bot token",
+    help: "Talk to @BotFather in Telegram, send it /newbot (or /mybots), and copy the token: it looks like 123456:ABC-DEF.",
+    keys: &["botToken", "tokenFile"],
+};
 
 /// Where an account's token comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +48,7 @@ impl TokenSource {
 
 /// Returns the accounts: those that are named in the section or in bindings, else one.
 pub fn accounts(at: &Setting<'_>) -> Vec<Account> {
-    let section = &at.config.tree["channels"]["telegram"];
+    let section = at.config.channel("telegram");
     let mut accounts = accounts_of(section);
     let is_named = section["accounts"].as_object().is_some_and(|named| !named.is_empty());
     let bound: Vec<String> = bindings(at).filter_map(|(account, _)| account).collect();
@@ -58,10 +68,9 @@ pub fn accounts(at: &Setting<'_>) -> Vec<Account> {
 
 /// Returns the account that is meant when none is named: the default agent's, else `default`, else the first.
 pub fn default_account(at: &Setting<'_>) -> Account {
-    let agents = at.config.tree["agents"]["list"].as_array();
-    let agents = agents.map(Vec::as_slice).unwrap_or_default();
-    let agent = agents.iter().find(|agent| agent["default"] == true).or(agents.first());
-    let agent = agent.and_then(|agent| agent["id"].as_str()).unwrap_or("main").trim().to_lowercase();
+    let agents = &at.config.agents.list;
+    let agent = agents.iter().find(|agent| agent.default).or(agents.first());
+    let agent = agent.map_or("main", |agent| &agent.id).trim().to_lowercase();
     let mut accounts = accounts(at);
     let bound = bindings(at).find(|(account, its)| account.is_some() && *its == agent).and_then(|(account, _)| account);
     let place = |wanted: &str| accounts.iter().position(|account| account.id == wanted);
@@ -71,15 +80,8 @@ pub fn default_account(at: &Setting<'_>) -> Account {
 
 /// Returns what is bound to this channel: the account, if one is named, and the agent.
 fn bindings<'a>(at: &Setting<'a>) -> impl Iterator<Item = (Option<String>, String)> + use<'a> {
-    let list = at.config.tree["bindings"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ours = list.iter().filter(|binding| {
-        binding["match"]["channel"].as_str().is_some_and(|channel| channel.trim().eq_ignore_ascii_case("telegram"))
-    });
-    ours.map(|binding| {
-        let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().trim().to_lowercase();
-        let account = Some(word(&binding["match"]["accountId"])).filter(|id| !id.is_empty() && id != "*");
-        (account, word(&binding["agentId"]))
-    })
+    let ours = at.config.bindings.iter().filter(|binding| binding.is_of("telegram"));
+    ours.map(|binding| (binding.account().filter(|id| id != "*"), binding.agent_id.trim().to_lowercase()))
 }
 
 /// Returns the token of the environment.
@@ -91,7 +93,7 @@ pub fn env_token(at: &Setting<'_>) -> Option<String> {
 /// older one.
 pub fn token(at: &Setting<'_>, account: &Account) -> (TokenSource, Option<Secret>) {
     // An account's own keys go before those of the channel, which only the default account has.
-    let section = &at.config.tree["channels"]["telegram"];
+    let section = at.config.channel("telegram");
     let named = section["accounts"].as_object();
     let own = named.and_then(|named| named.iter().find(|(id, _)| id.trim().to_lowercase() == account.id));
     let base = (account.id == DEFAULT_ACCOUNT).then_some(section);
@@ -113,6 +115,23 @@ pub fn token(at: &Setting<'_>, account: &Account) -> (TokenSource, Option<Secret
     }
 }
 
+/// Returns the settings that an account gets from whoever adds it.
+///
+/// # Errors
+/// What is missing, for people.
+pub fn settings_of(account: &str, given: &Credentials<'_>) -> Result<Map<String, Value>, String> {
+    let setting = |key: &str, text: &str| Map::from_iter([(key.to_owned(), Value::from(text))]);
+    match (given.from_environment, given.token_file, given.token) {
+        (true, ..) if account != DEFAULT_ACCOUNT => {
+            Err(format!("{TOKEN_VARIABLE} can only be used for the default account."))
+        }
+        (true, ..) => Ok(Map::new()),
+        (false, Some(file), _) => Ok(setting("tokenFile", file)),
+        (false, None, Some(token)) => Ok(setting("botToken", token)),
+        (false, None, None) => Err("Telegram requires token or --token-file (or --use-env).".to_owned()),
+    }
+}
+
 /// Returns what it takes to ask for an account.
 ///
 /// # Errors
@@ -127,14 +146,14 @@ pub fn access(at: &Setting<'_>, account: &Account) -> Result<Access, String> {
         )
     })?;
     let root = account.text("apiRoot").unwrap_or(ROOT).trim_end_matches('/').to_owned();
-    let seconds = account.settings.get("timeoutSeconds").and_then(serde_json::Value::as_f64);
+    let seconds = account.settings.get("timeoutSeconds").and_then(Value::as_f64);
     let timeout = seconds.filter(|seconds| (1.0..1e6).contains(seconds)).map(Duration::from_secs_f64);
     Ok(Access { token, root, proxy: account.text("proxy").map(str::to_owned), timeout })
 }
 
 /// Returns the most of one message, in UTF-16 units.
 pub fn text_units(account: &Account) -> usize {
-    let configured = account.settings.get("textChunkLimit").and_then(serde_json::Value::as_u64);
+    let configured = account.settings.get("textChunkLimit").and_then(Value::as_u64);
     let units = configured.and_then(|units| usize::try_from(units).ok()).filter(|units| *units > 0);
     units.unwrap_or(TEXT_UNITS).min(TEXT_UNITS_MAX)
 }
@@ -161,14 +180,14 @@ mod tests {
     use crate::base::fs::testing::TempDir;
     use crate::config::paths::Paths;
     use crate::config::types::Config;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn check(telegram: Value, id: &str, env: Option<&str>) -> (TokenSource, Option<String>) {
         let dir = TempDir::new("tg-token");
         let home = dir.path().display().to_string();
         std::fs::write(dir.path().join("token"), " 7:file \n").expect("write");
         let paths = Paths::resolve(|name| (name == "HOME").then(|| home.clone()));
-        let config = Config { tree: json!({"channels": {"telegram": telegram}}), ..Config::default() };
+        let config = Config::of(json!({"channels": {"telegram": telegram}}));
         let env = |name: &str| (name == TOKEN_VARIABLE).then(|| env.map(str::to_owned)).flatten();
         let at = Setting { config: &config, paths: &paths, env: &env, now_ms: 0, is_skipped: true };
         let account = Account { id: id.into(), settings: serde_json::Map::new() };
@@ -183,7 +202,7 @@ mod tests {
         let paths = Paths::resolve(|name| (name == "HOME").then(|| home.clone()));
         let env = |_: &str| None;
         let check = |tree: Value| {
-            let config = Config { tree, ..Config::default() };
+            let config = Config::of(tree);
             let at = Setting { config: &config, paths: &paths, env: &env, now_ms: 0, is_skipped: true };
             let ids: Vec<String> = accounts(&at).into_iter().map(|account| account.id).collect();
             (ids.join(" "), default_account(&at).id)

@@ -15,15 +15,12 @@ const COMMANDS_MAX: usize = 100;
 
 /// Returns the menu of an account; `None` when nothing is to be changed.
 pub fn menu(reception: &Reception<'_>) -> Option<Vec<Value>> {
-    let tree = &reception.live.get().tree;
-    // `auto` is on for this channel.
-    let own = reception.account.settings.get("commands").map(|commands| &commands["native"]);
-    let setting = own.filter(|own| !own.is_null()).unwrap_or(&tree["commands"]["native"]);
-    let native = if setting == false { &[][..] } else { &reception.commands };
+    let wants_native = reception.account.wants_native_commands(&reception.live.get());
+    let native = if wants_native { &reception.commands } else { &[][..] };
     let list = build(native, reception.account, &mut |issue| {
         log::warn!(target: "gateway/channels/telegram", "[{}] {issue}", reception.account.id);
     });
-    (!list.is_empty() || setting == false).then_some(list)
+    (!list.is_empty() || !wants_native).then_some(list)
 }
 
 /// Lists native commands, then the account's own; what cannot be one is told and left out.

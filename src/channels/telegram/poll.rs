@@ -161,8 +161,7 @@ impl Session<'_> {
 
     /// Hands updates over; returns when they are on the disk.
     fn take(&mut self, me: &User, offset: &Offset, updates: &[(i64, Option<Update>)]) -> Result<(), Ended> {
-        let own = |chat: i64, message: i64| self.telegram.own.has(chat, message);
-        let reader = Reader { me, account: self.reception.account, is_own: &own };
+        let reader = Reader { me, account: self.reception.account };
         let fresh = updates.iter().filter(|(id, _)| !offset.has(*id)).filter_map(|(_, update)| update.as_ref());
         let mut events = Vec::new();
         for update in fresh {

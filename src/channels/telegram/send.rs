@@ -13,12 +13,8 @@ use crate::base::cancel::CancelToken;
 use crate::channels::channel::Account;
 use crate::channels::message::{Address, SendError, Sent};
 use crate::config::paths::Paths;
-use crate::media::{self, LoadError, Loaded};
+use crate::media::{self, Kind, LoadError, Loaded};
 
-/// Largest files by kind, in bytes: what Telegram shows as a picture, and everything else.
-const PHOTO_BYTES_MAX: u64 = 6 * 1024 * 1024;
-const SOUND_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const FILE_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// The topic whose number Telegram refuses, because it is the group itself.
 const GENERAL_TOPIC: &str = "1";
 
@@ -56,7 +52,7 @@ impl Sender<'_> {
         match &message.body {
             Body::Text(words) => self.text(message, chat, words),
             Body::File { source, words, is_voice, is_gif, has_text_behind } => {
-                let loaded = media::load(self.paths, source, Some(FILE_BYTES_MAX), self.cancel).map_err(load_error)?;
+                let loaded = media::load(self.paths, source, self.cancel).map_err(load_error)?;
                 let form = form(&loaded, *is_voice, *is_gif);
                 if form.method == "sendVoice" {
                     self.chat_action("record_voice");
@@ -107,8 +103,7 @@ impl Sender<'_> {
         form: Form,
     ) -> Result<types::Message, Failure> {
         if loaded.bytes.len() as u64 > form.bytes_max {
-            let (limit, size) = (form.bytes_max / 1024 / 1024, loaded.bytes.len() as f64 / 1024.0 / 1024.0);
-            let text = format!("Media exceeds {limit}MB limit (got {size:.2}MB)");
+            let text = media::too_large(&loaded.mime, form.bytes_max, Some(loaded.bytes.len() as u64));
             return Err(Failure::Media(SendError::Failed(text)));
         }
         let name = loaded.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(form.name);
@@ -185,30 +180,36 @@ struct Form {
     bytes_max: u64,
 }
 
-const DOCUMENT: Form = Form { method: "sendDocument", field: "document", name: "file.bin", bytes_max: FILE_BYTES_MAX };
+const DOCUMENT: Form =
+    Form { method: "sendDocument", field: "document", name: "file.bin", bytes_max: Kind::Document.bytes_max() };
 
 fn form(loaded: &Loaded, is_voice: bool, is_gif: bool) -> Form {
     let mime = loaded.mime.to_ascii_lowercase();
     let name = loaded.name.as_deref().unwrap_or_default().to_ascii_lowercase();
     let size = loaded.bytes.len() as u64;
     let animation =
-        Form { method: "sendAnimation", field: "animation", name: "animation.gif", bytes_max: SOUND_BYTES_MAX };
+        Form { method: "sendAnimation", field: "animation", name: "animation.gif", bytes_max: Kind::Video.bytes_max() };
     match mime.split('/').next().unwrap_or_default() {
         _ if mime == "image/gif" || name.ends_with(".gif") => animation,
-        "image" if mime.contains("svg") || size > PHOTO_BYTES_MAX => DOCUMENT,
-        "image" => Form { method: "sendPhoto", field: "photo", name: "image.jpg", bytes_max: PHOTO_BYTES_MAX },
+        "image" if mime.contains("svg") || size > Kind::Image.bytes_max() => DOCUMENT,
+        "image" => Form { method: "sendPhoto", field: "photo", name: "image.jpg", bytes_max: Kind::Image.bytes_max() },
         "video" if is_gif => animation,
-        "video" => Form { method: "sendVideo", field: "video", name: "video.mp4", bytes_max: SOUND_BYTES_MAX },
+        "video" => Form { method: "sendVideo", field: "video", name: "video.mp4", bytes_max: Kind::Video.bytes_max() },
         "audio" => {
             let is_opus = mime.contains("ogg") || mime.contains("opus");
             let is_opus = is_opus || [".ogg", ".oga", ".opus"].iter().any(|end| name.ends_with(end));
             if is_voice && is_opus {
-                return Form { method: "sendVoice", field: "voice", name: "audio.ogg", bytes_max: SOUND_BYTES_MAX };
+                return Form {
+                    method: "sendVoice",
+                    field: "voice",
+                    name: "audio.ogg",
+                    bytes_max: Kind::Audio.bytes_max(),
+                };
             }
             if is_voice {
                 log::info!(target: "gateway/channels/telegram", "{mime} cannot be a voice note; sent as audio");
             }
-            Form { method: "sendAudio", field: "audio", name: "audio.ogg", bytes_max: SOUND_BYTES_MAX }
+            Form { method: "sendAudio", field: "audio", name: "audio.ogg", bytes_max: Kind::Audio.bytes_max() }
         }
         _ => DOCUMENT,
     }
@@ -284,7 +285,8 @@ mod tests {
         ] {
             assert_eq!(check(mime, name, is_voice, is_gif), method, "{mime}");
         }
-        let large = Loaded { bytes: vec![0; PHOTO_BYTES_MAX as usize + 1], mime: "image/png".into(), name: None };
+        let large =
+            Loaded { bytes: vec![0; Kind::Image.bytes_max() as usize + 1], mime: "image/png".into(), name: None };
         assert_eq!(form(&large, false, false), DOCUMENT);
     }
 

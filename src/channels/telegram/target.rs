@@ -9,6 +9,14 @@ pub fn spell(given: &str) -> Option<String> {
     Some(thread.map_or_else(|| chat.clone(), |thread| format!("{chat}:topic:{thread}")))
 }
 
+/// Returns whether it is an address, and no name of a person or group.
+pub fn is_explicit(given: &str) -> bool {
+    let lower = given.trim().to_lowercase();
+    let starts = ["telegram:", "tg:", "@", "https://t.me/", "http://t.me/", "t.me/"];
+    let is_number = lower.strip_prefix('-').unwrap_or(&lower).starts_with(|c: char| c.is_ascii_digit());
+    is_number || starts.iter().any(|start| lower.starts_with(start))
+}
+
 /// Splits a target that [`spell`] wrote.
 pub fn address(target: &str) -> Address {
     let (chat, thread) = split(target);
@@ -71,6 +79,9 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(spell(given).as_deref(), expected, "{given}");
+        }
+        for (given, expected) in [("-100123:topic:4", true), ("@ada", true), ("TG:5", true), ("ada", false)] {
+            assert_eq!(is_explicit(given), expected, "{given}");
         }
         assert_eq!(address("-1:topic:7"), Address { to: "-1".into(), thread: Some("7".into()) });
         assert_eq!(address("@a"), Address { to: "@a".into(), thread: None });

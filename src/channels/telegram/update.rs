@@ -25,8 +25,6 @@ pub struct Reader<'a> {
     pub me: &'a User,
     /// Its account.
     pub account: &'a Account,
-    /// Whether a message was the bot's own, by chat and id.
-    pub is_own: &'a dyn Fn(i64, i64) -> bool,
 }
 
 impl Reader<'_> {
@@ -107,13 +105,8 @@ impl Reader<'_> {
     }
 
     fn reaction(&self, update_id: String, reaction: &ReactionUpdate) -> Option<Reacted> {
-        let mode = self.account.text("reactionNotifications").unwrap_or("own");
-        let is_wanted = match mode {
-            "off" => false,
-            "all" => true,
-            _ => (self.is_own)(reaction.chat.id, reaction.message_id),
-        };
-        if !is_wanted || reaction.user.as_ref().is_some_and(|user| user.is_bot) {
+        let is_off = self.account.text("reactionNotifications") == Some("off");
+        if is_off || reaction.user.as_ref().is_some_and(|user| user.is_bot) {
             return None;
         }
         let emoji = |list: &[types::ReactionType]| -> Vec<String> {

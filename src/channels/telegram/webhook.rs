@@ -18,7 +18,7 @@ const SECRET_HEADER: &str = "x-telegram-bot-api-secret-token";
 
 /// Returns whether a path is one to which some account lets its updates be sent.
 pub fn claims(config: &Config, path: &str) -> bool {
-    let section = &config.tree["channels"]["telegram"];
+    let section = config.channel("telegram");
     let named = section["accounts"].as_object().into_iter().flat_map(|named| named.values());
     [section].into_iter().chain(named).any(|keys| {
         let word = |key: &str| keys[key].as_str().or(section[key].as_str()).map(str::trim).filter(|it| !it.is_empty());
@@ -52,8 +52,7 @@ pub fn take(
     let Some(token) = account::token(at, account).1 else { return Some(500) };
     // Before the first answer of `getMe` nobody could tell who is spoken to.
     let Some(me) = telegram.me(&token) else { return Some(503) };
-    let own = |chat: i64, message: i64| telegram.own.has(chat, message);
-    let Some(event) = (Reader { me: &me, account, is_own: &own }).event(&update) else { return Some(200) };
+    let Some(event) = (Reader { me: &me, account }).event(&update) else { return Some(200) };
     let result = sink(account).accept(vec![event]);
     if let Some(query) = update.callback_query.as_ref().filter(|_| result.is_ok()) {
         telegram.acknowledge(at, account, &query.id);

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Failure, Outcome};
 use super::super::{Cli, Command, config, output};
-use super::{ACCOUNT_DEFAULT, agent_of, bindings, channel, describe, entry_mut};
+use super::{ACCOUNT_DEFAULT, agent_of, bindings, describe, entry_mut};
 use crate::agent::{auth_profiles, session, workspace};
 use crate::base::fs::create_dir_private;
 use crate::base::ids::AgentId;
+use crate::channels;
 use crate::config::{load, tree};
 
 /// make one more agent
@@ -183,12 +184,12 @@ impl Rules {
 
 fn parse(spec: &str) -> Result<Value, String> {
     let (name, account) = spec.split_once(':').map_or((spec, None), |(name, account)| (name, Some(account.trim())));
-    let channel = channel(name).ok_or_else(|| format!("Unknown channel \"{name}\"."))?;
+    let channel = channels::normalize(name).ok_or_else(|| format!("Unknown channel \"{name}\"."))?;
+    let binds_accounts = channels::by_id(channel).is_some_and(|channel| channel.capabilities().binds_accounts);
     match account {
         Some("") => Err(format!("Invalid binding \"{spec}\" (empty account id).")),
         Some(account) => Ok(json!({"channel": channel, "accountId": account})),
-        // compat: a WhatsApp rule always names its account.
-        None if channel == "whatsapp" => Ok(json!({"channel": channel, "accountId": ACCOUNT_DEFAULT})),
+        None if binds_accounts => Ok(json!({"channel": channel, "accountId": ACCOUNT_DEFAULT})),
         None => Ok(json!({"channel": channel})),
     }
 }

@@ -1,14 +1,14 @@
 //! `channels add` and `channels remove`: accounts in the configuration file (cli.md §15). A running gateway notices the edit.
-
-use std::io::{self, BufRead as _, Write as _};
+//! Not here: the questions that `add` asks (`prompts`).
 
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value, json};
 
-use crate::channels::channel::{Channel, DEFAULT_ACCOUNT};
+use super::prompts;
+use crate::channels::channel::{Channel, Credentials, DEFAULT_ACCOUNT};
 use crate::channels::{self, normalize};
 use crate::cli::exit::{Failure, Outcome};
-use crate::cli::{Cli, Command, output};
+use crate::cli::{Cli, Command, ask, output};
 use crate::config::write;
 
 /// add an account of a channel, or change it
@@ -39,61 +39,97 @@ pub(in crate::cli) struct Add {
 
 impl Command for Add {
     fn run(self, cli: &Cli) -> Outcome {
+        if self.is_bare() && ask::has_terminal() {
+            return prompts::add(cli);
+        }
         let channel = named(self.channel.as_deref())?;
         let account = account_id(self.account.as_deref());
-        let id = channel.info().id;
-        let mut own = Map::from_iter([("enabled".to_owned(), Value::Bool(true))]);
-        if let Some(name) = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
-            own.insert("name".to_owned(), name.into());
-        }
-        match id {
-            "telegram" => {
-                if self.use_env && account != DEFAULT_ACCOUNT {
-                    let text = "TELEGRAM_BOT_TOKEN can only be used for the default account.";
-                    return Err(Failure::text(text));
-                }
-                match (&self.token_file, &self.token) {
-                    _ if self.use_env => {}
-                    (Some(file), _) => drop(own.insert("tokenFile".to_owned(), file.as_str().into())),
-                    (None, Some(token)) => drop(own.insert("botToken".to_owned(), token.as_str().into())),
-                    (None, None) => {
-                        return Err(Failure::text("Telegram requires token or --token-file (or --use-env)."));
-                    }
-                }
-            }
-            _ => {
-                if let Some(dir) = &self.auth_dir {
-                    own.insert("authDir".to_owned(), dir.as_str().into());
-                }
-            }
-        }
-        let is_base = id == "telegram" && account == DEFAULT_ACCOUNT;
-        edit(cli, id, |section| {
-            if is_base {
-                let has_accounts = section.get("accounts").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
-                // Two sources of one token would leave open which is meant.
-                for key in ["botToken", "tokenFile"].iter().filter(|_| !self.use_env) {
-                    section.shift_remove(*key);
-                }
-                let name = if has_accounts { own.shift_remove("name") } else { None };
-                section.extend(own);
-                if let Some(name) = name {
-                    entry(section, DEFAULT_ACCOUNT).insert("name".to_owned(), name);
-                }
-                return;
-            }
-            section.insert("enabled".to_owned(), true.into());
-            if let Some(name) = section.shift_remove("name") {
-                entry(section, DEFAULT_ACCOUNT).entry("name").or_insert(name);
-            }
-            let place = entry(section, &account);
-            for key in ["botToken", "tokenFile"] {
-                place.shift_remove(key);
-            }
-            place.extend(own);
-        })?;
+        let given = Credentials {
+            token: self.token.as_deref(),
+            token_file: self.token_file.as_deref(),
+            from_environment: self.use_env,
+            auth_dir: self.auth_dir.as_deref(),
+        };
+        let new = New::of(channel, &account, self.name.as_deref(), &given).map_err(Failure::text)?;
+        new.save(cli)?;
         output::line(&format!("Added {} account \"{account}\".", channel.info().label));
         Ok(())
+    }
+}
+
+impl Add {
+    fn is_bare(&self) -> bool {
+        let texts = [&self.channel, &self.account, &self.name, &self.token, &self.token_file, &self.auth_dir];
+        texts.iter().all(|text| text.is_none()) && !self.use_env
+    }
+}
+
+/// An account that is added, or changed.
+pub(super) struct New {
+    pub(super) channel: &'static dyn Channel,
+    pub(super) account: String,
+    /// Its settings.
+    pub(super) own: Map<String, Value>,
+    /// Settings whose place these take: two sources of one token would leave open which is meant.
+    replaced: &'static [&'static str],
+}
+
+impl New {
+    /// Prepares one.
+    ///
+    /// # Errors
+    /// What is missing, for people.
+    pub(super) fn of(
+        channel: &'static dyn Channel,
+        account: &str,
+        name: Option<&str>,
+        given: &Credentials<'_>,
+    ) -> Result<Self, String> {
+        let mut own = Map::from_iter([("enabled".to_owned(), Value::Bool(true))]);
+        if let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) {
+            own.insert("name".to_owned(), name.into());
+        }
+        own.extend(channel.settings_of(account, given)?);
+        let keys = channel.joining().map_or(&[][..], |joining| joining.keys);
+        let replaced = if keys.iter().any(|key| own.contains_key(*key)) { keys } else { &[] };
+        Ok(Self { channel, account: account.to_owned(), own, replaced })
+    }
+
+    /// Prepares the change of one that keeps what it is linked by.
+    pub(super) fn kept(channel: &'static dyn Channel, account: &str) -> Self {
+        let own = Map::from_iter([("enabled".to_owned(), Value::Bool(true))]);
+        Self { channel, account: account.to_owned(), own, replaced: &[] }
+    }
+
+    /// Writes it into the section of its channel.
+    pub(super) fn put(&self, section: &mut Map<String, Value>) {
+        let mut own = self.own.clone();
+        if self.channel.is_base(&self.account) {
+            let has_accounts = section.get("accounts").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
+            for key in self.replaced {
+                section.shift_remove(*key);
+            }
+            let name = if has_accounts { own.shift_remove("name") } else { None };
+            section.extend(own);
+            if let Some(name) = name {
+                entry(section, DEFAULT_ACCOUNT).insert("name".to_owned(), name);
+            }
+            return;
+        }
+        section.insert("enabled".to_owned(), true.into());
+        if let Some(name) = section.shift_remove("name") {
+            entry(section, DEFAULT_ACCOUNT).entry("name").or_insert(name);
+        }
+        let place = entry(section, &self.account);
+        for key in self.replaced {
+            place.shift_remove(*key);
+        }
+        place.extend(own);
+    }
+
+    /// Writes it into the configuration file.
+    pub(super) fn save(&self, cli: &Cli) -> Outcome {
+        edit(cli, self.channel.info().id, |section| self.put(section))
     }
 }
 
@@ -116,7 +152,7 @@ impl Command for Remove {
         let channel = named(self.channel.as_deref())?;
         let account = account_id(self.account.as_deref());
         let label = channel.info().label;
-        if !self.delete && !confirms(&format!("Disable {label} account \"{account}\"? (keeps config)")) {
+        if !self.delete && !ask::confirm(&format!("Disable {label} account \"{account}\"? (keeps config)"), false) {
             output::line("Cancelled.");
             return Ok(());
         }
@@ -129,8 +165,9 @@ impl Command for Remove {
                 (Some(accounts), true) => drop(accounts.shift_remove(&account)),
                 (Some(accounts), false) => accounts[&account]["enabled"] = false.into(),
                 (None, true) if account == DEFAULT_ACCOUNT => {
-                    for key in ["botToken", "tokenFile", "name"] {
-                        section.shift_remove(key);
+                    let keys = channel.joining().map_or(&[][..], |joining| joining.keys);
+                    for key in keys.iter().chain(&["name"]) {
+                        section.shift_remove(*key);
                     }
                     section.insert("enabled".to_owned(), false.into());
                 }
@@ -154,7 +191,7 @@ fn named(given: Option<&str>) -> Result<&'static dyn Channel, Failure> {
         .ok_or_else(|| Failure::text(format!("Channel {id} does not support add.")))
 }
 
-fn account_id(given: Option<&str>) -> String {
+pub(super) fn account_id(given: Option<&str>) -> String {
     let given = given.map(str::trim).filter(|given| !given.is_empty());
     given.map_or_else(
         || DEFAULT_ACCOUNT.to_owned(),
@@ -181,12 +218,4 @@ fn edit(cli: &Cli, channel: &str, change: impl FnOnce(&mut Map<String, Value>)) 
     })
     .map_err(Failure::error)?;
     Ok(())
-}
-
-fn confirms(question: &str) -> bool {
-    print!("{question} [y/N] ");
-    // A closed output shows at the next line anyway.
-    let _ = io::stdout().flush();
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }

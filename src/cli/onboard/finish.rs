@@ -1,31 +1,22 @@
-//! The end of a set-up: Telegram's token tried at once, the service installed, the gateway waited for, the page shown.
+//! The end of a set-up: chat networks joined, the service installed, the gateway waited for, the page shown.
 //!
 //! Comes after the plan was carried out, so nothing here can spoil it: what fails is told, with the command for later.
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::is_listening;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::cli::{Cli, ask, config, dashboard, doctor, gateway_service, output};
-use crate::config::tree;
-use crate::net::fetch::Fetch;
+use crate::cli::{Cli, ask, channels, dashboard, doctor, gateway_service, output};
 use crate::service::systemd;
 
 /// How long the gateway may take to come up, and how often is looked.
 const UP_WAIT: Duration = Duration::from_secs(15);
 const UP_LOOK: Duration = Duration::from_millis(300);
-/// How long Telegram may take to say whose token it is, and how much it may say.
-const TELEGRAM_WAIT: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
-/// How often a token is asked for.
-const TOKEN_TRIES_MAX: usize = 5;
 
 /// What of it is wanted.
 pub(super) struct Wanted {
-    /// Ask for Telegram.
+    /// Ask for chat networks.
     pub(super) channels: bool,
     /// Install the service; `None` asks.
     pub(super) service: Option<bool>,
@@ -39,8 +30,8 @@ pub(super) fn with_person(wanted: &Wanted, paths: &crate::config::paths::Paths) 
     if cli.config().gateway.mode.as_deref() != Some("local") {
         return;
     }
-    if wanted.channels && !has_telegram(&cli) {
-        ask_telegram(&cli);
+    if wanted.channels {
+        channels::offer(&cli);
         cli = Cli::new(paths.clone());
     }
     let is_service = match wanted.service {
@@ -112,65 +103,4 @@ pub(super) fn install(cli: &Cli, agrees: impl FnOnce(&str) -> bool, may_ask: boo
         false => format!("Gateway: not detected at ws://{address}; see {}", cli.paths.hint("gateway status")),
     });
     is_up
-}
-
-fn has_telegram(cli: &Cli) -> bool {
-    let section = &cli.config().tree["channels"]["telegram"];
-    let is_set = |key: &str| section[key].as_str().is_some_and(|text| !text.trim().is_empty());
-    is_set("botToken")
-        || is_set("tokenFile")
-        || section["accounts"].is_object()
-        || std::env::var("TELEGRAM_BOT_TOKEN").is_ok()
-}
-
-fn ask_telegram(cli: &Cli) {
-    output::line("\nTelegram: talk to @BotFather, /newbot, and paste the token that it gives you (empty: later).");
-    for _ in 0..TOKEN_TRIES_MAX {
-        let Some(token) = ask::line("Bot token: ").filter(|token| !token.is_empty()) else { return };
-        match try_token(cli, &token) {
-            Ok(name) => {
-                let saved = config::edit(&cli.paths, |file| {
-                    tree::set(file, &["channels", "telegram", "enabled"], true.into())?;
-                    tree::set(file, &["channels", "telegram", "botToken"], Value::from(token.as_str()))
-                });
-                match saved {
-                    Ok(()) => output::line(&format!("Telegram: connected as @{name}.")),
-                    Err(_) => output::line("The token works, but the configuration could not be written."),
-                }
-                return;
-            }
-            Err(Untaken::Refused(why)) => output::line(&format!("Telegram does not accept it: {why}")),
-            Err(Untaken::Untried(why)) => output::line(&format!("The token could not be tried: {why}")),
-        }
-    }
-}
-
-/// Why a token is not taken.
-enum Untaken {
-    /// It is none, or Telegram does not know it.
-    Refused(String),
-    /// Telegram could not be asked.
-    Untried(String),
-}
-
-/// Asks Telegram whose token this is; returns the bot's name.
-fn try_token(cli: &Cli, token: &str) -> Result<String, Untaken> {
-    use std::io::Read as _;
-    let is_plausible = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
-    if !token.contains(':') || !token.chars().all(is_plausible) {
-        return Err(Untaken::Refused("a token looks like 123456:ABC-DEF".to_owned()));
-    }
-    let root = cli.config().tree["channels"]["telegram"]["apiRoot"].as_str().unwrap_or("https://api.telegram.org");
-    let cancel = CancelToken::new();
-    cancel.set_deadline(SystemClock.now() + TELEGRAM_WAIT);
-    let url = format!("{}/bot{token}/getMe", root.trim_end_matches('/'));
-    let untried = |error: String| Untaken::Untried(error.replace(token, "<token>"));
-    let answer = Fetch::new(&cancel).get(&url, &[]).map_err(|error| untried(error.to_string()))?;
-    let mut text = String::new();
-    answer.body.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(|error| untried(error.to_string()))?;
-    let answer: Value = serde_json::from_str(&text).map_err(|_| untried("the answer is not Telegram's".to_owned()))?;
-    match answer["result"]["username"].as_str() {
-        Some(name) if answer["ok"] == true => Ok(name.to_owned()),
-        _ => Err(Untaken::Refused(answer["description"].as_str().unwrap_or("no description").to_owned())),
-    }
 }

@@ -3,24 +3,24 @@
 use serde_json::Value;
 
 use super::{Finding, Severity};
+use crate::channels;
+use crate::channels::channel::Channel;
 use crate::channels::pairing::Store;
 use crate::cli::environment;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
-/// Channels that this program has, and what people call them.
-const CHANNELS: [(&str, &str); 2] = [("telegram", "Telegram"), ("whatsapp", "WhatsApp")];
-
 pub(super) fn findings(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (id, label) in CHANNELS {
-        let section = &config.tree["channels"][id];
+    for channel in channels::all() {
+        let (id, label) = (channel.info().id, channel.info().label);
+        let section = config.channel(id);
         if !section.is_object() || section["enabled"] == false {
             continue;
         }
         let stored = Store::new(paths, &environment::var, id).allowed();
         direct(id, label, section, &stored, config, &mut found);
-        groups(id, label, section, &stored, config, &mut found);
+        groups(channel, section, &stored, config, &mut found);
     }
     found
 }
@@ -49,7 +49,7 @@ fn direct(id: &str, label: &str, section: &Value, stored: &[String], config: &Co
     let mut people: Vec<&String> = configured.iter().filter(|it| *it != "*").chain(stored).collect();
     people.sort();
     people.dedup();
-    let scope = config.tree["session"]["dmScope"].as_str().unwrap_or("main");
+    let scope = config.session.dm_scope.as_deref().unwrap_or("main");
     if scope == "main" && (is_wild || people.len() > 1) {
         let detail = "Several people write into the main session, so each may learn what another said.";
         let title = format!("{label}: people share one session");
@@ -58,8 +58,9 @@ fn direct(id: &str, label: &str, section: &Value, stored: &[String], config: &Co
     }
 }
 
-fn groups(id: &str, label: &str, section: &Value, stored: &[String], config: &Config, found: &mut Vec<Finding>) {
-    let default = config.tree["channels"]["defaults"]["groupPolicy"].as_str();
+fn groups(channel: &dyn Channel, section: &Value, stored: &[String], config: &Config, found: &mut Vec<Finding>) {
+    let (id, label) = (channel.info().id, channel.info().label);
+    let default = config.channel("defaults")["groupPolicy"].as_str();
     let policy = section["groupPolicy"].as_str().or(default).unwrap_or("allowlist");
     let groups = section["groups"].as_object();
     let is_reachable = policy == "open" || policy == "allowlist" && groups.is_some_and(|groups| !groups.is_empty());
@@ -70,7 +71,8 @@ fn groups(id: &str, label: &str, section: &Value, stored: &[String], config: &Co
             Finding::new(format!("channels.{id}.warning.group_policy_open"), Severity::Critical, &title, detail);
         found.push(finding.fix(format!("Set channels.{id}.groupPolicy to allowlist and groupAllowFrom to people.")));
     }
-    if id != "telegram" || !is_reachable || config.tree["commands"]["text"] == false {
+    let has_commands = channel.capabilities().has_native_commands && config.commands.text != Some(false);
+    if !has_commands || !is_reachable {
         return;
     }
     let allowed = texts(&section["groupAllowFrom"]);
@@ -81,14 +83,16 @@ fn groups(id: &str, label: &str, section: &Value, stored: &[String], config: &Co
     let any_own_list = groups.is_some_and(|groups| groups.values().any(has_own_list));
     if allowed.iter().chain(stored).any(|it| it == "*") {
         let detail = "\"*\" lets every member of a group give commands.";
-        let title = "Telegram: everybody in a group may give commands";
-        let finding = Finding::new("channels.telegram.groups.allowFrom.wildcard", Severity::Critical, title, detail);
-        found.push(finding.fix("Name people in channels.telegram.groupAllowFrom instead."));
+        let title = format!("{label}: everybody in a group may give commands");
+        let finding =
+            Finding::new(format!("channels.{id}.groups.allowFrom.wildcard"), Severity::Critical, &title, detail);
+        found.push(finding.fix(format!("Name people in channels.{id}.groupAllowFrom instead.")));
     } else if allowed.is_empty() && stored.is_empty() && !any_own_list {
         let detail = "Groups are let in, and no list says whose commands count there.";
-        let title = "Telegram: nobody is named for commands in groups";
-        let finding = Finding::new("channels.telegram.groups.allowFrom.missing", Severity::Critical, title, detail);
-        found.push(finding.fix("Pair yourself, or set channels.telegram.groupAllowFrom."));
+        let title = format!("{label}: nobody is named for commands in groups");
+        let finding =
+            Finding::new(format!("channels.{id}.groups.allowFrom.missing"), Severity::Critical, &title, detail);
+        found.push(finding.fix(format!("Pair yourself, or set channels.{id}.groupAllowFrom.")));
     }
 }
 

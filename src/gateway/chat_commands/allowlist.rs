@@ -17,7 +17,7 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         return Executed::answer("⚠️ Unknown channel. Add channel=<id> to the command.");
     };
     let config = cx.config.get();
-    let section = &config.tree["channels"][channel];
+    let section = config.channel(channel);
     if wish.action == "list" {
         let lists = wish.lists.iter().map(|list| format!("{list}: {}", joined(&section[*list])));
         let lists: Vec<String> = lists.collect();

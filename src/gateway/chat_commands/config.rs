@@ -62,7 +62,7 @@ pub(super) fn path_of(path: &str) -> Result<Vec<&str>, String> {
 /// Says why a chat may not change the configuration, if it may not.
 pub(super) fn refusal(config: &Config, turn: &Turn) -> Option<String> {
     let route = turn.route.as_ref()?;
-    let channel = &config.tree["channels"][route.channel.as_str()];
+    let channel = config.channel(&route.channel);
     let own = &channel["accounts"][route.account.as_str()]["configWrites"];
     let set = if own.is_null() { &channel["configWrites"] } else { own };
     (*set == false).then(|| {

@@ -7,6 +7,7 @@ use super::handle::Chat;
 use super::routing::{self, Peer};
 use crate::agent::session;
 use crate::base::route::Route;
+use crate::channels::channel::AckGroup;
 use crate::channels::inbound::Inbound;
 use crate::channels::mentions::Mention;
 use crate::channels::message::Reaction;
@@ -41,40 +42,25 @@ impl Acks {
     }
 }
 
-/// Shows the sign under a message of a group, where it belongs there.
-pub(super) fn show(chat: &Chat<'_>, message: &Inbound, requires_mention: bool, mention: Mention) {
-    let is_shown = match scope(chat) {
-        "all" | "group-all" => true,
-        "group-mentions" => requires_mention && mention.is_meant && !mention.is_command_only,
-        _ => false,
+/// Shows the sign under a message, where it belongs there. `group`: whether only what is meant for us is answered there, and
+/// whether this is.
+pub(super) fn show(chat: &Chat<'_>, message: &Inbound, group: Option<(bool, Mention)>) {
+    let ack = chat.channel.ack(chat.config, chat.account);
+    let is_shown = match (group, ack.in_groups) {
+        (None, _) => ack.in_direct,
+        (Some(_), AckGroup::Always) => true,
+        (Some(_), AckGroup::Never) => false,
+        (Some((is_asked, mention)), AckGroup::MeantWhereAsked) => {
+            is_asked && mention.is_meant && !mention.is_command_only
+        }
+        (Some((is_asked, mention)), AckGroup::Meant) => mention.is_meant || !is_asked,
     };
-    if is_shown {
-        sign(chat, message);
-    }
-}
-
-/// Shows the sign under a direct message, where it belongs there.
-pub(super) fn show_direct(chat: &Chat<'_>, message: &Inbound) {
-    if matches!(scope(chat), "all" | "direct") {
-        sign(chat, message);
-    }
-}
-
-fn scope<'a>(chat: &'a Chat<'_>) -> &'a str {
-    // compat: WhatsApp has a setting of its own, which comes with it.
-    if chat.channel.info().id == "whatsapp" {
-        return "off";
-    }
-    chat.config.tree["messages"]["ackReactionScope"].as_str().unwrap_or("group-mentions")
-}
-
-fn sign(chat: &Chat<'_>, message: &Inbound) {
-    if !chat.channel.capabilities().has_reactions || message.is_button || message.message_id.is_empty() {
+    let can = chat.channel.capabilities().has_reactions && !message.is_button && !message.message_id.is_empty();
+    if !is_shown || !can {
         return;
     }
-    let configured = chat.config.tree["messages"]["ackReaction"].as_str().map(str::to_owned);
-    let place = Peer::of(chat.channel.info().id, &chat.account.id, message);
-    let emoji = configured.unwrap_or_else(|| {
+    let emoji = ack.emoji.unwrap_or_else(|| {
+        let place = Peer::of(chat.channel.info().id, &chat.account.id, message);
         let agent = routing::place(chat.config, &place).agent;
         let identity = session::agent_entry(chat.config, &agent).and_then(|entry| entry.identity.as_ref());
         let own = identity.and_then(|identity| identity.emoji.clone());
@@ -85,7 +71,7 @@ fn sign(chat: &Chat<'_>, message: &Inbound) {
         return;
     }
     let route = chat.route(message);
-    if chat.config.tree["messages"]["removeAckAfterReply"] == true {
+    if ack.is_passing {
         chat.cx.chats.acks.insert(&route);
     }
     set(chat.cx, &route, emoji);

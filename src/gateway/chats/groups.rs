@@ -37,13 +37,10 @@ fn activation(chat: &Chat<'_>, place: &Place) -> Option<String> {
 }
 
 fn patterns(chat: &Chat<'_>, agent: &AgentId) -> Vec<String> {
-    let tree = &chat.config.tree;
-    let own = session::agent_tree(chat.config, agent).map(|entry| &entry["groupChat"]["mentionPatterns"]);
-    let shared = &tree["messages"]["groupChat"]["mentionPatterns"];
-    let configured = own.into_iter().chain([shared]).find_map(Value::as_array);
-    match configured {
+    let own = session::agent_entry(chat.config, agent).and_then(|entry| entry.group_chat.mention_patterns.as_ref());
+    match own.or(chat.config.messages.group_chat.mention_patterns.as_ref()) {
         // An empty list is an answer: no patterns.
-        Some(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(list) => list.clone(),
         None => {
             let identity = session::agent_entry(chat.config, agent).and_then(|entry| entry.identity.clone());
             let identity = identity.unwrap_or_default();
@@ -54,8 +51,8 @@ fn patterns(chat: &Chat<'_>, agent: &AgentId) -> Vec<String> {
 
 fn history_limit(chat: &Chat<'_>) -> usize {
     let own = chat.account.settings.get("historyLimit").and_then(Value::as_u64);
-    let shared = || chat.config.tree["messages"]["groupChat"]["historyLimit"].as_u64();
-    usize::try_from(own.or_else(shared).unwrap_or(HISTORY_DEFAULT)).unwrap_or(usize::MAX)
+    let shared = chat.config.messages.group_chat.history_limit;
+    usize::try_from(own.or(shared).unwrap_or(HISTORY_DEFAULT)).unwrap_or(usize::MAX)
 }
 
 fn history_key(chat: &Chat<'_>, message: &Inbound) -> String {
@@ -86,7 +83,8 @@ pub(super) fn with_history(chat: &Chat<'_>, message: &Inbound, style: &Style, cu
     }
     let from = envelope::conversation(message);
     let lines = entries.iter().map(|entry| {
-        let body = format!("{}: {} [id:{} chat:{}]", entry.sender, entry.body, entry.message_id, message.chat.id);
+        let mark = chat.channel.history_mark(&message.chat.id, &entry.message_id);
+        let body = format!("{}: {}{mark}", entry.sender, entry.body);
         let at = Some(entry.at).filter(|at| *at > 0);
         envelope::envelope(chat.channel.info(), &from, at, None, style, &body)
     });

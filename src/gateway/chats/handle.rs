@@ -14,7 +14,7 @@ use crate::agent::speaker::{self, Speaker};
 use crate::base::ids::RunId;
 use crate::base::route::Route;
 use crate::channels;
-use crate::channels::access::{self, Rules, Verdict};
+use crate::channels::access::{self, NOT_AUTHORISED, Rules, Verdict};
 use crate::channels::batch;
 use crate::channels::channel::{Account, Channel, Setting};
 use crate::channels::envelope::{self, Style};
@@ -28,9 +28,6 @@ use crate::config::write;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::deliveries;
 use crate::gateway::inbox::{self, Turn};
-
-/// What a command's sender is told who may not give it.
-const NOT_AUTHORISED: &str = "You are not authorized to use this command.";
 
 /// Handles events that belong together; `false` when they must be brought again.
 pub fn batch(cx: &Arc<Ctx>, items: &[Item]) -> bool {
@@ -67,6 +64,20 @@ pub fn batch(cx: &Arc<Ctx>, items: &[Item]) -> bool {
     }
 }
 
+/// How a message counts whose sender may speak.
+#[derive(Debug, Clone, Copy)]
+enum Heard {
+    /// It is a command of the network's menu, by somebody who may give it.
+    Command,
+    /// It is anything else.
+    Message {
+        /// Whether its sender may command.
+        is_authorised: bool,
+        /// Whether it is a command in words.
+        is_command: bool,
+    },
+}
+
 /// What a message is handled with.
 #[derive(Clone, Copy)]
 pub(super) struct Chat<'a> {
@@ -92,48 +103,56 @@ impl Chat<'_> {
         let paired = store.allowed();
         let rules = Rules {
             paired: &paired,
-            default_group_policy: self.config.tree["channels"]["defaults"]["groupPolicy"].as_str(),
-            uses_access_groups: self.config.tree["commands"]["useAccessGroups"] != false,
+            default_group_policy: self.config.channel("defaults")["groupPolicy"].as_str(),
+            uses_access_groups: self.config.commands.use_access_groups != Some(false),
             is_command,
-            // compat: on WhatsApp a pairing counts for direct messages alone.
-            pairing_counts_in_groups: self.id() != "whatsapp",
         };
         let id = format!("{}:{}:{update_id}", self.id(), self.account.id);
-        let is_authorised = match access::judge(message, self.account, self.channel.capabilities(), &rules) {
-            Verdict::Heard { is_authorised } => is_authorised,
-            Verdict::Pairing if is_command && self.channel.capabilities().has_native_commands => {
-                return self.say(message, &id, NOT_AUTHORISED);
+        let caps = self.channel.capabilities();
+        if is_command && !message.is_button && self.is_native(message) {
+            match access::judge_native(message, self.account, self.channel.info(), caps, &rules) {
+                Ok(()) => return self.heard(message, &raw, &id, received_at, Heard::Command),
+                Err(text) => return self.say(message, &id, text),
             }
+        }
+        let is_authorised = match access::judge(message, self.account, caps, &rules) {
+            Verdict::Heard { is_authorised } => is_authorised,
             Verdict::Pairing => return self.offer_code(&store, message, &id),
             Verdict::Dropped(why) => {
                 log::info!(target: "gateway/channels", "{} {}: a message of {} is dropped: {why}", self.id(), message.chat.id, message.sender.id);
                 return true;
             }
         };
+        if is_command && !is_authorised && !message.chat.is_group() && caps.has_native_commands {
+            return self.say(message, &id, NOT_AUTHORISED);
+        }
+        self.heard(message, &raw, &id, received_at, Heard::Message { is_authorised, is_command })
+    }
+
+    /// Hands a message on whose sender may speak here.
+    fn heard(&self, message: &Inbound, raw: &str, id: &str, received_at: u64, heard: Heard) -> bool {
         self.cx.channels.handle(self.id(), &self.account.id).update(|state| {
             state.last_inbound_at = state.last_inbound_at.max(Some(received_at));
         });
         let place = routing::place(self.config, &Peer::of(self.id(), &self.account.id, message));
-        let mention = match message.chat.is_group() {
-            true => {
+        let (is_authorised, is_meant) = match heard {
+            Heard::Command => (true, true),
+            Heard::Message { is_authorised, is_command } if message.chat.is_group() => {
                 let gate = groups::gate(self, &place, message);
                 let mention = gate.judge(message, is_command && is_authorised);
                 if mention.is_skipped {
-                    groups::remember(self, message, &raw);
+                    groups::remember(self, message, raw);
                     return true;
                 }
-                ack::show(self, message, gate.requires_mention, mention);
-                mention.is_meant
+                ack::show(self, message, Some((gate.requires_mention, mention)));
+                (is_authorised, mention.is_meant)
             }
-            false => {
-                if is_command && !is_authorised && self.channel.capabilities().has_native_commands {
-                    return self.say(message, &id, NOT_AUTHORISED);
-                }
-                ack::show_direct(self, message);
-                true
+            Heard::Message { is_authorised, .. } => {
+                ack::show(self, message, None);
+                (is_authorised, true)
             }
         };
-        let turn = match self.turn(message, &raw, &place, RunId::new(id), is_authorised, mention) {
+        let turn = match self.turn(message, raw, &place, RunId::new(id), is_authorised, is_meant) {
             Ok(turn) => turn,
             Err(again) => return !again,
         };
@@ -142,6 +161,12 @@ impl Chat<'_> {
             groups::forget(self, message);
         }
         is_taken
+    }
+
+    /// Returns whether a message is a command as the network's menu gives them.
+    fn is_native(&self, message: &Inbound) -> bool {
+        let wants = self.channel.capabilities().has_native_commands && self.account.wants_native_commands(self.config);
+        wants && command_text(&message.text, message.own_username.as_deref()).starts_with('/')
     }
 
     /// Makes of a message what a session takes; `Err(true)` when it must be tried again, `Err(false)` when there is nothing
@@ -199,9 +224,6 @@ impl Chat<'_> {
     }
 
     fn speaker(&self, message: &Inbound, is_authorised: bool, was_mentioned: bool) -> Speaker {
-        let caps = self.channel.capabilities();
-        let native = self.account.settings.get("commands").map(|it| &it["native"]);
-        let native = native.filter(|it| !it.is_null()).unwrap_or(&self.config.tree["commands"]["native"]);
         Speaker {
             channel: self.id().to_owned(),
             account: Some(self.account.id.clone()),
@@ -216,7 +238,7 @@ impl Chat<'_> {
             is_authorised,
             was_mentioned,
             message_id: Some(message.message_id.clone()),
-            is_native: caps.has_native_commands && *native != false && message.text.trim_start().starts_with('/'),
+            is_native: self.is_native(message),
         }
     }
 

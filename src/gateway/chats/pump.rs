@@ -118,10 +118,9 @@ struct Quick<'a>(&'a Config);
 
 impl Pace for Quick<'_> {
     fn debounce_ms(&self, item: &Item, message: &Inbound) -> u64 {
-        let inbound = &self.0.tree["messages"]["inbound"];
-        let number = |value: &serde_json::Value| value.as_f64().filter(|ms| *ms > 0.0).map(|ms| ms as u64);
-        let pause =
-            number(&inbound["byChannel"][&item.channel]).or_else(|| number(&inbound["debounceMs"])).unwrap_or(0);
+        let inbound = &self.0.messages.inbound;
+        let set = [inbound.by_channel.get(&item.channel).copied(), inbound.debounce_ms];
+        let pause = set.into_iter().flatten().find(|ms| *ms > 0.0).map_or(0, |ms| ms as u64);
         let is_plain = message.media.is_empty()
             && !message.text.trim().is_empty()
             && message.location.is_none()

@@ -1,12 +1,10 @@
 //! Which agent answers a conversation, and in which session (channels.md §8, agent.md §3). Pure.
 
-use serde_json::Value;
-
 use crate::agent::session;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::channels::channel::DEFAULT_ACCOUNT;
 use crate::channels::inbound::{Chat, ChatKind, Inbound};
-use crate::config::types::Config;
+use crate::config::types::{Binding, Config};
 
 /// Where a conversation is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +76,8 @@ pub fn place(config: &Config, peer: &Peer<'_>) -> Place {
 }
 
 fn direct_key(config: &Config, agent: &AgentId, peer: &Peer<'_>) -> String {
-    let rules = &config.tree["session"];
-    let scope = rules["dmScope"].as_str().unwrap_or("main");
-    let name = linked_name(&rules["identityLinks"], peer).unwrap_or_else(|| peer.chat.to_lowercase());
+    let scope = config.session.dm_scope.as_deref().unwrap_or("main");
+    let name = linked_name(config, peer).unwrap_or_else(|| peer.chat.to_lowercase());
     match scope {
         "per-peer" if !name.is_empty() => format!("agent:{agent}:dm:{name}"),
         "per-channel-peer" if !name.is_empty() => format!("agent:{agent}:{}:dm:{name}", peer.channel),
@@ -89,37 +86,31 @@ fn direct_key(config: &Config, agent: &AgentId, peer: &Peer<'_>) -> String {
 }
 
 /// Returns the one name of a person with several addresses.
-fn linked_name(links: &Value, peer: &Peer<'_>) -> Option<String> {
+fn linked_name(config: &Config, peer: &Peer<'_>) -> Option<String> {
     let plain = peer.chat.to_lowercase();
     let with_channel = format!("{}:{plain}", peer.channel);
-    let is_listed = |ids: &Value| {
-        let ids = ids.as_array().into_iter().flatten().filter_map(Value::as_str).map(|id| id.trim().to_lowercase());
-        ids.into_iter().any(|id| id == plain || id == with_channel)
-    };
-    let (name, _) = links.as_object()?.iter().find(|(_, ids)| is_listed(ids))?;
+    let is_it = |id: &String| [&plain, &with_channel].contains(&&id.trim().to_lowercase());
+    let (name, _) = config.session.identity_links.iter().find(|(_, ids)| ids.iter().any(is_it))?;
     Some(name.trim().to_lowercase()).filter(|name| !name.is_empty())
 }
 
 /// Returns the agent that the bindings name: for this peer, for this account, for the channel; else the default one.
 fn agent(config: &Config, peer: &Peer<'_>) -> AgentId {
-    let text = |value: &Value| value.as_str().map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty());
-    let bindings = config.tree["bindings"].as_array().into_iter().flatten();
-    let own: Vec<&Value> = bindings
-        .filter(|binding| {
-            let account = text(&binding["match"]["accountId"]);
-            text(&binding["match"]["channel"]).as_deref() == Some(peer.channel)
-                && match account.as_deref() {
-                    None => peer.account == DEFAULT_ACCOUNT,
-                    Some("*") => true,
-                    Some(account) => account == peer.account,
-                }
+    let bindings = config.bindings.iter().filter(|binding| binding.is_of(peer.channel));
+    let own: Vec<&Binding> = bindings
+        .filter(|binding| match binding.account().as_deref() {
+            None => peer.account == DEFAULT_ACCOUNT,
+            Some("*") => true,
+            Some(account) => account == peer.account,
         })
         .collect();
-    let has_no_peer = |binding: &Value| ["peer", "guildId", "teamId"].iter().all(|key| binding["match"][key].is_null());
-    let is_for = |binding: &Value, id: &str| {
-        let wanted = &binding["match"]["peer"];
-        let wanted_id = wanted["id"].as_str().map_or_else(|| wanted["id"].to_string(), |id| id.trim().to_owned());
-        wanted["kind"] == peer.kind_word() && wanted_id.eq_ignore_ascii_case(id)
+    let has_no_peer = |binding: &Binding| {
+        let covers = &binding.covers;
+        covers.peer.is_none() && covers.guild_id.is_none() && covers.team_id.is_none()
+    };
+    let is_for = |binding: &Binding, id: &str| {
+        let wanted = binding.covers.peer.as_ref();
+        wanted.is_some_and(|it| it.kind == peer.kind_word() && it.id.trim().eq_ignore_ascii_case(id))
     };
     let place = peer.place();
     let found = own
@@ -127,11 +118,11 @@ fn agent(config: &Config, peer: &Peer<'_>) -> AgentId {
         .find(|binding| is_for(binding, &place))
         .or_else(|| own.iter().find(|binding| is_for(binding, peer.chat)))
         .or_else(|| {
-            let is_any = |binding: &Value| text(&binding["match"]["accountId"]).as_deref() == Some("*");
-            let whole = |binding: &&&Value| has_no_peer(binding);
+            let is_any = |binding: &Binding| binding.account().as_deref() == Some("*");
+            let whole = |binding: &&&Binding| has_no_peer(binding);
             own.iter().filter(whole).find(|binding| !is_any(binding)).or_else(|| own.iter().find(whole))
         });
-    let named = found.and_then(|binding| binding["agentId"].as_str()).map(session::normalize_agent_id);
+    let named = found.map(|binding| session::normalize_agent_id(&binding.agent_id));
     // A binding to an agent that is gone must not invent one.
     named.filter(|agent| session::agent_ids(config).contains(agent)).unwrap_or_else(|| session::default_agent(config))
 }
@@ -139,12 +130,10 @@ fn agent(config: &Config, peer: &Peer<'_>) -> AgentId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn check(tree: Value, peer: Peer<'_>, agent: &str, key: &str) {
-        let mut config: Config = serde_json::from_value(tree.clone()).expect("configuration");
-        config.tree = tree.clone();
-        let place = place(&config, &peer);
+        let place = place(&Config::of(tree.clone()), &peer);
         assert_eq!((place.agent.as_str(), place.session.as_str()), (agent, key), "{tree} {peer:?}");
     }
 

@@ -14,6 +14,7 @@ use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::route::Route;
 use crate::base::text;
 use crate::base::text::unless_blank;
+use crate::channels;
 use crate::config::types::Config;
 use crate::gateway::accepted;
 use crate::gateway::attachments;
@@ -36,8 +37,8 @@ pub(super) const METHODS: &[Method] = methods! {
 
 /// How long `agent.wait` waits by default.
 const WAIT_MS_DEFAULT: u64 = 30_000;
-/// Channels that may be named before their code is here.
-const CHANNELS: [&str; 4] = ["last", "webchat", "telegram", "whatsapp"];
+/// Channels that may be named and are no chat network.
+const NO_NETWORKS: [&str; 2] = ["last", "webchat"];
 
 /// Two-phase: accepted at once, the result later on the same id.
 fn agent(cx: &Arc<Ctx>, call: &Call, params: AgentParams) -> Result<Reply, ErrorShape> {
@@ -161,7 +162,9 @@ struct Target {
 /// Finds agent and session; `None` when nothing selects one.
 fn target(cx: &Ctx, config: &Config, params: &AgentParams) -> Result<Option<Target>, ErrorShape> {
     for channel in [&params.channel, &params.reply_channel].into_iter().flatten() {
-        if !channel.is_empty() && !CHANNELS.contains(&channel.to_lowercase().as_str()) {
+        let channel = channel.to_lowercase();
+        let is_known = NO_NETWORKS.contains(&channel.as_str()) || channels::by_id(&channel).is_some();
+        if !channel.is_empty() && !is_known {
             return Err(ErrorShape::invalid(format!("invalid agent params: unknown channel: {channel}")));
         }
     }

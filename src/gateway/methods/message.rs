@@ -14,7 +14,7 @@ use crate::agent::session;
 use crate::base::cancel::CancelToken;
 use crate::base::ids::SessionKey;
 use crate::base::rng::uuid;
-use crate::channels::channel::{Account, Channel, Setting};
+use crate::channels::channel::{Account, Channel, Reacting, Setting};
 use crate::channels::message::{Poll, Reaction, SendError, Sent};
 use crate::channels::outbox::Delivery;
 use crate::channels::reply::Reply as ChatReply;
@@ -151,8 +151,9 @@ fn place(cx: &Ctx, wanted: &Wanted, target: Option<String>) -> Result<Place, Str
     let account = channels::account(channel, &at, account.as_deref())?;
     let own_target = || context.to.clone().or_else(|| own.last_to.clone()).filter(|_| is_own);
     let target = target.or_else(own_target).ok_or_else(|| format!("Action {} requires a target.", wanted.action))?;
-    if !is_explicit(id, &target) {
-        let hint = if id == "telegram" { " Hint: <chatId>" } else { "" };
+    if !channel.is_address(&target) {
+        let hint = channel.capabilities().target_hint;
+        let hint = if hint.is_empty() { String::new() } else { format!(" Hint: {hint}") };
         return Err(format!("Unknown target \"{target}\" for {}.{hint}", channel.info().label));
     }
     let target = channel.target(&at, &account, &target)?;
@@ -191,25 +192,6 @@ fn judge_action(channel: &dyn Channel, tree: &Value, action: &str) -> Result<(),
         return Err(format!("Message action {action} not supported for channel {id}."));
     }
     Ok(())
-}
-
-/// Returns whether a target is an address, and no name that a directory would have to know.
-fn is_explicit(channel: &str, target: &str) -> bool {
-    let target = target.trim();
-    let lower = target.to_lowercase();
-    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    match channel {
-        "telegram" => {
-            ["telegram:", "tg:", "@", "https://t.me/", "t.me/"].iter().any(|start| lower.starts_with(start))
-                || is_number(target.strip_prefix('-').unwrap_or(target))
-        }
-        "whatsapp" => {
-            lower.starts_with("whatsapp:")
-                || target.contains('@')
-                || is_number(target.strip_prefix('+').unwrap_or(target))
-        }
-        _ => true,
-    }
 }
 
 fn act(cx: &Arc<Ctx>, wanted: &Wanted, place: Place, once: Once) {
@@ -272,10 +254,10 @@ fn send(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Opt
     }
     let session = session_of(cx, place);
     let delivery = delivery(cx, wanted, place, json!(reply));
-    let (text, is_telegram) = (reply.text, id == "telegram");
+    let (text, answers_itself) = (reply.text, place.channel.capabilities().answers_sends_itself);
     go(cx, delivery, once, move |cx, sent| {
         targets::mirror(cx, &session, &text);
-        if is_telegram {
+        if answers_itself {
             json!({"ok": true, "messageId": sent.get("messageId"), "chatId": sent.get("chatId")})
         } else {
             let mut answer = via;
@@ -355,10 +337,10 @@ fn react(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place) -> Result<Value, ErrorSh
         return Err(ErrorShape::invalid(format!("Emoji is required to remove a {label} reaction.")));
     }
     // An agent reacts only where it may; a person at the command line does as he likes.
-    let level = place.account.text("reactionLevel").unwrap_or("minimal");
-    if wanted.session_key.is_some() && place.channel.info().id == "telegram" && matches!(level, "off" | "ack") {
+    if wanted.session_key.is_some() && place.channel.reacting(&place.account) == Some(Reacting::Off) {
+        let (id, level) = (place.channel.info().id, place.account.text("reactionLevel").unwrap_or("off"));
         return Err(ErrorShape::invalid(format!(
-            "Telegram agent reactions disabled (reactionLevel=\"{level}\"). Set channels.telegram.reactionLevel to \"minimal\" or \"extensive\" to enable."
+            "{label} agent reactions disabled (reactionLevel=\"{level}\"). Set channels.{id}.reactionLevel to \"minimal\" or \"extensive\" to enable."
         )));
     }
     let config = cx.config.get();
@@ -438,26 +420,6 @@ fn broadcast(cx: &Arc<Ctx>, wanted: &Wanted, ticket: Ticket) {
         match place(cx, &one, Some(to.clone())) {
             Ok(place) => act(cx, &one, place, once),
             Err(text) => once.finish(Err(ErrorShape::invalid(text)).into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_told_from_names() {
-        for (channel, target, expected) in [
-            ("telegram", "-100123:topic:4", true),
-            ("telegram", "@ada", true),
-            ("telegram", "TG:5", true),
-            ("telegram", "ada", false),
-            ("whatsapp", "+49 170", true),
-            ("whatsapp", "x@g.us", true),
-            ("whatsapp", "Mum", false),
-        ] {
-            assert_eq!(is_explicit(channel, target), expected, "{channel} {target}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Any, Method, methods};
+use crate::channels;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::replies::voice::AUDIO_KEPT;
@@ -81,8 +82,9 @@ fn convert(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, ErrorShape
     if spoken.is_empty() {
         return Err(ErrorShape::invalid("tts.convert requires text"));
     }
-    let channel = Some(text(&params, "channel")).filter(|channel| !channel.is_empty());
-    let speech = cx.tts.convert(&settings(cx)?, spoken, channel);
+    let channel = channels::normalize(text(&params, "channel")).and_then(channels::by_id);
+    let is_voice = channel.is_some_and(|channel| channel.capabilities().has_voice_notes);
+    let speech = cx.tts.convert(&settings(cx)?, spoken, is_voice);
     let speech = speech.map_err(|error| ErrorShape::unavailable(error.to_string()))?;
     let payload = json!({
         "audioPath": speech.audio,

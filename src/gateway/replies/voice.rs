@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::agent::run::RunRequest;
 use crate::base::ids::SessionKey;
+use crate::channels;
 use crate::channels::reply::{Reply, ReplyKind};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::work::Due;
@@ -45,7 +46,9 @@ pub fn hint(cx: &Ctx) -> Option<String> {
 /// # Errors
 /// Why nobody speaks.
 pub fn speak(cx: &Ctx, settings: &Settings, text: &str, channel: &str) -> Result<(PathBuf, bool), String> {
-    let speech = cx.tts.convert(settings, text, Some(channel)).map_err(|error| error.to_string())?;
+    let channel = channels::by_id(channel);
+    let is_voice = channel.is_some_and(|channel| channel.capabilities().has_voice_notes);
+    let speech = cx.tts.convert(settings, text, is_voice).map_err(|error| error.to_string())?;
     cx.timer.arm(AUDIO_KEPT, Due::SpeechExpired(speech.audio.clone()));
     Ok((speech.audio, speech.is_voice))
 }
