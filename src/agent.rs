@@ -29,6 +29,7 @@ pub mod speaker;
 pub mod stream;
 pub mod talk;
 pub mod tools;
+pub mod transcribe;
 pub mod transcript;
 pub mod usage;
 pub mod workspace;

@@ -7,6 +7,7 @@ mod conn;
 pub mod event_loop;
 pub mod fetch;
 pub mod flow;
+pub mod form;
 pub mod handle;
 pub mod http;
 pub mod outbox;

@@ -10,6 +10,7 @@ mod idle;
 mod proxy;
 mod receiving;
 mod sending;
+mod voice;
 mod webhook;
 
 use serde_json::{Value, json};

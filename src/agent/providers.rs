@@ -9,6 +9,7 @@ mod code_assist;
 mod codex;
 mod completions;
 mod copilot;
+pub mod document;
 mod draft;
 mod exchange;
 mod google;

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use super::cancel::{CancelToken, SLICE};
 
+/// Variables that no child of ours gets to see: the gateway's own secrets.
+pub const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 /// How long a child that was told to end (SIGTERM) may take before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_millis(500);
 /// The longest wait between two looks at a child whose end the kernel does not announce.

@@ -7,6 +7,7 @@
 mod auth;
 mod chats;
 pub mod http;
+mod media;
 mod skills;
 pub mod tts;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub use self::auth::{Auth, AuthCooldowns, AuthProfile};
 pub use self::chats::{Binding, BindingMatch, BindingPeer, GroupChat, InboundPace, Messages};
+pub use self::media::{MediaAttachments, MediaKind, MediaModel, MediaTools};
 pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
@@ -383,6 +385,8 @@ pub struct Identity {
 pub struct Tools {
     /// `tools.exec`.
     pub exec: ToolExec,
+    /// `tools.media`.
+    pub media: MediaTools,
 }
 
 /// `tools.exec`.

@@ -8,6 +8,7 @@ pub mod ack;
 mod files;
 mod groups;
 mod handle;
+pub mod hearing;
 pub mod history;
 pub mod pump;
 pub mod record;
@@ -38,6 +39,8 @@ pub struct Chats {
     pub sent: sent::Sent,
     /// Signs that go with the answer.
     pub acks: ack::Acks,
+    /// Recordings that are being put into words.
+    pub hearing: hearing::Busy,
 }
 
 /// Starts every account that is switched on and configured, and goes on with what came in before.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::manifest::{InstallKind, InstallSpec, Skill, Unpack};
 use super::status::node_manager;
 use crate::base::cancel::{CancelReason, CancelToken};
-use crate::base::process::{self, Captured, Ended, Keep, find_program, is_executable};
+use crate::base::process::{self, Captured, Ended, Keep, WITHHELD, find_program, is_executable};
 use crate::base::text::{collapse_whitespace, unless_blank};
 use crate::config::paths::Paths;
 use crate::config::types::SkillsInstall;
@@ -34,8 +34,6 @@ const TIMEOUT_MIN_MS: u64 = 1000;
 const TIMEOUT_MAX_MS: u64 = 900_000;
 /// How long Homebrew gets to say where it lives.
 const PREFIX_TIMEOUT: Duration = Duration::from_secs(30);
-/// Secrets that an installer has no business with.
-const HIDDEN_VARS: [&str; 2] = ["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -316,7 +314,7 @@ fn check_object(spec: &InstallSpec) -> Result<(), String> {
 fn command(program: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
-    for name in HIDDEN_VARS {
+    for name in WITHHELD {
         command.env_remove(name);
     }
     command

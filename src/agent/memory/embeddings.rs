@@ -3,7 +3,6 @@
 //! A service is asked with the credentials of its provider, one after the other while these are to blame, as turns of a
 //! model are. Texts of the notes go to it; the configuration decides whether there is one. Runs on the thread that asks.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,13 +10,13 @@ use serde_json::{Value, json};
 use crate::agent::credentials::{self, Credential, Wallet, Wish};
 use crate::agent::failover;
 use crate::agent::models;
-use crate::agent::providers::ProviderError;
+use crate::agent::providers::{ProviderError, document};
 use crate::base::clock::Clock;
 use crate::base::rng::Rng;
 use crate::base::secret::Secret;
-use crate::base::text::{ellipsize, unless_blank};
+use crate::base::text::unless_blank;
 use crate::config::types::{AuthCooldowns, Config};
-use crate::net::fetch::{Fetch, FetchError};
+use crate::net::fetch::Fetch;
 
 /// Texts of one request.
 pub(super) const BATCH_TEXTS: usize = 64;
@@ -27,10 +26,6 @@ const DIMENSIONS_MAX: usize = 8192;
 const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// How long a service may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Shortest text that is looked for as a secret in errors: shorter ones are words.
-const SECRET_BYTES_MIN: usize = 8;
-/// Characters of an error that are shown.
-const ERROR_CHARS_MAX: usize = 300;
 
 /// Whose interface a service has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,30 +161,20 @@ impl Service {
         }));
         headers.extend(self.headers.iter().cloned());
         let url = format!("{}/{path}", self.base_url);
-        let secrets = key.map(Secret::expose).into_iter().chain(self.headers.iter().map(|(_, value)| value.as_str()));
-        let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
-        let without_secrets = |text: &str| secrets.iter().fold(text.to_owned(), |text, it| text.replace(it, "***"));
-        let lost = |error: FetchError| match error {
-            FetchError::Cancelled => ProviderError::Cancelled,
-            FetchError::Failed(error) => {
-                failed(None, format!("connection error: embeddings of {}: {error}", self.kind.name()))
-            }
+        let request = document::Request {
+            what: &format!("embeddings of {}", self.kind.name()),
+            url: &url,
+            headers: &headers,
+            key,
+            silence_max: SILENCE_MAX,
+            answer_bytes_max: ANSWER_BYTES_MAX,
         };
-        let answer = fetch.post_json_within(&url, &headers, body.to_string().as_bytes(), SILENCE_MAX).map_err(lost)?;
-        let mut bytes = Vec::new();
-        let read = answer.body.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
-        read.map_err(|error| lost(fetch.read_failure(&error)))?;
-        let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if answer.status != 200 {
-            let words = said["error"]["message"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
-            let words = ellipsize(&without_secrets(words), ERROR_CHARS_MAX);
-            return Err(failed(Some(answer.status), format!("{} {words}", answer.status)));
-        }
+        let said = document::post(&request, body.to_string().as_bytes(), fetch)?;
         let vectors = self.vectors(&said);
         if vectors.len() != texts.len() {
             let what =
                 format!("embeddings of {}: {} vectors for {} texts", self.kind.name(), vectors.len(), texts.len());
-            return Err(failed(None, what));
+            return Err(ProviderError::failed(what));
         }
         Ok(vectors)
     }
@@ -213,8 +198,4 @@ impl Service {
             }
         }
     }
-}
-
-fn failed(status: Option<u16>, message: impl Into<String>) -> ProviderError {
-    ProviderError::Failed { status, message: message.into(), retry_after: None }
 }

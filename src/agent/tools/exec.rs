@@ -17,7 +17,7 @@ use self::settings::{Place, Settings};
 use super::arguments::Arguments;
 use super::{Tool, ToolContext, ToolResult, always, policy_of};
 use crate::agent::processes::{Finished, OUTPUT_BYTES_MAX, Process, Spec};
-use crate::base::process::Ended;
+use crate::base::process::{Ended, WITHHELD};
 use crate::base::text::text_of;
 
 /// Bounds of how long a command may take before it goes into the background.
@@ -31,8 +31,6 @@ const NOTICE_CHARS_MAX: usize = 400;
 const UPDATE_INTERVAL: Duration = Duration::from_millis(150);
 /// How long a command that was told to end is waited for.
 const END_PATIENCE: Duration = Duration::from_secs(5);
-/// Variables of this process that no command needs.
-const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 
 pub(super) const TOOL: Tool = Tool {
     name: "exec",

@@ -3,7 +3,7 @@
 //! Owns the connections to one server with one token; they are kept open between calls. Any thread; [`Api::stop`] ends what
 //! is under way at once. No error that leaves here holds the token. Not here: what is asked, and whether it is asked again.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::types::{Numbered, Update};
-use crate::base::rng::{SystemRng, hex_token};
+use crate::base::rng::SystemRng;
 use crate::base::secret::Secret;
 use crate::base::text::{ellipsize, text_of};
 use crate::net::fetch::is_loopback;
+use crate::net::form::{Form, Upload};
 
 /// The public server.
 pub const ROOT: &str = "https://api.telegram.org";
@@ -97,18 +98,6 @@ impl ApiError {
             _ => None,
         }
     }
-}
-
-/// A file to be sent along.
-pub struct Upload<'a> {
-    /// The parameter that it is.
-    pub field: &'static str,
-    /// Its name.
-    pub name: &'a str,
-    /// Its type.
-    pub mime: &'a str,
-    /// Its bytes.
-    pub bytes: &'a [u8],
 }
 
 /// See the module.
@@ -218,7 +207,9 @@ impl Api {
         file: &Upload<'_>,
     ) -> Result<T, ApiError> {
         let within = self.access.timeout.unwrap_or(FILE_TIMEOUT);
-        let text = self.post(method, Body::Form(Form::new(params, file)), within)?;
+        let params = params.as_object().into_iter().flatten();
+        let texts = params.map(|(name, value)| (name.as_str(), text_of(value)));
+        let text = self.post(method, Body::Form(Form::new(texts, file, &SystemRng)), within)?;
         result(method, &text)
     }
 
@@ -368,43 +359,8 @@ impl Body<'_> {
     fn content_type(&self) -> String {
         match self {
             Self::Json(_) => "application/json".to_owned(),
-            Self::Form(form) => format!("multipart/form-data; boundary={}", form.boundary),
+            Self::Form(form) => form.content_type(),
         }
-    }
-}
-
-/// Parameters and a file as a form: everything but the file's own bytes, which are not copied.
-struct Form<'a> {
-    boundary: String,
-    head: Vec<u8>,
-    bytes: &'a [u8],
-    tail: Vec<u8>,
-}
-
-impl<'a> Form<'a> {
-    fn new(params: &Value, file: &Upload<'a>) -> Self {
-        let boundary = format!("clawdbot-{}", hex_token(&SystemRng, 16));
-        let mut head = String::new();
-        for (name, value) in params.as_object().into_iter().flatten() {
-            let text = text_of(value);
-            head.push_str(&format!(
-                "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"
-            ));
-        }
-        // What would end the quotes or the line is no part of a name.
-        let name = file.name.replace(['"', '\r', '\n'], "_");
-        head.push_str(&format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"{name}\"\r\ncontent-type: {}\r\n\r\n",
-            file.field, file.mime
-        ));
-        let tail = format!("\r\n--{boundary}--\r\n").into_bytes();
-        Self { boundary, head: head.into_bytes(), bytes: file.bytes, tail }
-    }
-
-    fn into_reader(self) -> (usize, impl Read + use<'a>) {
-        let length = self.head.len() + self.bytes.len() + self.tail.len();
-        let reader = std::io::Cursor::new(self.head).chain(self.bytes).chain(std::io::Cursor::new(self.tail));
-        (length, reader)
     }
 }
 
@@ -431,20 +387,5 @@ mod tests {
         assert!(!error.to_string().contains("secret"), "{error}");
         api.stop();
         assert_eq!(api.call::<Value>("getMe", &json!({})), Err(ApiError::Stopped));
-    }
-
-    #[test]
-    fn a_file_is_a_part_of_a_form() {
-        let file = Upload { field: "photo", name: "a\".jpg", mime: "image/jpeg", bytes: b"\xff\xd8" };
-        let form = Form::new(&json!({"chat_id": "1", "message_thread_id": 7}), &file);
-        let boundary = form.boundary.clone();
-        let (length, mut reader) = form.into_reader();
-        let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes).expect("memory");
-        assert_eq!(bytes.len(), length);
-        let text = String::from_utf8_lossy(&bytes);
-        assert!(text.contains("name=\"message_thread_id\"\r\n\r\n7\r\n"), "{text}");
-        assert!(text.contains("name=\"photo\"; filename=\"a_.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"), "{text}");
-        assert!(text.ends_with(&format!("\r\n--{boundary}--\r\n")), "{text}");
     }
 }

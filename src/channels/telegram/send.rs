@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, ApiError, Refusal, Upload};
+use super::api::{Api, ApiError, Refusal};
 use super::prepare::{Body, Message, Words};
 use super::types;
 use crate::base::cancel::CancelToken;
@@ -14,6 +14,7 @@ use crate::channels::channel::Account;
 use crate::channels::message::{Address, SendError, Sent};
 use crate::config::paths::Paths;
 use crate::media::{self, Kind, LoadError, Loaded};
+use crate::net::form::Upload;
 
 /// The topic whose number Telegram refuses, because it is the group itself.
 const GENERAL_TOPIC: &str = "1";

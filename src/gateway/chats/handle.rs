@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::hearing::{self, Heard as Hearing};
 use super::routing::{self, Peer, Place};
 use super::{ack, files, groups, pump, record};
 use crate::agent::speaker::{self, Speaker};
@@ -180,13 +181,18 @@ impl Chat<'_> {
         is_authorised: bool,
         was_mentioned: bool,
     ) -> Result<Turn, bool> {
+        let leave = hearing::leave(self, message, place).ok_or(true)?;
         let files = files::fetch(self, message, &id)?;
         let entry = self.cx.sessions.entry(&place.session);
+        let heard = Hearing::of(self, place, entry.as_ref(), &files, &leave);
+        drop(leave);
+        let with_words = heard.message(message);
+        let told = with_words.as_ref().unwrap_or(message);
         let style = Style::of(self.config);
         let from = envelope::conversation(message);
         let sent_at = Some(message.sent_at).filter(|at| *at > 0);
         let previous = entry.as_ref().map(|entry| entry.updated_at).filter(|at| *at > 0);
-        let mut body = envelope::body(message);
+        let mut body = envelope::body(told);
         if message.chat.is_group() {
             body = format!("{}: {body}", envelope::sender_label(&message.sender));
         }
@@ -194,7 +200,7 @@ impl Chat<'_> {
         if message.chat.is_group() {
             text = groups::with_history(self, message, &style, text);
         }
-        let mut lines: Vec<String> = envelope::media_note(&files.saved).into_iter().collect();
+        let mut lines: Vec<String> = envelope::media_note(&heard.left(&files)).into_iter().collect();
         if !lines.is_empty() {
             lines.push(files::HINT.to_owned());
         }
@@ -206,7 +212,8 @@ impl Chat<'_> {
             log::error!(target: "gateway/channels", "session {} cannot be written: {error}", place.session);
             return Err(true);
         }
-        let raw = if message.text.trim().is_empty() { raw } else { message.text.as_str() };
+        let said = heard.said();
+        let raw = if message.text.trim().is_empty() { said.as_deref().unwrap_or(raw) } else { message.text.as_str() };
         Ok(Turn {
             id,
             session: place.session.clone(),

@@ -100,6 +100,25 @@ pub(super) fn with_voice(cx: &Arc<Ctx>, request: &RunRequest, replies: Vec<Reply
 
 /// Returns whether a message came as sound.
 fn is_voice(message: &str) -> bool {
-    message.contains("<media:audio>")
+    // The last two stand where a recording was put into words.
+    ["<media:audio>", "[Audio]\n", "[Audio 1/"].iter().any(|mark| message.contains(mark))
         || message.lines().any(|line| line.starts_with("[media attached") && line.contains("(audio/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_voice;
+
+    #[test]
+    fn what_came_as_sound() {
+        for (message, expected) in [
+            ("[Telegram Ada id:5] <media:audio>\n[message_id: 7]", true),
+            ("[media attached: /x.ogg (audio/ogg) | /x.ogg]\n[Telegram Ada id:5] listen", true),
+            ("[Telegram Ada id:5] [Audio]\nTranscript:\nhello\n[message_id: 7]", true),
+            ("[media attached: /x.png (image/png) | /x.png]\n[Telegram Ada id:5] look", false),
+            ("[Telegram Ada id:5] Audio", false),
+        ] {
+            assert_eq!(is_voice(message), expected, "{message}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use crate::base::process;
+use crate::base::process::{self, WITHHELD};
 
 /// Variables that make an interpreter load code: a caller may not set them.
 const BLOCKED: &[&str] = &[
@@ -24,8 +24,6 @@ const BLOCKED: &[&str] = &[
 ];
 /// The same, for the dynamic linker.
 const BLOCKED_PREFIXES: &[&str] = &["DYLD_", "LD_"];
-/// Secrets of this process that no command needs.
-const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
 
 /// Returns those of the caller's variables that a command gets; `PATH` may only be given directories in front of the
 /// usual ones.
