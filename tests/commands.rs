@@ -140,6 +140,25 @@ fn an_alias_behind_a_slash_chooses_its_model() {
 }
 
 #[test]
+fn a_skill_may_call_a_tool_by_its_command() {
+    let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    for (name, tool) in [("crew", "agents_list"), ("shell", "exec")] {
+        let dir = gateway.home.path().join("clawd/skills").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let head = format!("name: {name}\ndescription: d\ncommand-dispatch: tool\ncommand-tool: {tool}");
+        std::fs::write(dir.join("SKILL.md"), format!("---\n{head}\n---\nText.\n")).unwrap();
+    }
+    let mut client = gateway.client();
+    let reply = answer(&mut client, "s1", "/crew");
+    assert!(reply.contains("main"), "{reply}");
+    assert_eq!(answer(&mut client, "s2", "/skill shell ls"), "❌ Tool not available: exec");
+    assert!(provider.requests().is_empty());
+    let list = answer(&mut client, "s3", "/commands");
+    assert!(list.contains("\n/crew - d"), "{list}");
+}
+
+#[test]
 fn overrides_are_laid_over_the_file_and_never_written() {
     let provider = Provider::always(Answer::Text(vec!["A model spoke."]));
     let gateway = Gateway::with_provider(&provider, json!({ "commands": { "debug": true, "config": true } }));

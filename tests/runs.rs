@@ -108,6 +108,27 @@ fn a_fast_model_is_heard_at_a_pace_and_to_its_last_word() {
 }
 
 #[test]
+fn what_is_held_back_while_it_might_be_a_token_is_said_in_the_end() {
+    let provider = Provider::start(|index, _| match index {
+        0 => Answer::Text(vec!["N", "O"]),
+        1 => Answer::Text(vec!["[[reply", "_to_current]] ", "a", " <"]),
+        2 => Answer::Text(vec!["Look:\n", "MEDIA:/tmp/x.png"]),
+        _ => Answer::Text(vec!["NO_", "REPLY"]),
+    });
+    let gateway = Gateway::with_provider(&provider, json!({}));
+    let mut client = gateway.client();
+    assert_eq!(answer(&mut client, MAIN, "r1", "may I?"), "NO");
+    assert_eq!(answer(&mut client, MAIN, "r2", "compare"), "a <");
+    send(&mut client, MAIN, "r3", "show me");
+    let event = client.event("agent", |event| event["runId"] == "r3" && !event["data"]["mediaUrls"].is_null());
+    assert_eq!(event["data"], json!({ "text": "Look:", "delta": "", "mediaUrls": ["/tmp/x.png"] }));
+    assert_eq!(final_text(&mut client, "r3"), "Look:");
+    send(&mut client, MAIN, "r4", "and now?");
+    let end = client.chat_end("r4");
+    assert_eq!((&end["state"], &end["message"]), (&json!("final"), &Value::Null), "{end}");
+}
+
+#[test]
 fn a_tool_call_goes_back_to_the_model() {
     let provider = Provider::start(|index, _| match index {
         0 => Answer::Tool("exec", json!({ "command": "echo tool-$((40+2))" })),

@@ -25,6 +25,8 @@ pub enum RunEvent {
         /// What was added since the last event of this message (may begin with white space). A fast model's words are put
         /// together.
         delta: String,
+        /// The files that it names so far.
+        media: Vec<String>,
     },
     /// The reasoning of the current turn grew; only where somebody watches it.
     Thinking {

@@ -65,11 +65,6 @@ pub fn said(content: &[Block]) -> Said {
     Said { reasoning: (!reasoning.is_empty()).then_some(reasoning), ..parse(&blocks_text(content)) }
 }
 
-/// Returns the text as it is shown in events: without the lines that name files.
-pub fn without_media(text: &str) -> String {
-    if text.contains("MEDIA:") { take_media(text).0 } else { text.to_owned() }
-}
-
 /// Finds the message to answer, the last one named, and whether sound is a voice note.
 fn tags(raw: &str) -> (Option<ReplyTo>, bool) {
     let (mut named, mut is_current, mut is_voice) = (None, false, false);
@@ -89,7 +84,7 @@ fn tags(raw: &str) -> (Option<ReplyTo>, bool) {
 }
 
 /// Takes the lines out that name files, outside of code.
-fn take_media(text: &str) -> (String, Vec<String>) {
+pub fn take_media(text: &str) -> (String, Vec<String>) {
     if !text.contains("MEDIA:") {
         return (text.to_owned(), Vec::new());
     }

@@ -138,7 +138,7 @@ pub fn run(
         for (at, said) in run.said.iter().enumerate() {
             if last == Some(at) {
                 let text = said.text.clone();
-                around.sink.emit(RunEvent::Assistant { delta: text.clone(), text });
+                around.sink.emit(RunEvent::Assistant { delta: text.clone(), text, media: said.media.clone() });
             }
             around.sink.emit(RunEvent::Said { said: said.clone() });
         }

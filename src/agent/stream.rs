@@ -14,6 +14,18 @@ pub const SILENT: &str = "NO_REPLY";
 pub struct Visible {
     raw: String,
     shown: String,
+    files: usize,
+}
+
+/// What a look at a growing message shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The whole visible text.
+    pub text: String,
+    /// What was added to it since the last look.
+    pub delta: String,
+    /// The files that it names so far.
+    pub media: Vec<String>,
 }
 
 impl Visible {
@@ -22,41 +34,48 @@ impl Visible {
         self.raw.push_str(piece);
     }
 
-    /// Returns the whole visible text and what was added to it since the last look, if anything was.
-    pub fn look(&mut self) -> Option<(String, String)> {
-        let clean = without_media_so_far(clean(&self.raw));
-        if is_silent_so_far(&clean) {
+    /// Returns what there is to see, if anything came since the last look. With `is_over` nothing is held back that might
+    /// have become something else.
+    pub fn look(&mut self, is_over: bool) -> Option<Look> {
+        let clean = clean(&self.raw, is_over);
+        let (text, media) = if is_over { reply::take_media(&clean) } else { media_so_far(clean) };
+        if if is_over { is_silent(&text) } else { is_silent_so_far(&text, !media.is_empty()) } {
             return None;
         }
         // Text that shrinks again (a tag turned out to be one) is shown when it has caught up.
-        let delta = clean.strip_prefix(self.shown.as_str()).filter(|delta| !delta.is_empty())?.to_owned();
-        self.shown.clone_from(&clean);
-        Some((clean, delta))
+        let delta = text.strip_prefix(self.shown.as_str())?.to_owned();
+        if delta.is_empty() && media.len() <= self.files {
+            return None;
+        }
+        self.shown.clone_from(&text);
+        self.files = media.len();
+        Some(Look { text, delta, media })
     }
 }
 
 /// Returns a message without hidden parts and tags, silent or not.
 pub fn without_tags(raw: &str) -> String {
-    clean(raw)
+    clean(raw, true)
 }
 
 /// Returns the visible part of a finished message; empty when it is silent.
 pub fn finished(raw: &str) -> String {
-    let clean = clean(raw);
+    let clean = clean(raw, true);
     if is_silent(&clean) { String::new() } else { clean }
 }
 
 /// Takes the lines out that name files, and a last line that may become one.
-fn without_media_so_far(text: String) -> String {
+fn media_so_far(text: String) -> (String, Vec<String>) {
     let start = text.rfind('\n').map_or(0, |at| at + 1);
     let last = text[start..].trim_start();
     let may_become = !last.is_empty() && MEDIA.starts_with(last) || last.starts_with(MEDIA);
     let text = if may_become { text[..start].trim_end().to_owned() } else { text };
-    reply::without_media(&text)
+    reply::take_media(&text)
 }
 
-fn is_silent_so_far(clean: &str) -> bool {
-    SILENT.starts_with(clean.trim()) || is_silent(clean)
+fn is_silent_so_far(clean: &str, has_files: bool) -> bool {
+    let text = clean.trim();
+    (SILENT.starts_with(text) && !(text.is_empty() && has_files)) || is_silent(clean)
 }
 
 /// Silent is a text that begins with the token as a word, or ends with it as a word.
@@ -68,8 +87,9 @@ fn is_silent(clean: &str) -> bool {
     starts || ends
 }
 
-/// Takes out reasoning, `<final>` tags and reply tags, outside of code; the end is trimmed.
-fn clean(raw: &str) -> String {
+/// Takes out reasoning, `<final>` tags and reply tags, outside of code; the end is trimmed. Of the blanks around what is
+/// taken out one stays. Unless the message is over, an end that may become a tag is taken out too.
+fn clean(raw: &str, is_over: bool) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     let mut is_code = false;
@@ -80,8 +100,9 @@ fn clean(raw: &str) -> String {
             rest = &rest[3..];
         } else if is_code {
             rest = copy_until(rest, &mut out, "`");
-        } else if let Some(after) = hidden(rest) {
-            rest = after;
+        } else if let Some(after) = hidden(rest, is_over) {
+            let has_blank = out.chars().next_back().is_none_or(char::is_whitespace);
+            rest = if has_blank { after.trim_start_matches([' ', '\t']) } else { after };
         } else if rest.starts_with('`') {
             // Inline code is copied whole.
             let end = rest[1..].find(['`', '\n']).map_or(rest.len(), |end| end + 2);
@@ -107,18 +128,19 @@ fn copy_until<'a>(rest: &'a str, out: &mut String, stops: &str) -> &'a str {
 }
 
 /// Returns what follows a hidden part at the start of `text`, or `None` when nothing is hidden there.
-fn hidden(text: &str) -> Option<&str> {
+fn hidden(text: &str, is_over: bool) -> Option<&str> {
     if let Some(body) = text.strip_prefix("[[") {
         let Some(end) = body.find("]]") else {
             // It may still become a tag.
-            return is_reply_tag_so_far(body).then_some("");
+            return (!is_over && is_reply_tag_so_far(body)).then_some("");
         };
         return is_reply_tag(&body[..end]).then_some(&body[end + 2..]);
     }
     let body = text.strip_prefix('<')?;
     let Some(end) = body.find('>') else {
         let so_far = body.trim_start_matches('/').to_ascii_lowercase();
-        return ["thinking", "final"].iter().any(|tag| tag.starts_with(&so_far)).then_some("");
+        let may_become = ["thinking", "final"].iter().any(|tag| tag.starts_with(&so_far));
+        return (!is_over && may_become).then_some("");
     };
     let (tag, after) = (body[..end].trim().to_ascii_lowercase(), &body[end + 1..]);
     match tag.as_str() {
@@ -153,7 +175,10 @@ mod tests {
             ("plain ", "plain"),
             ("<think>a<b</think>yes", "yes"),
             ("<final>ok</final>", "ok"),
-            ("[[ reply_to_current ]] hi", " hi"),
+            ("[[ reply_to_current ]] hi", "hi"),
+            ("one [[reply_to:42]] two", "one two"),
+            ("ends with [[", "ends with [["),
+            ("ends with <", "ends with <"),
             ("a < b and [[x]]", "a < b and [[x]]"),
             ("`<think>` is a tag", "`<think>` is a tag"),
             ("```\n<think>x</think>\n```", "```\n<think>x</think>\n```"),
@@ -172,7 +197,7 @@ mod tests {
         let mut shown = String::new();
         for piece in ["<th", "ink>x</thi", "nk>Hel", "lo", " NO", " more", " [[reply", "_to_current]]"] {
             visible.add(piece);
-            if let Some((text, delta)) = visible.look() {
+            if let Some(Look { text, delta, .. }) = visible.look(false) {
                 assert_eq!(text, format!("{shown}{delta}"));
                 shown = text;
             }
@@ -181,7 +206,22 @@ mod tests {
         let mut silent = Visible::default();
         assert!(["NO_", "REPLY", " "].iter().all(|piece| {
             silent.add(piece);
-            silent.look().is_none()
+            silent.look(false).is_none()
         }));
+        assert_eq!(silent.look(true), None);
+        let check = |pieces: &[&str], text: &str, media: &[&str]| {
+            let mut visible = Visible::default();
+            pieces.iter().for_each(|piece| {
+                visible.add(piece);
+                visible.look(false);
+            });
+            visible.look(true);
+            assert_eq!((visible.shown.as_str(), visible.files), (text, media.len()), "{pieces:?}");
+        };
+        // What was held back is shown when nothing more comes.
+        check(&["NO"], "NO", &[]);
+        check(&["a", " <"], "a <", &[]);
+        check(&["MEDIA:/tmp/x.png"], "", &["/tmp/x.png"]);
+        check(&["look\nMEDIA:", "/tmp/x.png\nhere"], "look\nhere", &["/tmp/x.png"]);
     }
 }

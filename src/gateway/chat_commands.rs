@@ -28,9 +28,11 @@ use super::methods::skills::usable;
 use super::{queue, tool_host};
 use crate::agent::commands::{self, Command, Cx, StatusCard};
 use crate::agent::models;
+use crate::agent::run::{SingleCall, SingleFailure, call_one};
 use crate::base::cancel::CancelToken;
-use crate::base::ids::{RunId, SessionKey};
+use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::skills;
+use crate::skills::commands::SkillCommand;
 
 /// How long a command waits for a method of the gateway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +42,7 @@ pub enum Executed {
     /// It is answered with this text.
     Answer(String),
     /// It is answered with a sound.
+    #[cfg(feature = "tts")]
     Audio {
         /// The file.
         path: std::path::PathBuf,
@@ -67,7 +70,9 @@ impl Executed {
 pub fn is_slow(command: &Command) -> bool {
     match command.name {
         "usage" => command.args.eq_ignore_ascii_case("cost"),
-        "bash" | "context" | "config" | "debug" | "approve" | "allowlist" | "tts" | "subagents" | "dock" => true,
+        "bash" | "skill" | "context" | "config" | "debug" | "approve" | "allowlist" | "tts" | "subagents" | "dock" => {
+            true
+        }
         _ => false,
     }
 }
@@ -98,6 +103,7 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
         "config" => config::manage(cx, turn, args),
         "debug" => debug::manage(cx, args),
         "bash" => bash::manage(cx, turn, args),
+        "skill" => call_skill(cx, turn, args),
         #[cfg(feature = "tts")]
         "tts" => tts::manage(cx, turn, args),
         #[cfg(not(feature = "tts"))]
@@ -114,13 +120,43 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
 
 /// All commands, those of skills included.
 fn all_commands(cx: &Ctx, turn: &Turn) -> String {
-    let config = cx.config.get();
-    let mut text = commands::list(&config);
-    let taken = |name: &str| commands::parse(&format!("/{name}")).is_some();
-    for skill in skills::commands::list(&usable(cx, &config, &turn.agent), &taken) {
+    let mut text = commands::list(&cx.config.get());
+    for skill in skill_commands(cx, &turn.agent) {
         text.push_str(&format!("\n/{} - {}", skill.name, skill.description));
     }
     text
+}
+
+/// Returns the commands that stand for an agent's skills.
+pub fn skill_commands(cx: &Ctx, agent: &AgentId) -> Vec<SkillCommand> {
+    let taken = |name: &str| commands::parse(&format!("/{name}")).is_some();
+    skills::commands::list(&usable(cx, &cx.config.get(), agent), &taken)
+}
+
+/// Has a skill's command call its tool, without a model.
+fn call_skill(cx: &Arc<Ctx>, turn: &Turn, typed: &str) -> anyhow::Result<Executed> {
+    let all = skill_commands(cx, &turn.agent);
+    let Some((skill, input)) = skills::commands::used(&all, typed) else { return Ok(Executed::Ordinary) };
+    let Some(tool) = &skill.tool else { return Ok(Executed::Ordinary) };
+    let args = json!({"command": input, "commandName": skill.name, "skillName": skill.skill});
+    let call = SingleCall {
+        agent: &turn.agent,
+        session: &turn.session,
+        channel: &turn.speaker.channel,
+        speaker: Some(&turn.speaker),
+        tool,
+        action: None,
+        args: args.as_object().cloned().unwrap_or_default(),
+    };
+    Executed::answer(match call_one(&cx.agent, call, &tool_host::of(cx), &CancelToken::new()) {
+        Ok(result) => {
+            let blocks = result["content"].as_array().into_iter().flatten();
+            let text: String = blocks.filter_map(|block| block["text"].as_str()).collect();
+            if text.trim().is_empty() { "✅ Done.".to_owned() } else { text }
+        }
+        Err(SingleFailure::NotAvailable) => format!("❌ Tool not available: {tool}"),
+        Err(SingleFailure::Failed(error)) => format!("❌ {error}"),
+    })
 }
 
 /// Calls a method of this gateway as an operator.
@@ -167,6 +203,10 @@ fn status(cx: &Ctx, turn: &Turn) -> String {
         uptime: cx.clock.now().saturating_duration_since(cx.started_at),
         active_runs: cx.runs.active_count(),
         queue: (queue::settings(cx, key, &turn.speaker.channel), cx.queue.depth(key)),
+        #[cfg(feature = "tts")]
+        voice: tts::line(cx, key),
+        #[cfg(not(feature = "tts"))]
+        voice: None,
     })
 }
 

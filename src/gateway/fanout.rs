@@ -96,9 +96,15 @@ impl RunSink for Fanout {
             RunEvent::Start { started_at } => {
                 self.agent_event(seq, "lifecycle", json!({"phase": "start", "startedAt": started_at}));
             }
-            RunEvent::Assistant { text, delta } => {
-                self.agent_event(seq, "assistant", json!({"text": text, "delta": delta}));
-                self.assistant(seq, text);
+            RunEvent::Assistant { text, delta, media } => {
+                let mut data = json!({"text": text, "delta": delta});
+                if !media.is_empty() {
+                    data["mediaUrls"] = media.into();
+                }
+                self.agent_event(seq, "assistant", data);
+                if !text.is_empty() {
+                    self.assistant(seq, text);
+                }
             }
             RunEvent::Said { .. } | RunEvent::Thinking { .. } | RunEvent::Lull => {}
             // compat: tool events that are not sent leave a hole in the run's numbers.

@@ -17,7 +17,6 @@ use super::compacting;
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::{chat_event, settle_chat};
-use super::methods::skills;
 use super::replies;
 use super::start_run::{Start, lane_of};
 use super::subagents;
@@ -33,7 +32,7 @@ use crate::agent::transcript::strip_envelope;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::route::Route;
 use crate::channels::reply::{Reply, ReplyKind};
-use crate::skills::commands::{list, prompt};
+use crate::skills::commands::{SkillCommand, prompt, used};
 
 /// Answer to a message that is nothing but blanks.
 const BLANK_REPLY: &str = "I didn't receive any text in your message. Please resend or add a caption.";
@@ -177,8 +176,11 @@ fn read(cx: &Arc<Ctx>, turn: &mut Turn) -> Read {
     {
         return all(vec![command]);
     }
-    if may && let Some(prompt) = skill_prompt(cx, turn, &typed) {
-        turn.text = prompt;
+    if may && let Some((skill, input)) = skill_of(cx, turn, &typed) {
+        if skill.tool.is_some() {
+            return Read::Commands(vec![Command { name: "skill", args: typed }]);
+        }
+        turn.text = prompt(&skill, &input);
         return Read::Message;
     }
     // Without the command, an exclamation mark is none.
@@ -209,14 +211,13 @@ fn read(cx: &Arc<Ctx>, turn: &mut Turn) -> Read {
     Read::Message
 }
 
-/// Returns what the model is told when a skill is called by its command.
-fn skill_prompt(cx: &Ctx, turn: &Turn, typed: &str) -> Option<String> {
+/// Returns the skill that is called by its command, and what is said to it.
+fn skill_of(cx: &Ctx, turn: &Turn, typed: &str) -> Option<(SkillCommand, String)> {
     if !typed.trim_start().starts_with('/') {
         return None;
     }
-    let usable = skills::usable(cx, &cx.config.get(), &turn.agent);
-    let commands = list(&usable, &|name| commands::parse(&format!("/{name}")).is_some());
-    prompt(&commands, typed)
+    let commands = chat_commands::skill_commands(cx, &turn.agent);
+    used(&commands, typed).map(|(skill, input)| (skill.clone(), input.to_owned()))
 }
 
 /// Returns the choice of a model that its alias behind a slash is.
@@ -266,6 +267,7 @@ fn answer(cx: &Arc<Ctx>, mut turn: Turn, commands: &[Command], told: Told) {
         }
         match chat_commands::execute(cx, &turn, command) {
             Ok(Executed::Answer(text)) => said.push(text),
+            #[cfg(feature = "tts")]
             Ok(Executed::Audio { path, is_voice }) => match &turn.route {
                 Some(route) => {
                     let (media, kind) = (vec![path.display().to_string()], ReplyKind::Notice);

@@ -84,7 +84,7 @@ impl<'a> Overheard<'a> {
                     self.tell(route, &format!("output/{tool_call_id}"), text, ReplyKind::Tool);
                 }
             }
-            RunEvent::Assistant { text, delta } => self.growing(route, text, text == delta),
+            RunEvent::Assistant { text, delta, .. } => self.growing(route, text, text == delta),
             RunEvent::Thinking { text } => {
                 // Drafts have the length of a message; of long thoughts the end is shown.
                 self.draft(route, &wording::reasoning(tail_chars(text, THOUGHT_CHARS_MAX)));

@@ -22,6 +22,8 @@ pub struct SkillCommand {
     pub description: String,
     /// The skill's own name.
     pub skill: String,
+    /// The tool that it calls; without one the model is told to use the skill.
+    pub tool: Option<String>,
 }
 
 /// Returns the commands of skills; none is called like one of `taken`, nor like another.
@@ -40,26 +42,30 @@ pub fn list(skills: &[Arc<Skill>], taken: &dyn Fn(&str) -> bool) -> Vec<SkillCom
             Some(_) => description.chars().take(DESCRIPTION_CHARS_MAX - 1).chain(['…']).collect(),
             None => description,
         };
-        commands.push(SkillCommand { name, description, skill: skill.name.clone() });
+        commands.push(SkillCommand { name, description, skill: skill.name.clone(), tool: skill.tool.clone() });
     }
     commands
 }
 
-/// Returns what the model is told when a message uses a skill: by its command, or by `/skill name`. `None` when it uses
+/// Returns the skill that a message uses, and what is said to it: by its command, or by `/skill name`. `None` when it uses
 /// none, and is an ordinary text.
-pub fn prompt(commands: &[SkillCommand], message: &str) -> Option<String> {
+pub fn used<'a, 'b>(commands: &'a [SkillCommand], message: &'b str) -> Option<(&'a SkillCommand, &'b str)> {
     let (word, rest) = split(message.trim().strip_prefix('/')?);
     let is_named = word.eq_ignore_ascii_case("skill");
     let (name, input) = if is_named { split(rest) } else { (word, rest) };
     // A skill that is called like a built-in command does not take its place.
     let is_it =
         |it: &&SkillCommand| it.name.eq_ignore_ascii_case(name) || (is_named && it.skill.eq_ignore_ascii_case(name));
-    let found = commands.iter().find(is_it)?;
+    Some((commands.iter().find(is_it)?, input))
+}
+
+/// Returns what the model is told when a message uses a skill.
+pub fn prompt(found: &SkillCommand, input: &str) -> String {
     let mut prompt = format!("Use the \"{}\" skill for this request.", found.skill);
     if !input.is_empty() {
         prompt.push_str(&format!("\n\nUser input:\n{input}"));
     }
-    Some(prompt)
+    prompt
 }
 
 /// Splits off the first word; a colon may stand behind it.
@@ -88,7 +94,7 @@ mod tests {
     use super::*;
 
     fn command(name: &str, skill: &str) -> SkillCommand {
-        SkillCommand { name: name.into(), description: String::new(), skill: skill.into() }
+        SkillCommand { name: name.into(), description: String::new(), skill: skill.into(), tool: None }
     }
 
     #[test]
@@ -118,7 +124,7 @@ mod tests {
             ("tea_time", None),
             ("/tea", None),
         ] {
-            assert_eq!(prompt(&commands, message), expected, "{message}");
+            assert_eq!(used(&commands, message).map(|(found, input)| prompt(found, input)), expected, "{message}");
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Skill {
     pub install: Vec<InstallSpec>,
     /// Whether people may call it by a slash command.
     pub is_user_invocable: bool,
+    /// The tool that its slash command calls, instead of telling the model of it.
+    pub tool: Option<String>,
     /// Whether the model is not told of it.
     pub is_hidden_from_model: bool,
 }
@@ -196,6 +198,7 @@ pub fn parse(text: &str, file: &Path, source: Source) -> Option<Skill> {
             .map(|(index, (kind, spec))| of_spec(index, kind, spec))
             .collect(),
         is_user_invocable: flag(head.get("user-invocable")).unwrap_or(true),
+        tool: text("command-tool").filter(|_| text("command-dispatch").as_deref() == Some("tool")),
         is_hidden_from_model: flag(head.get("disable-model-invocation")).unwrap_or(false),
         name,
         description,
@@ -282,6 +285,8 @@ mod tests {
             .expect("skill");
         assert_eq!(skill.homepage.as_deref(), Some("w"));
         assert!(!skill.is_user_invocable && skill.is_hidden_from_model);
+        let skill = read("name: n\ndescription: d\ncommand-dispatch: tool\ncommand-tool: web_fetch").expect("a skill");
+        assert_eq!(skill.tool.as_deref(), Some("web_fetch"));
     }
 
     #[test]

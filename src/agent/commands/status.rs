@@ -24,6 +24,8 @@ pub struct StatusCard<'a> {
     pub active_runs: usize,
     /// How its messages wait, and how many do.
     pub queue: (Settings, usize),
+    /// How answers are spoken, where they are.
+    pub voice: Option<String>,
 }
 
 /// Returns the card as text.
@@ -33,6 +35,7 @@ pub fn status_reply(card: &StatusCard<'_>) -> String {
     let uptime = duration(u64::try_from(card.uptime.as_millis()).unwrap_or(u64::MAX) / 1000 * 1000);
     let (queue, depth) = &card.queue;
     let waiting = if *depth > 0 { format!(" (depth {depth})") } else { String::new() };
+    lines.extend(card.voice.as_ref().map(|voice| format!("🔊 Voice: {voice}")));
     lines.push(format!("🪢 Queue: {}{waiting}", queue.mode.as_str()));
     lines.push(format!("⏱️ Uptime: {uptime} · Active runs: {}", card.active_runs));
     lines.join("\n")
@@ -65,7 +68,9 @@ pub fn session_lines(key: &SessionKey, entry: Option<&Entry>, model: &Result<Mod
     lines.push(format!("🧵 Session: {key}"));
     let default = if model.as_ref().is_ok_and(|model| model.reasoning) { "low" } else { "off" };
     let mut options = format!("⚙️ Think: {}", entry.thinking_level.as_deref().unwrap_or(default));
-    for (name, level) in [("Verbose", &entry.verbose_level), ("Reasoning", &entry.reasoning_level)] {
+    for (name, level) in
+        [("Verbose", &entry.verbose_level), ("Reasoning", &entry.reasoning_level), ("Elevated", &entry.elevated_level)]
+    {
         if let Some(level) = level.as_deref().filter(|level| *level != "off") {
             options.push_str(&format!(" · {name}: {level}"));
         }
@@ -89,11 +94,12 @@ mod tests {
             uptime: Duration::from_millis(61_500),
             active_runs: 2,
             queue: (Settings::default(), 3),
+            voice: Some("always".into()),
         };
         assert_eq!(
             status_reply(&card),
             "🦞 Clawdbot 2026.1.24\n🧠 Model: ⚠️ no key\n📚 Context: 8.0k/32k (25%) · 🧹 Compactions: 0\n\
-             🧵 Session: agent:main:main\n⚙️ Think: off\n🪢 Queue: collect (depth 3)\n⏱️ Uptime: 1m 1s · Active runs: 2"
+             🧵 Session: agent:main:main\n⚙️ Think: off\n🔊 Voice: always\n🪢 Queue: collect (depth 3)\n⏱️ Uptime: 1m 1s · Active runs: 2"
         );
     }
 }

@@ -159,7 +159,7 @@ impl RunOutcome {
     pub fn to_json(&self) -> Value {
         let payload = |said: &Said| {
             let mut payload = json!({"text": said.text, "mediaUrl": said.media.first()});
-            if said.media.len() > 1 {
+            if !said.media.is_empty() {
                 payload["mediaUrls"] = json!(said.media);
             }
             payload

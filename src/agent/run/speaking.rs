@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::providers::Hearer;
-use crate::agent::stream::Visible;
+use crate::agent::stream::{Look, Visible};
 use crate::base::clock::Clock;
 
 /// Least time between two events of a model that is faster than that for long.
@@ -81,30 +81,34 @@ impl<'a> Speaking<'a> {
         }
     }
 
-    /// The turn is over: what waits is told.
-    pub(super) fn finish(&mut self) {
-        self.show();
+    /// The turn is over: what waits is told, and when it is whole also what was held back.
+    pub(super) fn finish(&mut self, is_whole: bool) {
+        self.show(false);
+        if is_whole {
+            self.waits = Waits::Text;
+            self.show(true);
+        }
     }
 
     fn heard(&mut self, what: Waits) {
         if self.waits != Waits::Nothing && self.waits != what {
-            self.show();
+            self.show(false);
         }
         self.waits = what;
         if self.pace.wait(self.clock.now()).is_zero() {
-            self.show();
+            self.show(false);
         }
     }
 
     /// Tells what waits.
-    fn show(&mut self) {
+    fn show(&mut self, is_over: bool) {
         let (event, bytes) = match std::mem::replace(&mut self.waits, Waits::Nothing) {
             Waits::Nothing => return,
             Waits::Text => {
-                let Some((text, delta)) = self.visible.look() else { return };
+                let Some(Look { text, delta, media }) = self.visible.look(is_over) else { return };
                 self.has_shown = true;
                 let bytes = text.len();
-                (RunEvent::Assistant { text, delta }, bytes)
+                (RunEvent::Assistant { text, delta, media }, bytes)
             }
             Waits::Thought => {
                 let Some(text) = self.thoughts.clone().filter(|text| !text.trim().is_empty()) else { return };
@@ -146,7 +150,7 @@ impl Hearer for Speaking<'_> {
         let now = self.clock.now();
         let is_lull = self.until_lull(now).is_some_and(|left| left.is_zero());
         if is_lull || self.pace.wait(now).is_zero() {
-            self.show();
+            self.show(false);
         }
         if is_lull {
             self.heard_at = None;
@@ -184,14 +188,14 @@ mod tests {
             }
         }
         assert!(speaking.patience().is_some());
-        speaking.finish();
+        speaking.finish(true);
         assert_eq!(speaking.patience(), None);
         let events = heard.0.into_inner();
         // Four seconds of words: the first ones as they came, then one in twenty milliseconds at most.
         assert!((200..600).contains(&events.len()), "{}", events.len());
         let mut shown = String::new();
         for event in &events {
-            let RunEvent::Assistant { text, delta } = event else { panic!("{event:?}") };
+            let RunEvent::Assistant { text, delta, .. } = event else { panic!("{event:?}") };
             shown.push_str(delta);
             assert_eq!(&shown, text);
         }

@@ -239,7 +239,7 @@ impl Run<'_> {
             let shows_thoughts = self.entry.reasoning_level.as_deref() == Some("stream");
             let mut speaking = Speaking::new(self.around.sink, &*self.agent.clock, shows_thoughts);
             let turn = providers::turn(&request, &self.fetch, &*self.agent.clock, &mut speaking);
-            speaking.finish();
+            speaking.finish(turn.is_ok());
             let Speaking { streamed, has_shown, .. } = speaking;
             let Err(ProviderError::Failed { status, message, retry_after }) = &turn else { return (turn, streamed) };
             // What people have begun to read is not told again from its start.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::{Ctx, Executed, Turn};
+use crate::base::ids::SessionKey;
 use crate::gateway::replies::voice;
 use crate::tts::{ANSWER_CHARS, Auto, Provider, Settings};
 
@@ -69,6 +70,14 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         },
         _ => Executed::answer(USAGE),
     }
+}
+
+/// Returns how answers of a session are spoken, for its status; `None` when they are not.
+pub(super) fn line(cx: &Ctx, session: &SessionKey) -> Option<String> {
+    let settings = cx.tts.settings(&cx.config.get()).ok()?;
+    let auto = settings.auto_of(voice::own_mode(cx, session).as_deref());
+    let (provider, limit, summary) = (settings.provider.as_str(), settings.chars_max, on(settings.shortens));
+    (auto != Auto::Off).then(|| format!("{} · provider={provider} · limit={limit} · summary={summary}", auto.as_str()))
 }
 
 fn on(is_on: bool) -> &'static str {

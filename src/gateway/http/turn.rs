@@ -119,7 +119,10 @@ pub fn stream(cx: &Arc<Ctx>, turn: Turn, flow: &Flow, teller: impl Teller) {
     let teller = Arc::new(Mutex::new(teller));
     let (hearing, weak) = (teller.clone(), Arc::downgrade(cx));
     let listener = Listener(Arc::new(move |event| {
-        let RunEvent::Assistant { text, delta } = event else { return };
+        let RunEvent::Assistant { text, delta, .. } = event else { return };
+        if delta.is_empty() {
+            return;
+        }
         let is_heard = hearing.lock().unwrap_or_else(PoisonError::into_inner).hear(text, delta);
         if !is_heard && let Some(cx) = weak.upgrade() {
             cx.runs.abort(&run);
