@@ -361,7 +361,9 @@ const COMMANDS: &[Row] = &[
     ),
     row::<reset::Reset>(&["reset"], &["reset --dry-run --scope full", "reset --scope config --yes"]),
     row::<reset::Uninstall>(&["uninstall"], &["uninstall --dry-run --all", "uninstall --service --yes"]),
-    row::<update::Update>(&["update"], &["update", "update --json"]),
+    row::<update::Update>(&["update"], &["update", "update --no-restart", "update --json"]),
+    row::<update::Status>(&["update", "status"], &["update status", "update status --json"]),
+    row::<update::Wizard>(&["update", "wizard"], &["update wizard"]),
     row::<agents::List>(&["agents"], &["agents"]),
     row::<agents::List>(&["agents", "list"], &["agents list --bindings", "agents list --json"]),
     row::<agents::Add>(

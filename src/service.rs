@@ -15,19 +15,22 @@ pub mod schtasks;
 pub mod systemd;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::base::cancel::CancelToken;
+use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
 use crate::base::process::{Ended, Keep, capture};
 use crate::config::paths::Paths;
 use plan::{Names, Plan};
 
 /// How long a tool of the system may take: starting a unit waits for its start.
 const TOOL_WAIT: Duration = Duration::from_secs(90);
+/// A service's file is a page of text.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Output of a tool that is kept.
 const TOOL_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
@@ -228,6 +231,35 @@ impl Told {
     fn detail(&self) -> &str {
         let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
         text.trim()
+    }
+}
+
+/// Returns what a question that was not answered failed with, if it said so.
+fn why(told: Result<Told, String>) -> Option<String> {
+    let detail = told.map_or_else(|error| error, |told| told.detail().to_owned());
+    Some(detail).filter(|detail| !detail.is_empty())
+}
+
+/// Writes a service's file; private, because it may hold a token.
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    write_atomic(file, text.as_bytes(), MODE_PRIVATE, Durability::Power)
+        .map_err(|error| format!("write {}: {error}", file.display()))
+}
+
+/// Reads a service's file, if it is there and one.
+fn read(file: &Path, parse: fn(&str) -> Option<Installed>) -> Option<Installed> {
+    let text = read_text_capped(file, FILE_BYTES_MAX).ok()??;
+    parse(&text).map(|installed| Installed { source_path: file.to_owned(), ..installed })
+}
+
+/// Removes a service's file; returns the line about it, which calls it `what`.
+fn remove(file: &Path, what: &str) -> Result<Vec<String>, String> {
+    let shown = file.display();
+    let lower = what.to_lowercase();
+    match std::fs::remove_file(file) {
+        Ok(()) => Ok(vec![format!("Removed {lower}: {shown}")]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![format!("{what} not found at {shown}")]),
+        Err(error) => Err(format!("remove {shown}: {error}")),
     }
 }
 

@@ -4,6 +4,8 @@
 //! answer says which command does it. Nothing is ever discarded. Blocking, for minutes; run it as a job. Not here: the
 //! restart into the new program.
 
+pub mod look;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

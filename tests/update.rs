@@ -59,6 +59,20 @@ fn a_checkout_is_built_and_the_new_program_takes_over() {
     std::fs::write(&cargo, script).unwrap();
     std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    // What is there is told without touching it, also on the page about everything.
+    let look = home.run(&["update", "status", "--json"]).json();
+    let git = &look["update"]["git"];
+    assert_eq!(
+        (&look["update"]["installKind"], &git["behind"], &git["dirty"]),
+        (&json!("git"), &json!(1), &json!(false))
+    );
+    assert_eq!((&git["fetchOk"], &look["availability"]["available"]), (&json!(true), &json!(true)), "{look}");
+    assert_eq!(look["channel"], json!({"value": "dev", "source": "git-branch", "label": "dev (main)", "config": null}));
+    let human = home.run(&["update", "status"]).stdout;
+    assert!(human.contains("available · git main · ↔ origin/main · behind 1"), "{human}");
+    assert!(human.contains("Update available (git behind 1). Run: clawdbot update"), "{human}");
+    let status = home.run(&["status", "--json"]).json();
+    assert_eq!((&status["updateChannel"], &status["update"]["git"]["behind"]), (&json!("dev"), &json!(1)));
     let gateway = Gateway::start_in(home, &[], &[("PATH", &path)]);
 
     let mut client = gateway.client();
@@ -106,4 +120,20 @@ fn a_single_file_is_not_touched() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains(&format!("Skipped: {reason}")), "{ran:?}");
     assert_eq!(gateway.home.run(&["update", "--json"]).json()["status"], "skipped");
+    let look = gateway.home.run(&["update", "status"]).stdout;
+    assert!(look.contains("a single file") && look.contains("stable (default)"), "{look}");
+    let channel = gateway.home.run(&["update", "--channel", "Beta", "--no-restart", "--yes"]);
+    assert!(channel.stdout.starts_with("Update channel set to beta.\nSkipped: "), "{channel:?}");
+    assert_eq!(gateway.home.run(&["update", "status", "--json"]).json()["channel"]["label"], "beta (config)");
+    for (args, said) in [
+        (
+            vec!["update", "--channel", "nightly"],
+            "--channel must be \"stable\", \"beta\", or \"dev\" (got \"nightly\")",
+        ),
+        (vec!["update", "status", "--timeout", "0"], "--timeout must be a positive integer (seconds)"),
+        (vec!["update", "wizard"], "The update wizard asks questions and needs a terminal. Use: clawdbot update"),
+    ] {
+        let ran = gateway.home.run(&args);
+        assert_eq!((ran.code, ran.stderr.trim()), (Some(1), said), "{args:?}");
+    }
 }

@@ -72,14 +72,24 @@ impl Command for Status {
             if self.system { gateway_service::system_scope(cli)? } else { (Scope::User, cli.paths.clone()) };
         let view = View::of(gateway_service::names(&paths), paths, scope)
             .map_err(|error| Failure::text(format!("Gateway status failed: {error}")))?;
-        let report = self.gather(cli, &view);
+        let gathered = self.gather(cli, &view);
         if self.json {
-            output::json(&report);
+            output::json(&gathered.report);
         } else {
-            print::print(cli, &view, &report);
+            print::print(cli, &view, &gathered);
         }
         Ok(())
     }
+}
+
+/// What was found out.
+struct Gathered {
+    /// All of it, as `--json` prints it.
+    report: Value,
+    /// What is wrong with the installed service.
+    audit: Vec<audit::Issue>,
+    /// Services that may start a second gateway.
+    extra: Vec<scan::Found>,
 }
 
 /// What the service manager knows, and the configuration as the service reads it.
@@ -172,7 +182,7 @@ fn merged(environment: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 impl Status {
-    fn gather(&self, cli: &Cli, view: &View) -> Value {
+    fn gather(&self, cli: &Cli, view: &View) -> Gathered {
         let gateway = &view.snapshot.typed.gateway;
         let (port, port_source) = view.port();
         let bind_mode = gateway.bind.as_deref().unwrap_or("loopback");
@@ -229,8 +239,9 @@ impl Status {
             };
         }
         report["legacyServices"] = json!(scan::legacy(&view.paths));
-        report["extraServices"] = json!(scan::extra(&view.paths, &view.names, self.deep));
-        report
+        let extra = scan::extra(&view.paths, &view.names, self.deep);
+        report["extraServices"] = json!(extra);
+        Gathered { report, audit, extra }
     }
 
     fn probe(&self, view: &View, url: &str) -> Result<(), String> {

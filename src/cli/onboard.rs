@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, Command, models, output, prompt};
+use crate::base::cancel::CancelToken;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::rng::SystemRng;
 use crate::config::paths::gateway_port;
@@ -19,6 +20,9 @@ use crate::wizard::{Facts, HOSTED, Mode, Pace, Purpose, RISK_REFUSED, Request, S
 
 /// How long something that listens on this machine may take to accept.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
+/// How long a gateway may take to come up, and how often is looked.
+const UP_WAIT: Duration = Duration::from_secs(15);
+const UP_LOOK: Duration = Duration::from_millis(300);
 
 /// set up the gateway, a workspace and a model, step by step
 #[derive(Default, argh::FromArgs, argh::ArgsInfo)]
@@ -309,6 +313,20 @@ pub(super) fn facts(cli: &Cli) -> Facts {
     let is_up = is_listening(&format!("127.0.0.1:{port}"));
     let facts = Facts::new(cli.paths.clone(), Arc::new(snapshot), &SystemRng);
     Facts { is_gateway_up: Some(is_up), may_put_state_away: !is_up, servers: servers::look(), ..facts }
+}
+
+/// Waits a while until something listens at a WebSocket address; returns whether it does. Neither a service manager nor
+/// another process says when it listens, so there is nothing to wait on but the clock.
+fn wait_listening(url: &str) -> bool {
+    let address = url.split_once("://").map_or(url, |(_, address)| address);
+    let until = SystemClock.now() + UP_WAIT;
+    while !is_listening(address) {
+        if SystemClock.now() >= until {
+            return false;
+        }
+        CancelToken::new().sleep(UP_LOOK);
+    }
+    true
 }
 
 /// Returns whether something accepts connections at `host:port`.

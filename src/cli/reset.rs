@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::exit::{Failure, Outcome};
 use super::{Cli, Command, ask, environment, gateway_service, output};
 use crate::agent::{session, workspace};
+use crate::config::paths::is_nix_mode;
 
 /// remove the configuration, or also credentials and sessions, or everything
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -247,7 +248,7 @@ impl Removal<'_> {
         if self.is_dry {
             return output::line("[dry-run] remove gateway service");
         }
-        if std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1") {
+        if is_nix_mode() {
             return output::error_line("Nix mode detected; service uninstall is disabled.");
         }
         let manager = match gateway_service::manager(&self.cli.paths) {

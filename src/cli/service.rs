@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, output};
+use crate::config::paths::is_nix_mode;
 use crate::service::plan::Plan;
 use crate::service::{Manager, systemd};
 
@@ -90,10 +91,10 @@ impl Verb<'_> {
     }
 
     fn refuse_nix(&self) -> Outcome {
-        match std::env::var("CLAWDBOT_NIX_MODE").as_deref() {
-            Ok("1") => Err(self.failed(&format!("Nix mode detected; service {} is disabled.", self.action), &[])),
-            _ => Ok(()),
+        if is_nix_mode() {
+            return Err(self.failed(&format!("Nix mode detected; service {} is disabled.", self.action), &[]));
         }
+        Ok(())
     }
 
     fn not_loaded(&self, hints: &[String]) -> Outcome {

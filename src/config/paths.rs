@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::clock::{UnixMs, local_date};
 use crate::base::hash::sha1_hex;
+use crate::base::text::unless_blank;
 use crate::config::types::Config;
 
 /// Port of the gateway unless something else is said.
@@ -151,9 +152,15 @@ impl Paths {
         }
     }
 
-    /// Returns the log file of the day of `now_ms`.
-    pub fn default_log_file(&self, now_ms: UnixMs) -> PathBuf {
-        log_dir().join(format!("clawdbot-{}.log", local_date(now_ms)))
+    /// Returns the log file that the configuration names; `None` where each day has its own.
+    pub fn configured_log_file(&self, config: &Config) -> Option<PathBuf> {
+        config.logging.file.as_deref().and_then(unless_blank).map(|file| self.expand(file))
+    }
+
+    /// Returns the log file: the configured one, else that of the day of `now_ms`.
+    pub fn log_file(&self, config: &Config, now_ms: UnixMs) -> PathBuf {
+        let of_the_day = || log_dir().join(format!("clawdbot-{}.log", local_date(now_ms)));
+        self.configured_log_file(config).unwrap_or_else(of_the_day)
     }
 
     /// Returns the gateway's lock file: one per configuration path, below the host's temporary directory (cli.md §3.4).
@@ -169,6 +176,11 @@ impl Paths {
 /// Returns the directory of the daily logs.
 pub fn log_dir() -> PathBuf {
     PathBuf::from("/tmp/clawdbot")
+}
+
+/// Returns whether somebody else keeps configuration and services, and nothing of them may be written (`CLAWDBOT_NIX_MODE=1`).
+pub fn is_nix_mode() -> bool {
+    std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1")
 }
 
 /// Returns whether `name` may be a profile: a letter or digit, then up to 63 of letters, digits, `_` and `-`.

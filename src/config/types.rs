@@ -32,6 +32,8 @@ pub struct Config {
     pub env: Env,
     /// `logging`.
     pub logging: Logging,
+    /// `update`.
+    pub update: Update,
     /// `ui`.
     pub ui: Ui,
     /// `auth`.
@@ -81,6 +83,14 @@ impl Config {
     pub fn of(tree: Value) -> Self {
         Self { tree: tree.clone(), ..serde_json::from_value(tree).expect("a configuration") }
     }
+}
+
+/// `update`: where newer versions of this program come from.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Update {
+    /// stable, beta or dev; default: what the installation says.
+    pub channel: Option<String>,
 }
 
 /// `env`: variables exported to the process.

@@ -22,7 +22,7 @@ use crate::base::ports;
 use crate::base::thread::{self, Joiner};
 use crate::config::env;
 use crate::config::load::{self, Snapshot};
-use crate::config::paths::{Paths, gateway_port, log_dir};
+use crate::config::paths::{Paths, gateway_port, is_nix_mode, log_dir};
 use crate::config::types::Config;
 use crate::config::{migrate, write};
 use crate::logging::{self, console::Style, file::Destination};
@@ -218,7 +218,7 @@ fn drain(gateway: &Gateway, inbox: &Receiver<Control>, next: Next) -> Next {
 fn load_valid(paths: &Paths) -> Result<Snapshot, String> {
     let mut snapshot = load::load(paths);
     if !snapshot.valid && !snapshot.legacy_issues.is_empty() {
-        if std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1") {
+        if is_nix_mode() {
             return Err("Legacy config entries detected while running in Nix mode. Update your Nix config to the latest schema and restart.".to_owned());
         }
         let mut changes = Vec::new();
@@ -267,10 +267,7 @@ unsafe fn export(config: &Config, options: &mut RunOptions) {
 /// Starts the log as the configuration has it; `is_verbose` shows debugging on the console whatever it says.
 pub fn start_logging(config: &Config, paths: &Paths, is_verbose: bool) {
     let settings = &config.logging;
-    let file = match settings.file.as_deref().filter(|file| !file.trim().is_empty()) {
-        Some(file) => Destination::Fixed(paths.expand(file)),
-        None => Destination::Daily(log_dir()),
-    };
+    let file = paths.configured_log_file(config).map_or_else(|| Destination::Daily(log_dir()), Destination::Fixed);
     let console_level =
         if is_verbose { log::LevelFilter::Debug } else { logging::parse_level(settings.console_level.as_deref()) };
     logging::init(logging::Settings {

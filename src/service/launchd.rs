@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::plan::{Names, Plan};
-use super::{Installed, Manager, Runtime, Told, ask, key_values};
-use crate::base::fs::{Durability, MODE_PRIVATE, create_dir_private, read_text_capped, write_atomic};
+use super::{Installed, Manager, Runtime, Told, ask, key_values, read, why, write};
+use crate::base::fs::create_dir_private;
 use crate::config::paths::Paths;
 
-/// An agent's file is a page of text.
-const PLIST_BYTES_MAX: u64 = 256 * 1024;
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
@@ -103,8 +101,7 @@ impl Manager for Launchd {
         let [stdout, stderr] = self.log_files();
         create_dir_private(&self.logs).map_err(|error| format!("create {}: {error}", self.logs.display()))?;
         let text = render(&self.names.label, plan, &stdout, &stderr);
-        write_atomic(&self.file, text.as_bytes(), MODE_PRIVATE, Durability::Power)
-            .map_err(|error| format!("write {}: {error}", self.file.display()))?;
+        write(&self.file, &text)?;
         self.remove_legacy()?;
         self.unload()?;
         // launchd remembers that a label was disabled, also when its file is gone.
@@ -155,17 +152,14 @@ impl Manager for Launchd {
     }
 
     fn installed(&self) -> Option<Installed> {
-        let text = read_text_capped(&self.file, PLIST_BYTES_MAX).ok()??;
-        parse(&text).map(|installed| Installed { source_path: self.file.clone(), ..installed })
+        read(&self.file, parse)
     }
 
     fn runtime(&self) -> Runtime {
         let told = match launchctl(&["print", &self.target()]) {
             Ok(told) if told.is_ok => told,
             failed => {
-                let detail = failed.map_or_else(|error| error, |told| told.detail().to_owned());
-                let detail = Some(detail).filter(|detail| !detail.is_empty());
-                return Runtime { status: "unknown", detail, missing_unit: true, ..Runtime::default() };
+                return Runtime { status: "unknown", detail: why(failed), missing_unit: true, ..Runtime::default() };
             }
         };
         Runtime { cached_label: !self.file.exists(), ..parse_print(&told.stdout) }

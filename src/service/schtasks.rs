@@ -7,13 +7,9 @@ use std::path::PathBuf;
 use serde_json::Map;
 
 use super::plan::{Names, Plan};
-use super::{Installed, Manager, Runtime, Told, ask};
-use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use super::{Installed, Manager, Runtime, Told, ask, read, remove, why, write};
 use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
-
-/// A script is a page of text.
-const SCRIPT_BYTES_MAX: u64 = 256 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -55,8 +51,7 @@ impl Manager for ScheduledTask {
     }
 
     fn install(&self, plan: &Plan) -> Result<Vec<String>, String> {
-        write_atomic(&self.script, render(plan).as_bytes(), MODE_PRIVATE, Durability::Power)
-            .map_err(|error| format!("write {}: {error}", self.script.display()))?;
+        write(&self.script, &render(plan))?;
         let user = std::env::var("USERNAME").unwrap_or_default();
         let with_user = create_args(&self.names.task, &self.script.to_string_lossy(), Some(&user));
         let plain = create_args(&self.names.task, &self.script.to_string_lossy(), None);
@@ -77,14 +72,7 @@ impl Manager for ScheduledTask {
 
     fn uninstall(&self) -> Result<Vec<String>, String> {
         self.task(&["/Delete", "/F"])?;
-        let script = self.script.display();
-        match std::fs::remove_file(&self.script) {
-            Ok(()) => Ok(vec![format!("Removed task script: {script}")]),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(vec![format!("Task script not found at {script}")])
-            }
-            Err(error) => Err(format!("remove {script}: {error}")),
-        }
+        remove(&self.script, "Task script")
     }
 
     fn stop(&self) -> Result<Vec<String>, String> {
@@ -105,18 +93,13 @@ impl Manager for ScheduledTask {
     }
 
     fn installed(&self) -> Option<Installed> {
-        let text = read_text_capped(&self.script, SCRIPT_BYTES_MAX).ok()??;
-        parse(&text).map(|installed| Installed { source_path: self.script.clone(), ..installed })
+        read(&self.script, parse)
     }
 
     fn runtime(&self) -> Runtime {
         match self.task(&["/Query", "/V", "/FO", "LIST"]) {
             Ok(told) if told.is_ok => parse_query(&told.stdout),
-            failed => {
-                let detail = failed.map_or_else(|error| error, |told| told.detail().to_owned());
-                let detail = Some(detail).filter(|detail| !detail.is_empty());
-                Runtime { status: "stopped", detail, missing_unit: true, ..Runtime::default() }
-            }
+            failed => Runtime { status: "stopped", detail: why(failed), missing_unit: true, ..Runtime::default() },
         }
     }
 
@@ -150,16 +133,40 @@ fn create_args(task: &str, script: &str, user: Option<&str>) -> Vec<String> {
 /// Returns the text of the script.
 fn render(plan: &Plan) -> String {
     let mut lines = vec!["@echo off".to_owned(), format!("rem {}", plan.description)];
-    lines.extend(plan.environment.iter().map(|(name, value)| format!("set {name}={}", value.replace('%', "%%"))));
+    lines.extend(plan.environment.iter().map(|(name, value)| assignment(name, value)));
     lines.push(plan.program.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
     lines.push(String::new());
     lines.join("\r\n")
 }
 
+/// Returns a line that sets a variable. In quotes where the shell would see more in the value than a text.
+fn assignment(name: &str, value: &str) -> String {
+    // A line's end would begin a command.
+    let value = value.replace('%', "%%").replace(['\r', '\n'], " ");
+    let is_plain = value.trim() == value && !value.contains(|c: char| "\"&|<>^".contains(c));
+    if is_plain { format!("set {name}={value}") } else { format!("set \"{name}={value}\"") }
+}
+
+/// Returns a word as the shell passes it on and a program reads it: a backslash counts only before a quote, and there twice.
 fn quote(word: &str) -> String {
-    let word = word.replace('%', "%%");
-    let is_plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "\"&|<>^()".contains(c));
-    if is_plain { word } else { format!("\"{}\"", word.replace('"', "\\\"")) }
+    let word = word.replace('%', "%%").replace(['\r', '\n'], " ");
+    if !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "\"&|<>^(),;=".contains(c)) {
+        return word;
+    }
+    let mut quoted = String::from("\"");
+    let mut backslashes = 0;
+    for c in word.chars() {
+        match c {
+            '\\' => backslashes += 1,
+            '"' => quoted.push_str(&"\\".repeat(std::mem::take(&mut backslashes) + 1)),
+            _ => backslashes = 0,
+        }
+        quoted.push(c);
+    }
+    // Before the last quote, too.
+    quoted.push_str(&"\\".repeat(backslashes));
+    quoted.push('"');
+    quoted
 }
 
 /// Reads a script, ours or the original's.
@@ -175,7 +182,9 @@ fn parse(text: &str) -> Option<Installed> {
         if lower.starts_with("@echo") || lower.starts_with("rem ") {
             continue;
         } else if let Some(assignment) = line.get(4..).filter(|_| lower.starts_with("set ")) {
-            if let Some((name, value)) = assignment.split_once('=') {
+            let assignment = assignment.trim();
+            let inner = assignment.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            if let Some((name, value)) = inner.unwrap_or(assignment).split_once('=') {
                 installed.environment.insert(name.trim().to_owned(), value.replace("%%", "%").into());
             }
         } else if let Some(dir) = line.get(6..).filter(|_| lower.starts_with("cd /d ")) {
@@ -195,9 +204,19 @@ fn words(line: &str) -> Vec<String> {
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\\' if is_quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                word.get_or_insert_default().push('"');
+            '\\' => {
+                let mut count = 1;
+                while chars.next_if_eq(&'\\').is_some() {
+                    count += 1;
+                }
+                // Before a quote, two are one, and one more makes the quote a part of the word.
+                let is_before_quote = chars.peek() == Some(&'"');
+                let kept = if is_before_quote { count / 2 } else { count };
+                word.get_or_insert_default().extend(std::iter::repeat_n('\\', kept));
+                if is_before_quote && count % 2 == 1 {
+                    chars.next();
+                    word.get_or_insert_default().push('"');
+                }
             }
             '"' => {
                 is_quoted = !is_quoted;
@@ -250,6 +269,32 @@ mod tests {
         assert_eq!(installed.program_arguments, plan.program);
         assert_eq!(installed.environment["A"], "x y%");
         assert_eq!(parse("@echo off\r\n"), None);
+    }
+
+    #[test]
+    fn nothing_in_a_word_is_more_than_a_text() {
+        for (word, wanted) in [
+            ("plain", "plain"),
+            ("C:\\dir\\x", "C:\\dir\\x"),
+            ("a b", "\"a b\""),
+            ("C:\\my dir\\", "\"C:\\my dir\\\\\""),
+            ("a&b", "\"a&b\""),
+            ("say \"hi\"", "\"say \\\"hi\\\"\""),
+            ("x\\\"y", "\"x\\\\\\\"y\""),
+            ("50%", "50%%"),
+            ("", "\"\""),
+        ] {
+            assert_eq!(quote(word), wanted);
+            assert_eq!(words(&format!("{wanted} end")), [word, "end"], "{wanted}");
+        }
+        assert_eq!(quote("a\r\ndel x"), "\"a  del x\"");
+        for (value, wanted) in
+            [("a b", "set N=a b"), ("a&b", "set \"N=a&b\""), (" a", "set \"N= a\""), ("1\n2", "set N=1 2")]
+        {
+            assert_eq!(assignment("N", value), wanted);
+            let installed = parse(&format!("{wanted}\r\nx.exe\r\n")).expect("a script");
+            assert_eq!(installed.environment["N"], value.replace('\n', " "));
+        }
     }
 
     #[test]

@@ -9,12 +9,9 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::plan::{Names, Plan};
-use super::{Installed, Manager, Runtime, Scope, Told, ask, key_values, system_unit_dirs};
-use crate::base::fs::{Durability, MODE_PRIVATE, read_text_capped, write_atomic};
+use super::{Installed, Manager, Runtime, Scope, Told, ask, key_values, read, remove, system_unit_dirs, why, write};
 use crate::config::paths::Paths;
 
-/// A unit is a page of text.
-const UNIT_BYTES_MAX: u64 = 256 * 1024;
 const NOT_AVAILABLE: &str = "systemctl not available; systemd user services are required on Linux.";
 
 /// See the module.
@@ -81,9 +78,7 @@ impl Manager for Systemd {
 
     fn install(&self, plan: &Plan) -> Result<Vec<String>, String> {
         check_available(&self.scope)?;
-        // Private, because a unit may hold a token.
-        write_atomic(&self.file, render(plan, &self.scope).as_bytes(), MODE_PRIVATE, Durability::Power)
-            .map_err(|error| format!("write {}: {error}", self.file.display()))?;
+        write(&self.file, &render(plan, &self.scope))?;
         self.verb("daemon-reload")?;
         self.verb("enable")?;
         self.verb("restart")?;
@@ -94,14 +89,7 @@ impl Manager for Systemd {
         check_available(&self.scope)?;
         // A unit that is not there cannot be disabled, which is what is wanted.
         self.systemctl(&["disable", "--now", &self.unit()])?;
-        let file = self.file.display();
-        match std::fs::remove_file(&self.file) {
-            Ok(()) => Ok(vec![format!("Removed systemd service: {file}")]),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(vec![format!("Systemd service not found at {file}")])
-            }
-            Err(error) => Err(format!("remove {file}: {error}")),
-        }
+        remove(&self.file, "Systemd service")
     }
 
     fn stop(&self) -> Result<Vec<String>, String> {
@@ -117,8 +105,7 @@ impl Manager for Systemd {
     }
 
     fn installed(&self) -> Option<Installed> {
-        let text = read_text_capped(&self.file, UNIT_BYTES_MAX).ok()??;
-        parse(&text).map(|installed| Installed { source_path: self.file.clone(), ..installed })
+        read(&self.file, parse)
     }
 
     fn runtime(&self) -> Runtime {
@@ -129,11 +116,10 @@ impl Manager for Systemd {
             // compat: `Error:` because the original shows its exception.
             Err(error) => Runtime { status: "unknown", detail: Some(format!("Error: {error}")), ..Runtime::default() },
             Ok(told) if !told.is_ok => {
-                let detail = told.detail().to_owned();
-                let is_missing = detail.to_lowercase().contains("not found");
+                let is_missing = told.detail().to_lowercase().contains("not found");
                 Runtime {
                     status: if is_missing { "stopped" } else { "unknown" },
-                    detail: Some(detail).filter(|detail| !detail.is_empty()),
+                    detail: why(Ok(told)),
                     missing_unit: is_missing,
                     ..Runtime::default()
                 }

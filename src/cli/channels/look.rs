@@ -169,10 +169,7 @@ impl Command for Logs {
     fn run(self, cli: &Cli) -> Outcome {
         let named =
             self.channel.as_deref().and_then(normalize).filter(|id| channels::all().any(|it| it.info().id == *id));
-        let file = match cli.config().logging.file.as_deref().filter(|file| !file.trim().is_empty()) {
-            Some(file) => cli.paths.expand(file),
-            None => cli.paths.default_log_file(SystemClock.now_ms()),
-        };
+        let file = cli.paths.log_file(cli.config(), SystemClock.now_ms());
         let count =
             usize::try_from(self.lines.filter(|count| *count > 0).unwrap_or(LINES_DEFAULT)).unwrap_or(usize::MAX);
         let read = tail(&file, None, u64::MAX, LOG_BYTES_MAX).map_err(Failure::error)?;

@@ -9,7 +9,7 @@ use crate::base::clock::{Clock as _, SystemClock, iso_utc};
 use crate::base::rng::{SystemRng, hex_token};
 use crate::cli::{Cli, output};
 use crate::config::load::{Snapshot, from_text, load};
-use crate::config::paths::Paths;
+use crate::config::paths::{Paths, is_nix_mode};
 use crate::config::types::Config;
 use crate::config::{json5, keys, migrate, tree, write};
 
@@ -156,7 +156,7 @@ impl Checked {
             }
             return;
         }
-        if std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1") {
+        if is_nix_mode() {
             note(
                 "Config",
                 &["Nix mode detected; the configuration is managed elsewhere and is left as it is.".to_owned()],

@@ -4,6 +4,7 @@ use super::{Consent, note};
 use crate::cli::gateway_status::View;
 use crate::cli::service::this_program;
 use crate::cli::{Cli, environment, gateway_service, output};
+use crate::config::paths::is_nix_mode;
 use crate::service::{Scope, audit, linger, scan};
 
 /// Finds and mends.
@@ -49,7 +50,7 @@ fn repair(consent: &Consent, view: &View) {
     }
     let lines: Vec<String> = issues.iter().map(|issue| format!("- {}", issue.line())).collect();
     note("Gateway service config", &lines);
-    if std::env::var("CLAWDBOT_NIX_MODE").as_deref() == Ok("1") {
+    if is_nix_mode() {
         note("Gateway", &["Nix mode detected; skip service updates.".to_owned()]);
         return;
     }

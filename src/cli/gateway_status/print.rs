@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::View;
+use super::{Gathered, View};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::cli::output::{error_line, line, verdict};
 use crate::cli::rpc::items;
@@ -12,14 +12,15 @@ use crate::config::paths::Paths;
 use crate::service::{scan, systemd};
 
 /// Prints the report.
-pub(super) fn print(cli: &Cli, view: &View, report: &Value) {
-    service(cli, view, report);
+pub(super) fn print(cli: &Cli, view: &View, gathered: &Gathered) {
+    let report = &gathered.report;
+    service(cli, view, gathered);
     config(cli, report);
     address(view, report);
     let is_answering = report["rpc"]["ok"] == true;
     runtime(view, report);
     problems(cli, view, report, is_answering);
-    others(cli, report, view);
+    others(cli, gathered);
     line(&format!("Troubles: run {}", cli.paths.hint("status")));
     line("Troubleshooting: https://docs.clawd.bot/troubleshooting");
 }
@@ -28,7 +29,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn service(cli: &Cli, view: &View, report: &Value) {
+fn service(cli: &Cli, view: &View, Gathered { report, audit, .. }: &Gathered) {
     let manager = &view.manager;
     let state = if view.is_loaded { manager.loaded_text() } else { manager.not_loaded_text() };
     line(&format!("Service: {} ({})", manager.label(), verdict(view.is_loaded, state)));
@@ -47,10 +48,9 @@ fn service(cli: &Cli, view: &View, report: &Value) {
         }
     }
     line("");
-    let issues = view.audit();
-    if !issues.is_empty() {
+    if !audit.is_empty() {
         error_line("Service config looks out of date or non-standard.");
-        for issue in &issues {
+        for issue in audit {
             error_line(&format!("Service config issue: {}", issue.line()));
         }
         let (doctor, repair) = (cli.paths.hint("doctor"), cli.paths.hint("doctor --repair"));
@@ -59,9 +59,7 @@ fn service(cli: &Cli, view: &View, report: &Value) {
 }
 
 fn log_file(view: &View) -> String {
-    let configured = view.snapshot.typed.logging.file.as_deref().map(|file| view.paths.expand(file));
-    let file = configured.unwrap_or_else(|| view.paths.default_log_file(SystemClock.now_ms()));
-    view.paths.shorten(&file)
+    view.paths.shorten(&view.paths.log_file(&view.snapshot.typed, SystemClock.now_ms()))
 }
 
 fn config(cli: &Cli, report: &Value) {
@@ -198,7 +196,7 @@ fn hints(view: &View, paths: &Paths) {
     view.manager.log_hints().iter().for_each(|hint| error_line(hint));
 }
 
-fn others(cli: &Cli, report: &Value, view: &View) {
+fn others(cli: &Cli, Gathered { report, extra, .. }: &Gathered) {
     let legacy = items(&report["legacyServices"]);
     if !legacy.is_empty() {
         error_line("Legacy gateway services detected:");
@@ -208,18 +206,13 @@ fn others(cli: &Cli, report: &Value, view: &View) {
         error_line(&format!("Cleanup: {}", cli.paths.hint("doctor")));
         error_line("");
     }
-    let extra = items(&report["extraServices"]);
     if !extra.is_empty() {
         error_line("Other gateway-like services detected (best effort):");
         for service in extra {
-            let (scope, detail) = (text(&service["scope"]), text(&service["detail"]));
-            error_line(&format!("- {} ({scope}, {detail})", text(&service["label"])));
+            error_line(&format!("- {} ({}, {})", service.label, service.scope, service.detail));
         }
-        let is_deep = extra.iter().any(|service| service["scope"] == "system");
-        for found in scan::extra(&view.paths, &view.names, is_deep) {
-            for hint in found.cleanup_hints() {
-                error_line(&format!("Cleanup hint: {hint}"));
-            }
+        for hint in extra.iter().flat_map(scan::Found::cleanup_hints) {
+            error_line(&format!("Cleanup hint: {hint}"));
         }
         error_line("");
     }

@@ -2,17 +2,10 @@
 //!
 //! Comes after the plan was carried out, so nothing here can spoil it: what fails is told, with the command for later.
 
-use std::time::Duration;
-
-use super::is_listening;
-use crate::base::cancel::CancelToken;
-use crate::base::clock::{Clock as _, SystemClock};
+use super::wait_listening;
 use crate::cli::{Cli, ask, channels, dashboard, doctor, gateway_service, output};
+use crate::client::target::local_url;
 use crate::service::systemd;
-
-/// How long the gateway may take to come up, and how often is looked.
-const UP_WAIT: Duration = Duration::from_secs(15);
-const UP_LOOK: Duration = Duration::from_millis(300);
 
 /// What of it is wanted.
 pub(super) struct Wanted {
@@ -90,17 +83,11 @@ pub(super) fn install(cli: &Cli, agrees: impl FnOnce(&str) -> bool, may_ask: boo
             return false;
         }
     }
-    let port = crate::config::paths::gateway_port(None, cli.config());
-    let address = format!("127.0.0.1:{port}");
-    let until = SystemClock.now() + UP_WAIT;
-    // A service manager does not say when the gateway listens: there is nothing to wait on but the clock.
-    while !is_listening(&address) && SystemClock.now() < until {
-        CancelToken::new().sleep(UP_LOOK);
-    }
-    let is_up = is_listening(&address);
+    let (url, _) = local_url(cli.config());
+    let is_up = wait_listening(&url);
     output::line(&match is_up {
-        true => format!("Gateway: reachable at ws://{address}"),
-        false => format!("Gateway: not detected at ws://{address}; see {}", cli.paths.hint("gateway status")),
+        true => format!("Gateway: reachable at {url}"),
+        false => format!("Gateway: not detected at {url}; see {}", cli.paths.hint("gateway status")),
     });
     is_up
 }

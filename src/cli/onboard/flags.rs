@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Onboard, carry_out, facts, finish, is_listening, unsupported_choice};
-use crate::base::cancel::CancelToken;
-use crate::base::clock::{Clock as _, SystemClock};
+use super::{Onboard, carry_out, facts, finish, unsupported_choice, wait_listening};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::rpc::ClientOptions;
 use crate::cli::{Cli, health, output};
@@ -17,10 +15,6 @@ use crate::config::{env, paths};
 use crate::wizard::plan::{Auth, GatewayChoice, ModelChoice, Plan};
 use crate::wizard::{Facts, HOSTED, Hosted, Mode, current_gateway, default_workspace, hosted_env};
 
-/// How long the gateway may take to come up.
-const GATEWAY_WAIT: Duration = Duration::from_secs(15);
-/// How often is looked whether it did.
-const GATEWAY_LOOK: Duration = Duration::from_millis(400);
 /// How long its health may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,11 +87,10 @@ fn local(flags: &Onboard, cli: &Cli, facts: &Facts, config: &Config, mut plan: P
         output::line(&format!("Saved {variable} to {}", cli.paths.shorten(&cli.paths.config_file)));
     }
     let installs = flags.install_daemon && !flags.no_install_daemon && !flags.skip_daemon;
-    if installs {
-        finish::install(&Cli::new(cli.paths.clone()), |_| true, false);
-    }
+    let is_up = installs && finish::install(&Cli::new(cli.paths.clone()), |_| true, false);
     if !flags.skip_health {
-        wait_for_gateway(cli, &gateway)?;
+        // Installing has waited for it already.
+        show_health(cli, &gateway, is_up, !installs)?;
     }
     if flags.json {
         let mut summary = json!({
@@ -219,8 +212,8 @@ fn decide_gateway(flags: &Onboard, facts: &Facts, config: &Config) -> Result<Gat
     Ok(gateway)
 }
 
-/// Waits until the gateway is up, then shows its health.
-fn wait_for_gateway(cli: &Cli, gateway: &GatewayChoice) -> Outcome {
+/// Shows the gateway's health, if it is up or comes up while it is waited for.
+fn show_health(cli: &Cli, gateway: &GatewayChoice, is_up: bool, may_wait: bool) -> Outcome {
     let (token, password) = match &gateway.auth {
         Auth::Token(token) => (Some(token.clone()), None),
         Auth::Password(password) => (None, Some(password.clone())),
@@ -228,13 +221,7 @@ fn wait_for_gateway(cli: &Cli, gateway: &GatewayChoice) -> Outcome {
     };
     let written = load(&cli.paths);
     let target = Target::resolve(&cli.paths, &written.typed, &Overrides { url: None, token, password });
-    let address = target.url.split_once("://").map_or("", |(_, address)| address).to_owned();
-    let until = SystemClock.now() + GATEWAY_WAIT;
-    // Another process comes up when it likes: there is nothing to wait on but the clock.
-    while !is_listening(&address) && SystemClock.now() < until {
-        CancelToken::new().sleep(GATEWAY_LOOK);
-    }
-    if !is_listening(&address) {
+    if !(is_up || may_wait && wait_listening(&target.url)) {
         let (run, skip) = (cli.paths.hint("gateway"), "--skip-health");
         return Err(Failure::error(format!(
             "Everything is written, but no gateway answers at {} yet. Start it with: {run} (or pass {skip})",

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Severity};
-use crate::agent::session;
+use crate::agent::{session, sessions};
 use crate::cli::environment;
 use crate::config::include;
 use crate::config::paths::Paths;
@@ -40,11 +40,10 @@ pub(super) fn guarded(paths: &Paths, config: &Config) -> Vec<Guarded> {
         let dir = paths.agent_dir(agent.as_str());
         let profiles = dir.join("agent/auth-profiles.json");
         all.push(file("fs.auth_profiles", "auth-profiles.json", profiles, Severity::Warn));
-        all.push(file("fs.sessions_store", "sessions.json", dir.join("sessions/sessions.json"), Severity::Warn));
+        let sessions = sessions::store_path(config, paths, &agent);
+        all.push(file("fs.sessions_store", "sessions.json", sessions, Severity::Warn));
     }
-    if let Some(log) = config.logging.file.as_deref().filter(|file| !file.trim().is_empty()) {
-        all.push(file("fs.log_file", "The log file", paths.expand(log), Severity::Warn));
-    }
+    all.extend(paths.configured_log_file(config).map(|log| file("fs.log_file", "The log file", log, Severity::Warn)));
     all
 }
 

@@ -228,7 +228,7 @@ fn wake(cx: &Arc<Ctx>, _call: &Call, params: WakeParams) -> Result<Reply, ErrorS
 }
 
 fn logs_tail(cx: &Arc<Ctx>, _call: &Call, params: LogsTailParams) -> Result<Reply, ErrorShape> {
-    let file = logging::current_file().unwrap_or_else(|| cx.paths.default_log_file(cx.clock.now_ms()));
+    let file = logging::current_file().unwrap_or_else(|| cx.paths.log_file(&cx.config.get(), cx.clock.now_ms()));
     let limit = params.limit.unwrap_or(tail::LINES_DEFAULT);
     let bytes = params.max_bytes.unwrap_or(tail::BYTES_DEFAULT);
     tail::tail(&file, params.cursor, limit, bytes)
