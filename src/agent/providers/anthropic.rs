@@ -132,7 +132,9 @@ fn body(request: &TurnRequest<'_>) -> Value {
         true => json!({"type": "ephemeral", "ttl": "1h"}),
         false => json!({"type": "ephemeral"}),
     };
-    let mut body = json!({"model": model.id, "stream": true, "messages": messages(request, &mark)});
+    let mut body = json!({"model": model.id, "stream": true});
+    // Put there, not through the macro, which would copy all of it.
+    body["messages"] = messages(request, &mark).into();
     if !request.system_prompt.trim().is_empty() {
         // The mark covers the tools too, which stand before it.
         body["system"] = json!([{"type": "text", "text": request.system_prompt, "cache_control": mark}]);

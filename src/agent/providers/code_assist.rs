@@ -34,12 +34,9 @@ impl Format for CodeAssist {
         })?;
         let mut headers = vec![("accept", "text/event-stream".to_owned())];
         headers.extend(request.key.map(|key| ("authorization", format!("Bearer {}", key.expose()))));
-        let body = json!({
-            "project": project,
-            "model": model.id,
-            "request": body(request),
-            "userAgent": "clawdbot",
-        });
+        let inner = body(request);
+        let mut body = json!({"project": project, "model": model.id, "userAgent": "clawdbot"});
+        body["request"] = inner;
         Ok(Call { url: format!("{}/v1internal:streamGenerateContent?alt=sse", model.base_url), headers, body })
     }
 

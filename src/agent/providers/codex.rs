@@ -88,12 +88,12 @@ fn body(request: &TurnRequest<'_>) -> Value {
         "store": false,
         "stream": true,
         "instructions": request.system_prompt,
-        "input": input,
         "text": {"verbosity": "medium"},
         "include": ["reasoning.encrypted_content"],
         "tool_choice": "auto",
         "parallel_tool_calls": true,
     });
+    body["input"] = input.into();
     if !request.session_id.is_empty() {
         body["prompt_cache_key"] = request.session_id.into();
     }

@@ -123,10 +123,10 @@ fn body(request: &TurnRequest<'_>) -> Value {
     let quirks = Quirks::of(model);
     let mut body = json!({
         "model": model.id,
-        "messages": messages(request, quirks),
         "stream": true,
         "stream_options": {"include_usage": true},
     });
+    body["messages"] = messages(request, quirks).into();
     if quirks.store {
         body["store"] = false.into();
     }

@@ -95,9 +95,12 @@ fn exchange(
     let model = request.model;
     let mut call = format.call(request)?;
     copilot::adapt(request, &mut call);
+    // A long conversation is megabytes; nothing of it is held while the answer streams.
+    let body = std::mem::take(&mut call.body).to_string();
     let answer = fetch
-        .post_json_within(&call.url, &headers(&call, model), call.body.to_string().as_bytes(), silence_max(model))
+        .post_json_within(&call.url, &headers(&call, model), body.as_bytes(), silence_max(model))
         .map_err(|error| unreachable(model, error))?;
+    drop(body);
     if answer.status != 200 {
         return Err(refusal(format, answer));
     }

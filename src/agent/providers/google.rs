@@ -130,7 +130,8 @@ pub(super) fn body(request: &TurnRequest<'_>) -> Value {
     if let Some(thinking) = thinking(request) {
         generation["thinkingConfig"] = thinking;
     }
-    let mut body = json!({"contents": contents(request), "generationConfig": generation});
+    let mut body = json!({"generationConfig": generation});
+    body["contents"] = contents(request).into();
     if !request.system_prompt.trim().is_empty() {
         body["systemInstruction"] = json!({"role": "user", "parts": [{"text": request.system_prompt}]});
     }

@@ -163,10 +163,10 @@ fn body(request: &TurnRequest<'_>) -> Value {
     let model = request.model;
     let mut body = json!({
         "model": model.id,
-        "input": input(request),
         "stream": true,
         "max_output_tokens": request.max_tokens(),
     });
+    body["input"] = input(request).into();
     if !request.session_id.is_empty() {
         body["prompt_cache_key"] = request.session_id.into();
     }

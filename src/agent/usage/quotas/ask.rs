@@ -1,4 +1,4 @@
-//! How much of a plan is used up, as the providers themselves say: Claude, Codex, z.ai.
+//! How much of a plan is used up, as the providers themselves say: Claude, Codex, Gemini, Copilot, z.ai.
 //!
 //! One request each, with the credential that models of the provider are asked with. Runs on a job's thread. Not here:
 //! which providers count (`quotas`).
@@ -31,6 +31,8 @@ pub fn ask(provider: &str, wallet: &Wallet<'_>, clock: &dyn Clock) -> Option<Val
     let (url, read): (&str, Reader) = match provider {
         "anthropic" => ("https://api.anthropic.com/api/oauth/usage", claude),
         "openai-codex" => ("https://chatgpt.com/backend-api/wham/usage", codex),
+        "google-gemini-cli" => ("https://cloudcode-pa.googleapis.com/v1internal:retrieveUserQuota", gemini),
+        "github-copilot" => ("https://api.github.com/copilot_internal/user", copilot),
         "zai" => ("https://api.z.ai/api/monitor/usage/quota/limit", zai),
         _ => return None,
     };
@@ -43,20 +45,33 @@ fn asked(provider: &str, url: &str, wallet: &Wallet<'_>, clock: &dyn Clock) -> R
     let fetch = Fetch::new(&cancel);
     let keys = wallet.keys(provider, &Wish::Next)?;
     let credential = keys.first().ok_or("no credential")?;
-    let fresh = credentials::fresh(credential, &fetch, clock).map_err(|error| match error {
+    let fresh = match provider {
+        // GitHub itself is asked, not the models' server.
+        "github-copilot" => Ok(credential.clone()),
+        _ => credentials::fresh(credential, &fetch, clock),
+    };
+    let fresh = fresh.map_err(|error| match error {
         ProviderError::Cancelled => "timeout".to_owned(),
         ProviderError::Failed { message, .. } => message,
     })?;
     let key = fresh.key.ok_or("no credential")?;
     let mut headers =
         vec![("authorization", format!("Bearer {}", key.expose())), ("accept", "application/json".to_owned())];
+    if provider == "github-copilot" {
+        headers.push(("x-github-api-version", "2025-04-01".to_owned()));
+    }
     if provider == "anthropic" {
         headers.push(("anthropic-version", "2023-06-01".to_owned()));
         headers.push(("anthropic-beta", "oauth-2025-04-20".to_owned()));
     }
-    headers.extend(fresh.account.map(|account| ("chatgpt-account-id", account)));
+    let account = fresh.account.filter(|_| provider == "openai-codex");
+    headers.extend(account.map(|account| ("chatgpt-account-id", account)));
     let headers: Vec<(String, String)> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let answer = fetch.get(&address(url), &headers).map_err(|error| match error {
+    let answer = match provider {
+        "google-gemini-cli" => fetch.post_json(&address(url), &headers, b"{}"),
+        _ => fetch.get(&address(url), &headers),
+    };
+    let answer = answer.map_err(|error| match error {
         FetchError::Cancelled => "timeout".to_owned(),
         FetchError::Failed(error) => error,
     })?;
@@ -117,6 +132,31 @@ fn codex(said: &Value) -> Result<Value, String> {
     Ok(answer)
 }
 
+fn gemini(said: &Value) -> Result<Value, String> {
+    // The model of a family of which least is left stands for it.
+    let left = |family: &str| {
+        let buckets = said["buckets"].as_array().into_iter().flatten();
+        let of = buckets.filter(|it| it["modelId"].as_str().is_some_and(|id| id.to_lowercase().contains(family)));
+        of.map(|it| it["remainingFraction"].as_f64().unwrap_or(1.0)).reduce(f64::min)
+    };
+    let window = |(label, family): (&str, &str)| window(label, &json!(100.0 - left(family)? * 100.0), None);
+    let windows = [("Pro", "pro"), ("Flash", "flash")].into_iter().filter_map(window);
+    Ok(json!({"windows": windows.collect::<Vec<_>>()}))
+}
+
+fn copilot(said: &Value) -> Result<Value, String> {
+    let window = |(label, name): (&str, &str)| {
+        let left = said["quota_snapshots"][name].as_object()?.get("percent_remaining").and_then(Value::as_f64);
+        window(label, &json!(100.0 - left.unwrap_or(0.0)), None)
+    };
+    let windows = [("Premium", "premium_interactions"), ("Chat", "chat")].into_iter().filter_map(window);
+    let mut answer = json!({"windows": windows.collect::<Vec<_>>()});
+    if let Some(plan) = said["copilot_plan"].as_str() {
+        answer["plan"] = plan.into();
+    }
+    Ok(answer)
+}
+
 fn zai(said: &Value) -> Result<Value, String> {
     if said["success"] != true || said["code"] != 200 {
         return Err(said["msg"].as_str().unwrap_or("API error").to_owned());
@@ -170,6 +210,13 @@ mod tests {
             {"label": "5h", "usedPercent": 40.0, "resetAt": 5000}, {"label": "Day", "usedPercent": 7.0},
         ], "plan": "plus ($4.50)"});
         assert_eq!(codex(&said), Ok(wanted));
+        let bucket = |id: &str, left: f64| json!({"modelId": id, "remainingFraction": left});
+        let said =
+            json!({"buckets": [bucket("gemini-2.5-pro", 0.75), bucket("gemini-3-pro-preview", 0.5), {"modelId": "x"}]});
+        assert_eq!(gemini(&said), Ok(json!({"windows": [{"label": "Pro", "usedPercent": 50.0}]})));
+        let said = json!({"copilot_plan": "business", "quota_snapshots": {"chat": {"percent_remaining": 90}}});
+        let wanted = json!({"windows": [{"label": "Chat", "usedPercent": 10.0}], "plan": "business"});
+        assert_eq!(copilot(&said), Ok(wanted));
         let limits = json!([
             {"type": "TOKENS_LIMIT", "unit": 3, "number": 5, "percentage": 9, "nextResetTime": 77},
             {"type": "TIME_LIMIT", "unit": 5, "number": 1, "percentage": 1}, {"type": "OTHER"},
