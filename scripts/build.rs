@@ -10,6 +10,9 @@ const PAGE: &str = "src/gateway/http/page";
 const PAGE_FILES: [&str; 3] = ["app.js", "app.css", "favicon.svg"];
 const SCHEMAS: &str = "schemas/protocol.schema.json";
 
+/// Added to the linker's own script.
+const NO_UNWINDING: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.gcc_except_table*) } } INSERT AFTER .rodata;";
+
 fn main() {
     println!("cargo::rerun-if-changed=scripts/build.rs");
     println!("cargo::rerun-if-changed={SCHEMAS}");
@@ -29,6 +32,13 @@ fn main() {
     if target.contains("linux") {
         // 0.8 MB of relocations become 6 KB. Read by glibc from 2.36 (Debian 12) and by musl from 1.2.4.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+    let is_set = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
+    if target.contains("linux") && is_set("CARGO_FEATURE_SMALL", "1") && is_set("PROFILE", "release") {
+        // The small build ends at a panic, and who ends has no use for a megabyte that says how to unwind.
+        let script = Path::new(&out).join("no-unwinding.ld");
+        std::fs::write(&script, NO_UNWINDING).expect("written");
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
     }
     if has_lld(&target) {
         // One copy of functions that came out equal.

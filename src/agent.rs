@@ -11,6 +11,7 @@ pub mod events;
 pub mod failover;
 pub mod levels;
 pub mod listing;
+#[cfg(feature = "memory")]
 pub mod memory;
 pub mod message;
 pub mod models;

@@ -18,18 +18,26 @@ pub mod received;
 pub mod reply;
 pub mod state;
 pub mod supervisor;
+#[cfg(feature = "telegram")]
 mod telegram;
 mod whatsapp;
 
 use channel::{Account, Channel, Setting};
 
 /// The channels of this build, in the order in which clients show them: a network is a module and a row here.
-static CHANNELS: [&dyn Channel; 2] = [&TELEGRAM, &whatsapp::WhatsApp];
+static CHANNELS: &[&dyn Channel] = &[
+    #[cfg(feature = "telegram")]
+    &TELEGRAM,
+    &whatsapp::WhatsApp,
+];
 /// What must be one in the process outlives a restart of the gateway in it.
+#[cfg(feature = "telegram")]
 static TELEGRAM: telegram::Telegram = telegram::Telegram::new();
 
 /// Networks of the original that this build does not have; their configuration is kept.
-const OTHERS: [(&str, &str); 15] = [
+const OTHERS: &[(&str, &str)] = &[
+    #[cfg(not(feature = "telegram"))]
+    ("telegram", "Telegram"),
     ("discord", "Discord"),
     ("googlechat", "Google Chat"),
     ("slack", "Slack"),

@@ -28,6 +28,7 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+#[cfg(feature = "memory")]
 mod memory;
 mod message;
 mod models;
@@ -146,6 +147,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["system"], "system events, heartbeats and presence"),
     (&["system", "heartbeat"], "look at heartbeats, switch them on or off"),
     (&["agents"], "agents with workspaces of their own"),
+    #[cfg(feature = "memory")]
     (&["memory"], "an agent's notes, and how they are searched"),
     (&["models"], "which models are used"),
     (&["models", "aliases"], "short names of models"),
@@ -378,8 +380,11 @@ const COMMANDS: &[Row] = &[
         ],
     ),
     row::<agents::Delete>(&["agents", "delete"], &["agents delete ops"]),
+    #[cfg(feature = "memory")]
     row::<memory::Status>(&["memory", "status"], &["memory status"]),
+    #[cfg(feature = "memory")]
     row::<memory::Index>(&["memory", "index"], &["memory index"]),
+    #[cfg(feature = "memory")]
     row::<memory::SearchNotes>(&["memory", "search"], &["memory search 'release notes' --max-results 3"]),
     row::<models::Models>(&["models"], &["models"]),
     row::<models::List>(&["models", "list"], &["models list", "models list --all --provider openai"]),

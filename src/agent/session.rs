@@ -21,14 +21,12 @@ const UNKNOWN: &str = "unknown";
 /// Returns the id as directories and keys spell it: lower case, `[a-z0-9_-]`, at most 64 characters, `main` if empty.
 pub fn normalize_agent_id(given: &str) -> AgentId {
     let lower = given.trim().to_lowercase();
-    let is_word = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
-    let starts_well = lower.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if starts_well && lower.len() <= AGENT_ID_LEN_MAX && lower.chars().all(is_word) {
+    if is_agent_id(&lower) {
         return AgentId::new(lower);
     }
     let mut id = String::with_capacity(lower.len());
     for c in lower.chars() {
-        if is_word(c) {
+        if is_word_of_id(c) {
             id.push(c);
         } else if !id.ends_with('-') {
             id.push('-');
@@ -36,6 +34,17 @@ pub fn normalize_agent_id(given: &str) -> AgentId {
     }
     let id: String = id.trim_matches('-').chars().take(AGENT_ID_LEN_MAX).collect();
     AgentId::new(if id.is_empty() { AGENT_FALLBACK.to_owned() } else { id })
+}
+
+/// Returns whether a text, lower-cased, is an agent's id as it stands: `[A-Za-z0-9_-]`, at most 64 characters, begun by none
+/// of the signs.
+pub fn is_agent_id(given: &str) -> bool {
+    let starts_well = given.starts_with(|c: char| c.is_ascii_alphanumeric());
+    starts_well && given.len() <= AGENT_ID_LEN_MAX && given.chars().all(is_word_of_id)
+}
+
+fn is_word_of_id(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
 /// Returns every agent in the order of the configuration; never empty.

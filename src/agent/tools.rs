@@ -15,6 +15,7 @@ pub(super) mod exec;
 mod gateway;
 mod html;
 mod image;
+#[cfg(feature = "memory")]
 mod memory;
 mod message;
 mod nodes;
@@ -257,7 +258,7 @@ struct Tool {
 }
 
 /// In the order in which they are offered.
-const TOOLS: [&Tool; 24] = [
+const TOOLS: &[&Tool] = &[
     &read::TOOL,
     &edit::TOOL,
     &write::TOOL,
@@ -280,7 +281,9 @@ const TOOLS: [&Tool; 24] = [
     &web_search::TOOL,
     &web_fetch::TOOL,
     &image::TOOL,
+    #[cfg(feature = "memory")]
     &memory::SEARCH,
+    #[cfg(feature = "memory")]
     &memory::GET,
 ];
 

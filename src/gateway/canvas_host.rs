@@ -307,8 +307,7 @@ impl Actor {
     }
 
     fn answer(&self, path: &str, exchange: Exchange) {
-        let is_asking = matches!(exchange.head().method.as_str(), "GET" | "HEAD");
-        if !is_asking {
+        if !exchange.head().is_asking() {
             return exchange.respond(&Response::text(405, "Method Not Allowed"));
         }
         let html = "text/html; charset=utf-8";

@@ -6,21 +6,17 @@
 #[cfg(feature = "canvas")]
 mod canvas;
 mod chats;
-mod completions;
 #[cfg(feature = "control-ui")]
 mod control_ui;
-mod conversation;
 mod exchange;
 mod hooks;
-mod media;
-mod models;
-mod pdf;
+#[cfg(feature = "http-api")]
+mod openai;
 mod probes;
 mod reply;
-mod responses;
-mod sse;
+#[cfg(feature = "http-api")]
 mod tools_invoke;
-mod turn;
+mod unknown;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -73,11 +69,15 @@ const ROUTES: &[Route] = &[
     probes::METRICS,
     hooks::ROUTE,
     chats::ROUTE,
+    #[cfg(feature = "http-api")]
     tools_invoke::ROUTE,
-    completions::ROUTE,
-    responses::ROUTE,
-    models::ROUTE,
-    models::UNKNOWN,
+    #[cfg(feature = "http-api")]
+    openai::COMPLETIONS,
+    #[cfg(feature = "http-api")]
+    openai::RESPONSES,
+    #[cfg(feature = "http-api")]
+    openai::MODELS,
+    unknown::ROUTE,
     #[cfg(feature = "canvas")]
     canvas::ROUTE,
     #[cfg(feature = "control-ui")]

@@ -1,6 +1,7 @@
 //! The gateway's certificate: the owner's, or one that is made here (http.md §10.7).
 //!
-//! Owns `<state>/gateway/tls/` when it makes one. Runs on `main` at start. Not here: the sessions (`net`).
+//! Owns `<state>/gateway/tls/` when it makes one. Runs on `main` at start. Without the feature `tls` the
+//! gateway refuses to start where it is asked for. Not here: the sessions (`net`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub fn load(config: &Config, paths: &Paths, clock: &dyn Clock) -> anyhow::Result
     let settings = &config.gateway.tls;
     if settings.enabled != Some(true) {
         return Ok(None);
+    }
+    if !cfg!(feature = "tls") {
+        anyhow::bail!("gateway tls: not built in. Set gateway.tls.enabled to false, or build with `--features tls`");
     }
     let (certificate, key) = paths.tls_files(config);
     if !certificate.exists() && !key.exists() && settings.auto_generate != Some(false) {

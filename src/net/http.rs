@@ -27,6 +27,11 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Returns whether it asks for something and changes nothing.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+
     /// Returns the first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

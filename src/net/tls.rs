@@ -32,7 +32,8 @@ pub(super) struct Tls {
 impl Socket {
     /// Wraps an accepted stream; `None` when no session can be begun.
     pub fn new(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Option<Self> {
-        let Some(config) = tls else { return Some(Self::Plain(stream)) };
+        // Without the feature nothing begins a session, so the linker drops them.
+        let Some(config) = tls.filter(|_| cfg!(feature = "tls")) else { return Some(Self::Plain(stream)) };
         let mut session = ServerConnection::new(config.clone()).ok()?;
         session.set_buffer_limit(Some(SESSION_BYTES_MAX));
         Some(Self::Tls(Box::new(Tls { stream, session })))

@@ -45,9 +45,11 @@ pub fn take(
     // Accounts that share a path are told apart by their secrets; one without a secret takes nothing from anybody.
     let is_secret = |account: &Account| account.text("webhookSecret").is_some_and(|it| Secret::new(it).matches(&given));
     let Some(account) = accounts.iter().find(|account| is_secret(account)) else { return Some(401) };
-    let update = match serde_json::from_slice::<Update>(request.body) {
+    // As text, like the answers of the poll: the types are compiled once.
+    let Ok(body) = std::str::from_utf8(request.body) else { return Some(400) };
+    let update = match serde_json::from_str::<Update>(body) {
         Ok(update) => update,
-        Err(error) => return Some(refuse(request.body, &error)),
+        Err(error) => return Some(refuse(body, &error)),
     };
     let Some(token) = account::token(at, account).1 else { return Some(500) };
     // Before the first answer of `getMe` nobody could tell who is spoken to.
@@ -62,8 +64,8 @@ pub fn take(
 
 /// Returns the status for what is no update that is understood. One with a number is Telegram's: sent again, it would be
 /// understood no better, and hold up all others meanwhile.
-fn refuse(body: &[u8], error: &serde_json::Error) -> u16 {
-    let Ok(Numbered { update_id }) = serde_json::from_slice(body) else { return 400 };
+fn refuse(body: &str, error: &serde_json::Error) -> u16 {
+    let Ok(Numbered { update_id }) = serde_json::from_str(body) else { return 400 };
     log::warn!(target: "gateway/channels/telegram", "update {update_id} is not understood and left out: {error}");
     200
 }

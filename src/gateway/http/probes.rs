@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::exchange::Request;
-use super::{NO_BODY, Route, Serve, models, nothing_at_once, reply};
+use super::{NO_BODY, Route, Serve, nothing_at_once, reply};
 use crate::gateway::ctx::Ctx;
 use crate::gateway::metrics;
 use crate::net::http::{RequestHead, Response};
@@ -25,13 +25,9 @@ pub(super) const METRICS: Route = Route {
     body: NO_BODY,
 };
 
-fn is_asking(head: &RequestHead) -> bool {
-    matches!(head.method.as_str(), "GET" | "HEAD")
-}
-
 /// Alive is who answers; ready is who may be sent work.
 fn probe(cx: &Ctx, head: &RequestHead, path: &str) -> Response {
-    if !is_asking(head) {
+    if !head.is_asking() {
         return reply::not_allowed("GET, HEAD");
     }
     let is_going = cx.lifecycle.is_restarting() || cx.lifecycle.stopping().is_cancelled();
@@ -45,9 +41,9 @@ fn probe(cx: &Ctx, head: &RequestHead, path: &str) -> Response {
 
 fn measured(cx: &Arc<Ctx>, request: &Request) -> Result<Response, Response> {
     if cx.config.get().gateway.http.endpoints.metrics.enabled != Some(true) {
-        return Err(models::off("metrics"));
+        return Err(reply::off("metrics"));
     }
-    if !is_asking(request.head()) {
+    if !request.head().is_asking() {
         return Err(reply::not_allowed("GET, HEAD"));
     }
     reply::require_secret(cx, request)?;

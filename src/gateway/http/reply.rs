@@ -28,6 +28,12 @@ pub fn openai_error(status: u16, kind: &str, message: impl Into<String>) -> Resp
     Response::json(status, &json!({"error": {"message": message.into(), "type": kind}}))
 }
 
+/// Says that an API is switched off.
+pub fn off(endpoint: &str) -> Response {
+    let message = format!("This API is switched off; set gateway.http.endpoints.{endpoint}.enabled to true");
+    openai_error(404, "not_found", message)
+}
+
 /// Returns what they read when a body is too large.
 pub fn too_large() -> Response {
     openai_error(413, "invalid_request_error", "payload too large")

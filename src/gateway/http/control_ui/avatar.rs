@@ -39,10 +39,10 @@ enum Avatar {
 pub(super) fn serve(cx: &Arc<Ctx>, request: &Request) -> Response {
     let not_found = || Response::text(404, "Not Found");
     let config = cx.config.get();
-    if !matches!(request.head().method.as_str(), "GET" | "HEAD") {
+    if !request.head().is_asking() {
         return Response::text(405, "Method Not Allowed");
     }
-    let Some(id) = avatar_of(&config, &request.path).filter(|id| is_agent_id(id)) else { return not_found() };
+    let Some(id) = avatar_of(&config, &request.path).filter(|id| session::is_agent_id(id)) else { return not_found() };
     let agent = session::normalize_agent_id(id);
     let found = find(cx, &config, &agent);
     let is_meta = reply::query(request.head()).get("meta").and_then(Value::as_str) == Some("1");
@@ -70,11 +70,6 @@ pub(super) fn serve(cx: &Arc<Ctx>, request: &Request) -> Response {
         },
         Avatar::Elsewhere(_) | Avatar::None => not_found(),
     }
-}
-
-fn is_agent_id(id: &str) -> bool {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    id.len() <= 64 && id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(is_word)
 }
 
 /// Returns whether an avatar is a file, and no sign and no URL.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::super::exchange::{Exchange, Request};
+use super::super::{Route, Serve, nothing_at_once, reply};
 use super::conversation::{Conversation, Speaker};
-use super::exchange::{Exchange, Request};
 use super::media::{self, Media, Source, Wanted};
+use super::sse;
 use super::turn::{self, NO_ANSWER, Spoken, Teller, Turn};
-use super::{Route, Serve, nothing_at_once, reply, sse};
 use crate::agent::run::{ClientCall, ClientSide, ClientTool, RunError, RunOutcome};
 use crate::base::clock::Clock;
 use crate::base::ids::RunId;
@@ -18,7 +19,7 @@ use crate::base::rng::uuid;
 use crate::gateway::ctx::Ctx;
 use crate::net::http::Response;
 
-pub(super) const ROUTE: Route = Route {
+pub(in super::super) const ROUTE: Route = Route {
     claims: |_, path| path == "/v1/chat/completions",
     glance: nothing_at_once,
     serve: Serve::Later(|cx, request, exchange| media::serve(cx, request, exchange, read, ask)),

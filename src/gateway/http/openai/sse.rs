@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::exchange::{Exchange, Stream};
+use super::super::exchange::{Exchange, Stream};
 use crate::net::http::Response;
 
 /// What ends a stream of OpenAI's kind.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::completions::chosen;
 use super::super::conversation::{Conversation, Speaker};
-use super::super::media::{Source, Wanted};
+use super::super::media::{self, Source, Wanted};
 use super::super::turn;
 use crate::agent::run::ClientTool;
 
@@ -48,7 +48,6 @@ const FIELDS_IGNORED: [&str; 13] = [
     "top_logprobs",
     "context_management",
 ];
-const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 /// A request that may be answered.
 #[derive(Debug, Default)]
@@ -422,7 +421,7 @@ impl Items<'_> {
             }
             Some("base64") => {
                 let media_type = self.text(&source["media_type"]);
-                if is_image && !IMAGE_TYPES.contains(&media_type) {
+                if is_image && !media::IMAGE_TYPES.contains(&media_type) {
                     self.faults.push(Fault::Kind);
                 }
                 let data = self.text(&source["data"]);

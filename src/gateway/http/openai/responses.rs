@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::request::Asked;
-use super::exchange::{Exchange, Request};
+use super::super::exchange::{Exchange, Request};
+use super::super::{Route, Serve, nothing_at_once, reply};
 use super::media::{self, Media, Wanted};
 use super::turn::{self, NO_ANSWER, Spoken, Teller, Turn};
-use super::{Route, Serve, completions, nothing_at_once, reply, sse};
+use super::{completions, sse};
 use crate::agent::run::{ClientCall, ClientSide, RunError, RunOutcome};
 use crate::base::clock::UnixMs;
 use crate::base::ids::{AgentId, RunId, SessionKey};
@@ -21,7 +22,7 @@ use crate::base::rng::{Rng, uuid};
 use crate::gateway::ctx::Ctx;
 use crate::net::http::Response;
 
-pub(super) const ROUTE: Route = Route {
+pub(in super::super) const ROUTE: Route = Route {
     claims: |_, path| path == "/v1/responses",
     glance: nothing_at_once,
     serve: Serve::Later(|cx, request, exchange| media::serve(cx, request, exchange, read, ask)),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::exchange::Request;
-use super::{BodyRule, models, reply};
+use super::super::exchange::Request;
+use super::super::{BodyRule, reply};
 use crate::agent::events::RunEvent;
 use crate::agent::message::{Block, Usage};
 use crate::agent::run::{ClientSide, RunError, RunOutcome, RunRequest};
@@ -67,9 +67,7 @@ fn agent_of_model(model: &str) -> Option<&str> {
     let id = ["clawdbot:", "clawdbot/", "agent:"].iter().find_map(|start| {
         model.get(..start.len()).filter(|head| head.eq_ignore_ascii_case(start)).map(|_| &model[start.len()..])
     })?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let is_id = id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.len() <= 64 && id.chars().all(is_word);
-    is_id.then_some(id)
+    session::is_agent_id(id).then_some(id)
 }
 
 /// How large the bodies of both APIs may be.
@@ -85,7 +83,7 @@ pub(super) const BODY: BodyRule = BodyRule {
 /// With the response.
 pub fn require(cx: &Ctx, request: &Request, is_enabled: Option<bool>, api: &str) -> Result<(), Response> {
     if is_enabled != Some(true) {
-        return Err(models::off(api));
+        return Err(reply::off(api));
     }
     reply::require_post(request)?;
     reply::require_secret(cx, request)?;

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::LANE;
-use super::exchange::{Exchange, Request};
+use super::super::exchange::{Exchange, Request};
+use super::super::{LANE, reply};
 use super::pdf;
-use super::reply;
 use super::turn::Turn;
 use crate::agent::message::Block;
 use crate::agent::tools::join_url;
@@ -29,7 +28,8 @@ const FILE_BYTES_DEFAULT: usize = 5 * MIB;
 const FILE_CHARS_DEFAULT: usize = 200_000;
 const REDIRECTS_DEFAULT: usize = 3;
 const FETCH_MS_DEFAULT: u64 = 10_000;
-const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+/// Pictures that models read.
+pub const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 const FILE_TYPES: [&str; 6] =
     ["text/plain", "text/markdown", "text/html", "text/csv", "application/json", "application/pdf"];
 /// Most images and files of one request.

@@ -1,11 +1,11 @@
-//! `GET /v1/models`: the agents, as models of OpenAI's APIs; and what else is asked for below `/v1/`.
+//! `GET /v1/models`: the agents, as models of OpenAI's APIs.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::exchange::Request;
-use super::{NO_BODY, Route, Serve, nothing_at_once, reply};
+use super::super::exchange::Request;
+use super::super::{NO_BODY, Route, Serve, nothing_at_once, reply};
 use crate::agent::session;
 use crate::config::types::Config;
 use crate::gateway::ctx::Ctx;
@@ -13,18 +13,10 @@ use crate::net::http::Response;
 
 const PATH: &str = "/v1/models";
 
-pub(super) const ROUTE: Route = Route {
+pub(in super::super) const ROUTE: Route = Route {
     claims: |_, path| path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
     glance: nothing_at_once,
     serve: Serve::Now(serve),
-    body: NO_BODY,
-};
-
-/// The page must not answer programs that look for an API.
-pub(super) const UNKNOWN: Route = Route {
-    claims: |_, path| path == "/v1" || path.starts_with("/v1/"),
-    glance: nothing_at_once,
-    serve: Serve::Now(|_, request| reply::openai_error(404, "not_found", format!("There is no {} here", request.path))),
     body: NO_BODY,
 };
 
@@ -36,9 +28,9 @@ fn answer(cx: &Arc<Ctx>, request: &Request) -> Result<Response, Response> {
     let config = cx.config.get();
     let endpoints = &config.gateway.http.endpoints;
     if endpoints.chat_completions.enabled != Some(true) && endpoints.responses.enabled != Some(true) {
-        return Err(off("chatCompletions"));
+        return Err(reply::off("chatCompletions"));
     }
-    if !matches!(request.head().method.as_str(), "GET" | "HEAD") {
+    if !request.head().is_asking() {
         return Err(reply::not_allowed("GET, HEAD"));
     }
     reply::require_secret(cx, request)?;
@@ -63,10 +55,4 @@ fn answer(cx: &Arc<Ctx>, request: &Request) -> Result<Response, Response> {
 fn ids(config: &Config) -> Vec<String> {
     let agents = session::agent_ids(config);
     std::iter::once("clawdbot".to_owned()).chain(agents.iter().map(|agent| format!("clawdbot:{agent}"))).collect()
-}
-
-/// Says that an API is switched off.
-pub(super) fn off(endpoint: &str) -> Response {
-    let message = format!("This API is switched off; set gateway.http.endpoints.{endpoint}.enabled to true");
-    reply::openai_error(404, "not_found", message)
 }
