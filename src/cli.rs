@@ -96,6 +96,8 @@ impl Cli {
 pub(crate) trait Command: FromArgs + ArgsInfo {
     /// Whether it also runs on an invalid configuration.
     const IS_LENIENT: bool = false;
+    /// Whether its process stays, so that what it keeps in memory counts.
+    const IS_LASTING: bool = false;
 
     /// Does the work.
     fn run(self, cli: &Cli) -> Outcome;
@@ -110,10 +112,18 @@ pub(crate) struct Row {
     info: fn() -> CommandInfoWithArgs,
     run: fn(&Cli, &[&str], &[&str]) -> Outcome,
     is_lenient: bool,
+    is_lasting: bool,
 }
 
 const fn row<C: Command>(path: &'static [&'static str], examples: &'static [&'static str]) -> Row {
-    Row { path, examples, info: C::get_args_info, run: parse_and_run::<C>, is_lenient: C::IS_LENIENT }
+    Row {
+        path,
+        examples,
+        info: C::get_args_info,
+        run: parse_and_run::<C>,
+        is_lenient: C::IS_LENIENT,
+        is_lasting: C::IS_LASTING,
+    }
 }
 
 fn parse_and_run<C: Command>(cli: &Cli, path: &[&str], args: &[&str]) -> Outcome {
@@ -460,8 +470,12 @@ fn run(args: Vec<String>) -> Outcome {
         return Ok(());
     }
     let words: Vec<&str> = globals.words.iter().map(String::as_str).collect();
+    let resolved = argv::resolve(&words);
+    if matches!(&resolved, Ok(Resolved::Command { row, .. }) if row.is_lasting) {
+        environment::lean_malloc();
+    }
     output::banner(&globals.words);
-    match argv::resolve(&words)? {
+    match resolved? {
         Resolved::Help { path, asked: true } => {
             output::line(&help::render(&path));
             Ok(())

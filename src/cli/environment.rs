@@ -31,6 +31,37 @@ pub(super) fn set(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) };
 }
 
+/// How glibc's malloc keeps memory in a process that stays: without caches per thread and with two arenas, so that what
+/// a load leaves lies together and whole pages go back. Without it, five times the live memory stays.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LEAN_MALLOC: &str = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=2";
+
+/// Puts a process that stays under [`LEAN_MALLOC`]. The C library reads it when a program begins, and nowhere else, so the
+/// program begins again, in the same process: a millisecond. Returns there and then where that cannot be had.
+pub(super) fn lean_malloc() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::os::unix::process::CommandExt as _;
+        const NAME: &str = "GLIBC_TUNABLES";
+        match (std::env::var_os(NAME), std::env::current_exe()) {
+            // It has begun again. The commands that it starts are not meant.
+            // SAFETY: as in `set`.
+            (Some(given), _) if given == LEAN_MALLOC => unsafe { std::env::remove_var(NAME) },
+            (None, Ok(program)) => {
+                let mut words = std::env::args_os();
+                let mut again = std::process::Command::new(program);
+                if let Some(name) = words.next() {
+                    again.arg0(name);
+                }
+                // Returns only where it fails, and then the process goes on as it is.
+                let _ = again.args(words).env(NAME, LEAN_MALLOC).exec();
+            }
+            // The owner has other wishes, or there is no way to the program.
+            _ => {}
+        }
+    }
+}
+
 /// Returns a variable unless it is missing or blank.
 pub(super) fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())

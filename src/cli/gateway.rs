@@ -70,6 +70,7 @@ pub(super) struct Run {
 impl Command for Run {
     // The gateway judges the file itself: what is only old in it, it mends.
     const IS_LENIENT: bool = true;
+    const IS_LASTING: bool = true;
 
     fn run(self, cli: &Cli) -> Outcome {
         let options = self.options(cli)?;

@@ -59,6 +59,8 @@ host_command! {
 }
 
 impl Command for Run {
+    const IS_LASTING: bool = true;
+
     fn run(self, cli: &Cli) -> Outcome {
         for (name, value) in env::export(cli.config(), |name| std::env::var(name).ok()) {
             environment::set(&name, &value);

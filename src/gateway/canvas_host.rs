@@ -119,17 +119,6 @@ pub struct Running {
 /// Starts the thread, the watch and the second port.
 pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
     let handle = cx.canvas.as_ref()?;
-    let (mark, marks) = bounded(1);
-    let watch = handle.canvas.is_live().then(|| canvas::watch::start(handle.canvas.root(), mark));
-    let watch = watch.and_then(|started| {
-        let report = |error: &io::Error| {
-            log::warn!(
-                target: "canvas",
-                "canvasHost watcher error: {error} (live reload disabled; consider canvasHost.liveReload=false or a smaller canvasHost.root)",
-            );
-        };
-        started.inspect_err(report).ok()
-    });
     let (port, second) = match second_port(cx, handle, ip, gateway_port) {
         Ok((port, second)) => (Some(port), Some(second)),
         Err(error) => {
@@ -148,6 +137,9 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
     };
     let requests = handle.requests.clone();
     let thread = thread::spawn("canvas", thread::STACK_WORKER_BYTES, move || {
+        let (mark, marks) = bounded(1);
+        // Here, because a large root takes a while: the gateway is open meanwhile.
+        let watch = actor.canvas.is_live().then(|| watch(&actor.canvas, mark)).flatten();
         let marks = if watch.is_some() { marks } else { never() };
         actor.run(&requests, &marks, &stopped);
         drop(watch);
@@ -163,6 +155,16 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
             None
         }
     }
+}
+
+fn watch(canvas: &Canvas, mark: Sender<()>) -> Option<canvas::watch::Watch> {
+    let report = |error: &io::Error| {
+        log::warn!(
+            target: "canvas",
+            "canvasHost watcher error: {error} (live reload disabled; consider canvasHost.liveReload=false or a smaller canvasHost.root)",
+        );
+    };
+    canvas::watch::start(canvas.root(), mark).inspect_err(report).ok()
 }
 
 impl Running {

@@ -11,7 +11,7 @@ use super::accepted::{self, Told};
 use super::cron::choose_model;
 use super::ctx::Ctx;
 use super::heartbeat;
-use super::http::LANE;
+use super::http;
 use super::start_run::Start;
 use super::targets::{self, Aim};
 use crate::agent::run::RunRequest;
@@ -83,9 +83,7 @@ fn look(cx: &Arc<Ctx>, reason: &str) {
 /// Has the agent do something; `told` is called once that is certain, and dropped when it is not.
 pub fn agent(cx: &Arc<Ctx>, hook: AgentHook, told: Told) {
     let job_cx = cx.clone();
-    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || accept(&job_cx, hook, told)) {
-        log::warn!(target: "gateway/hooks", "a hook was not carried out: {error}");
-    }
+    http::later(cx, "a hook was not carried out", move || accept(&job_cx, hook, told));
 }
 
 fn accept(cx: &Arc<Ctx>, hook: AgentHook, told: Told) {

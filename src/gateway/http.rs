@@ -125,16 +125,19 @@ pub fn handle(cx: &Arc<Ctx>, conn: ConnId, peer: Peer, body: Bytes, flow: Arc<Fl
                     log::error!(target: "gateway/http", "a request failed; it was answered as unavailable");
                 }
             };
-            // Frames do not wait until megabytes are parsed. Refused, the job drops the exchange, which answers.
+            // Frames do not wait until megabytes are parsed.
             match is_large {
                 false => go(),
-                true => {
-                    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], go) {
-                        log::warn!(target: "gateway/http", "a large request was not served: {error}");
-                    }
-                }
+                true => later(cx, "a large request was not served", go),
             }
         }
+    }
+}
+
+/// Has a job go on with a request; where there is no room for it, the log says `lost`. The job's exchange, dropped, answers.
+pub fn later(cx: &Ctx, lost: &'static str, job: impl FnOnce() + Send + 'static) {
+    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], job) {
+        log::warn!(target: "gateway/http", "{lost}: {error}");
     }
 }
 

@@ -212,11 +212,12 @@ fn due(cx: &Arc<Ctx>, due: Due) {
     match due {
         Due::Tick => {
             nodes::broadcast(cx, events::TICK, &json!({"ts": cx.clock.now_ms()}), None, None);
+            // Whatever went on since the last one, plain HTTP included, may have left something.
+            arm_settled(cx);
             cx.timer.arm(Duration::from_millis(TICK_INTERVAL_MS), Due::Tick);
         }
         Due::Health => {
             health::refresh_soon(cx);
-            arm_settled(cx);
             cx.timer.arm(HEALTH_INTERVAL, Due::Health);
         }
         Due::HealthSoon => health::refresh_armed(cx),

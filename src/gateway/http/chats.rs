@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, LANE, Route, Serve, nothing_at_once};
+use super::{BodyRule, Route, Serve, later, nothing_at_once};
 use crate::channels;
 use crate::channels::channel::{Account, Webhook};
 use crate::gateway::chats;
@@ -35,10 +35,7 @@ fn serve(cx: &Arc<Ctx>, request: Request, exchange: Exchange) {
         return exchange.respond(&Response::text(404, "Not Found"));
     }
     let job_cx = cx.clone();
-    // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || go(&job_cx, &request, exchange)) {
-        log::warn!(target: "gateway/http", "a chat network was not heard: {error}");
-    }
+    later(cx, "a chat network was not heard", move || go(&job_cx, &request, exchange));
 }
 
 fn go(cx: &Arc<Ctx>, request: &Request, exchange: Exchange) {

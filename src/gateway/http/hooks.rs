@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use self::template::Seen;
 use self::transform::Wish;
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, LANE, Route, Serve, nothing_at_once, reply};
+use super::{BodyRule, Route, Serve, later, nothing_at_once, reply};
 use crate::base::clock::iso_utc;
 use crate::base::rng::uuid;
 use crate::base::secret::Secret;
@@ -64,34 +64,17 @@ fn shows_token(hooks: &Hooks, head: &RequestHead) -> bool {
 }
 
 fn serve(cx: &Arc<Ctx>, request: Request, exchange: Exchange) {
-    if let Err(response) = go(cx, request, exchange) {
-        let (exchange, response) = *response;
-        exchange.respond(&response);
-    }
-}
-
-type Refused = Box<(Exchange, Response)>;
-
-fn go(cx: &Arc<Ctx>, request: Request, exchange: Exchange) -> Result<(), Refused> {
     let config = cx.config.get();
     let (body, name) = match read(&config.hooks, &request) {
         Ok(read) => read,
-        Err(response) => return Err(Box::new((exchange, response))),
+        Err(response) => return exchange.respond(&response),
     };
-    match name.as_str() {
-        "wake" => {
-            let mut action = reply::fields(body);
-            action.insert("kind".to_owned(), "wake".into());
-            act(cx, &action, exchange, "");
-        }
-        "agent" => {
-            let mut action = reply::fields(body);
-            action.insert("kind".to_owned(), "agent".into());
-            act(cx, &action, exchange, "");
-        }
-        _ => mapped(cx, &config, &request, body, &name, exchange)?,
+    if matches!(name.as_str(), "wake" | "agent") {
+        let mut action = reply::fields(body);
+        action.insert("kind".to_owned(), name.into());
+        return act(cx, &action, exchange, "");
     }
-    Ok(())
+    mapped(cx, &config, &request, body, &name, exchange);
 }
 
 /// Judges a request; returns its body and the path below the hooks' own.
@@ -113,22 +96,14 @@ fn read(hooks: &Hooks, request: &Request) -> Result<(Value, String), Response> {
     Ok((body, name.to_owned()))
 }
 
-fn mapped(
-    cx: &Arc<Ctx>,
-    config: &Config,
-    request: &Request,
-    body: Value,
-    name: &str,
-    exchange: Exchange,
-) -> Result<(), Refused> {
+fn mapped(cx: &Arc<Ctx>, config: &Config, request: &Request, body: Value, name: &str, exchange: Exchange) {
     let (headers, query) = (header_map(request.head()), reply::query(request.head()));
     let now = iso_utc(cx.clock.now_ms());
     let seen = Seen { path: name, headers: &headers, query: &query, payload: &body, now: &now };
-    let Some(mapping) = mapping::find(&config.hooks, &seen) else { return Err(Box::new((exchange, not_found()))) };
+    let Some(mapping) = mapping::find(&config.hooks, &seen) else { return exchange.respond(&not_found()) };
     let action = mapping::action(&mapping, &seen);
     if mapping.transform.is_none() {
-        act(cx, &action, exchange, "hook mapping requires ");
-        return Ok(());
+        return act(cx, &action, exchange, "hook mapping requires ");
     }
     let (job_cx, name) = (cx.clone(), name.to_owned());
     let target = request.head().target.clone();
@@ -136,11 +111,7 @@ fn mapped(
         let seen = Seen { path: &name, headers: &headers, query: &query, payload: &body, now: &now };
         transformed(&job_cx, &mapping, action, &seen, &target, exchange);
     };
-    // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], job) {
-        log::warn!(target: "gateway/hooks", "a hook was not carried out: {error}");
-    }
-    Ok(())
+    later(cx, "a hook was not carried out", job);
 }
 
 fn transformed(

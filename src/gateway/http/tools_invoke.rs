@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Exchange, Request};
-use super::{BodyRule, LANE, Route, Serve, nothing_at_once, reply};
+use super::{BodyRule, Route, Serve, later, nothing_at_once, reply};
 use crate::agent::run::{SingleCall, SingleFailure, call_one};
 use crate::agent::session;
 use crate::base::cancel::{CancelReason, CancelToken};
@@ -44,10 +44,7 @@ fn serve(cx: &Arc<Ctx>, request: Request, exchange: Exchange) {
         Err(response) => return exchange.respond(&response),
     };
     let job_cx = cx.clone();
-    // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], move || call(&job_cx, asked, exchange)) {
-        log::warn!(target: "gateway/http", "a tool was not called: {error}");
-    }
+    later(cx, "a tool was not called", move || call(&job_cx, asked, exchange));
 }
 
 fn read(cx: &Arc<Ctx>, request: &Request) -> Result<Asked, Response> {

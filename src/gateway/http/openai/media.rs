@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::exchange::{Exchange, Request};
-use super::super::{LANE, reply};
+use super::super::{later, reply};
 use super::pdf;
 use super::turn::Turn;
 use crate::agent::message::Block;
@@ -147,10 +147,7 @@ fn with(cx: &Arc<Ctx>, wanted: Vec<Wanted>, exchange: Exchange, then: impl FnOnc
         return go();
     }
     flow.on_gone(move || cancel.cancel(CancelReason::Aborted));
-    // Refused, the job drops the exchange, which answers.
-    if let Err(error) = cx.jobs.submit(vec![LANE.to_owned()], go) {
-        log::warn!(target: "gateway/http", "a request with media was not served: {error}");
-    }
+    later(cx, "a request with media was not served", go);
 }
 
 /// Gets everything, in order.
