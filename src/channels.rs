@@ -74,7 +74,7 @@ pub fn label(id: &str) -> Option<&'static str> {
 }
 
 fn labels() -> impl Iterator<Item = (&'static str, &'static str)> {
-    all().map(|channel| (channel.info().id, channel.info().label)).chain(OTHERS)
+    all().map(|channel| (channel.info().id, channel.info().label)).chain(OTHERS.iter().copied())
 }
 
 /// Returns the channels that are switched on, in order: configured, and not disabled as a plugin.
