@@ -3,9 +3,11 @@
 mod accounts;
 mod acting;
 mod commands;
+mod drafts;
 mod faults;
 mod files;
 mod grammy;
+mod groups;
 mod idle;
 mod proxy;
 mod receiving;

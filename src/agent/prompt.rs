@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::agent::models::Model;
 use crate::agent::session;
+use crate::agent::tools::{ChatBriefing, Reactions};
 use crate::agent::workspace::{BOOTSTRAP, FILE_BYTES_MAX, FILES};
 use crate::base::clock::local_zone_name;
 use crate::base::fs::read_text_capped;
@@ -70,6 +71,8 @@ pub struct PromptInput<'a> {
     pub skills: Option<&'a str>,
     /// What heartbeats ask; `None` when the agent has none.
     pub heartbeat_prompt: Option<&'a str>,
+    /// The chat that is answered.
+    pub chat: &'a ChatBriefing,
     /// What the model is told of answers that are spoken.
     pub voice_hint: Option<&'a str>,
     /// The caller's own addition.
@@ -113,6 +116,19 @@ pub fn system_prompt(input: &PromptInput<'_>) -> String {
     }
     if let Some(extra) = input.extra.map(str::trim).filter(|extra| !extra.is_empty()) {
         prompt.section(if is_minimal { "Subagent Context" } else { "Group Chat Context" }, extra);
+    }
+    if let Some(Reactions { network, is_free }) = &input.chat.reactions {
+        let how = match is_free {
+            true => format!(
+                "Reactions are on for {network}, EXTENSIVE: react whenever a person would, to agree, to thank, to laugh, to say \
+                 that something was understood."
+            ),
+            false => format!(
+                "Reactions are on for {network}, MINIMAL: react only when it says something that matters, to an important \
+                 request or a real feeling; never to routine or to yourself. Once in five to ten exchanges is plenty."
+            ),
+        };
+        prompt.section("Reactions", &how);
     }
     if reasons_in_tags(&input.model.provider) {
         prompt.section(
@@ -220,6 +236,17 @@ fn replies(prompt: &mut Prompt, input: &PromptInput<'_>) {
         messaging.push_str(
             "\nTo write elsewhere use the message tool. When the visible answer was already sent with it, reply only: NO_REPLY",
         );
+        if input.chat.abilities.iter().any(|ability| ability.eq_ignore_ascii_case("inlineButtons")) {
+            messaging.push_str(
+                "\nTo offer choices here, send with buttons=[[{text,callback_data}]]; what is pressed comes back as a message.",
+            );
+        } else if input.chat.has_buttons {
+            let channel = input.channel;
+            messaging.push_str(&format!(
+                "\nButtons are off here; the owner can allow them with channels.{channel}.capabilities.inlineButtons \
+                 (dm, group, all or allowlist)."
+            ));
+        }
     }
     prompt.section("Messaging", &messaging);
     if let Some(hint) = input.voice_hint {
@@ -245,6 +272,7 @@ fn project_context(prompt: &mut Prompt, files: &[ContextFile]) {
 fn runtime(input: &PromptInput<'_>) -> String {
     let default = crate::agent::models::configured_name(input.config, &session::default_agent(input.config));
     let os = format!("{} {}", std::env::consts::OS, host::kernel_release());
+    let abilities = input.chat.abilities.join(",");
     let parts = [
         ("agent", Some(input.agent.to_string())),
         ("host", Some(host::name())),
@@ -252,7 +280,7 @@ fn runtime(input: &PromptInput<'_>) -> String {
         ("model", Some(input.model.label())),
         ("default_model", default.map(|name| name.to_string())),
         ("channel", Some(input.channel.to_owned())),
-        ("capabilities", Some("none".to_owned())),
+        ("capabilities", Some(if abilities.is_empty() { "none".to_owned() } else { abilities })),
         ("thinking", Some(input.thinking.to_owned())),
     ];
     let parts = parts.into_iter().filter_map(|(name, value)| {
@@ -340,6 +368,7 @@ mod tests {
             skills: Some("<available_skills>\n</available_skills>"),
             heartbeat_prompt: Some("Look around."),
             voice_hint: None,
+            chat: &ChatBriefing::default(),
             extra: Some("Be brief."),
         })
     }

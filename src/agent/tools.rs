@@ -75,6 +75,28 @@ pub struct Briefing {
     pub skills: Vec<Arc<Skill>>,
     /// What heartbeats ask the agent; `None` when it has none.
     pub heartbeat_prompt: Option<String>,
+    /// The chat that it answers.
+    pub chat: ChatBriefing,
+}
+
+/// What there is to know of the chat that a run answers; nothing of clients of the gateway.
+#[derive(Debug, Default)]
+pub struct ChatBriefing {
+    /// What can be done there beyond words and files (`inlineButtons`).
+    pub abilities: Vec<String>,
+    /// Whether its network has buttons at all, switched on or not.
+    pub has_buttons: bool,
+    /// How freely the agent may set reactions there.
+    pub reactions: Option<Reactions>,
+}
+
+/// How freely an agent may set reactions, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reactions {
+    /// The network's name for people.
+    pub network: String,
+    /// As people do, or only now and then.
+    pub is_free: bool,
 }
 
 /// The gateway, as tools see it.
@@ -95,7 +117,7 @@ pub trait Host: Send + Sync {
     fn spawn(&self, subagent: Subagent) -> Result<String, String>;
 
     /// Returns what the gateway knows about an agent's next run.
-    fn briefing(&self, agent: &AgentId) -> Briefing;
+    fn briefing(&self, agent: &AgentId, route: Option<&Route>) -> Briefing;
 
     /// Returns the programs that skills speak of.
     fn skill_bins(&self) -> BTreeSet<String>;

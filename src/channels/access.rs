@@ -259,6 +259,7 @@ mod tests {
         poll_options_max: None,
         has_reactions: false,
         has_threads: false,
+        has_buttons: false,
         has_media: false,
         has_native_commands: false,
         has_block_streaming: false,

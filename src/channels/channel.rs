@@ -118,6 +118,8 @@ pub struct Capabilities {
     pub has_reactions: bool,
     /// Whether conversations have threads.
     pub has_threads: bool,
+    /// Whether messages can have buttons.
+    pub has_buttons: bool,
     /// Whether pictures and files can be sent.
     pub has_media: bool,
     /// Whether it offers commands of its own to people.
@@ -397,6 +399,11 @@ pub trait Channel: Send + Sync {
     fn ack(&self, config: &Config, account: &Account) -> Ack {
         let _ = account;
         Ack::of_messages(config)
+    }
+
+    /// Returns what agents can do by an account beyond words and files, by the names that the prompt and skills know.
+    fn abilities(&self, account: &Account) -> Vec<String> {
+        account.list("capabilities")
     }
 
     /// Returns how freely agents may react by an account; `None` where that is not set by anybody, and nothing is said of it.

@@ -170,6 +170,7 @@ impl Channel for Telegram {
             poll_options_max: None,
             has_reactions: true,
             has_threads: true,
+            has_buttons: true,
             has_media: true,
             has_native_commands: true,
             has_block_streaming: true,
@@ -337,6 +338,15 @@ impl Channel for Telegram {
 
     fn history_mark(&self, chat: &str, message_id: &str) -> String {
         format!(" [id:{message_id} chat:{chat}]")
+    }
+
+    fn abilities(&self, account: &Account) -> Vec<String> {
+        let mut abilities = account.list("capabilities");
+        let is_named = abilities.iter().any(|ability| ability == buttons::ABILITY);
+        if buttons::Scope::of(account) != buttons::Scope::Off && !is_named {
+            abilities.push(buttons::ABILITY.to_owned());
+        }
+        abilities
     }
 
     fn reacting(&self, account: &Account) -> Option<Reacting> {

@@ -87,6 +87,7 @@ impl Channel for WhatsApp {
             poll_options_max: Some(POLL_OPTIONS_MAX),
             has_reactions: true,
             has_threads: false,
+            has_buttons: false,
             has_media: true,
             has_native_commands: false,
             has_block_streaming: false,

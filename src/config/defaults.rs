@@ -210,6 +210,32 @@ fn expand_below(value: &mut Value, key: &str, expand: &dyn Fn(&str) -> String) {
     }
 }
 
+/// Gives accounts of channels what their channel says where only a default of the table stands: an account that says nothing
+/// means what its channel says. `written`: `channels` before the defaults.
+// compat: in the original the default hides the channel's word.
+pub fn inherit_by_accounts(written: &Value, tree: &mut Value) {
+    let channels = tree.get_mut("channels").and_then(Value::as_object_mut).into_iter().flatten();
+    for (channel, section) in channels {
+        let Some(section) = section.as_object_mut() else { continue };
+        let said: Vec<(String, Value)> = written[channel.as_str()]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, _)| Some((key.clone(), section.get(key)?.clone())))
+            .collect();
+        let accounts = section.get_mut("accounts").and_then(Value::as_object_mut).into_iter().flatten();
+        for (id, account) in accounts {
+            let Some(account) = account.as_object_mut() else { continue };
+            let own = &written[channel.as_str()]["accounts"][id.as_str()];
+            for (key, value) in &said {
+                if own.get(key).is_none() && account.contains_key(key) {
+                    account.insert(key.clone(), value.clone());
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,5 +288,20 @@ mod tests {
             tree,
             json!({"workspace": "/h/w", "logFile": "/h/l", "name": "~/n", "paths": ["/h/p", {"x": "~/x"}], "b": ["~/b"], "path": "~u"})
         );
+    }
+
+    #[test]
+    fn accounts_mean_what_their_channel_says() {
+        let written = json!({"telegram": {"dmPolicy": "open", "groupPolicy": "disabled",
+            "accounts": {"a": {}, "b": {"dmPolicy": "pairing"}}}});
+        let filled = |policy: &str| json!({"dmPolicy": policy, "groupPolicy": "allowlist", "streamMode": "partial"});
+        let mut tree = json!({"channels": {"telegram": {"dmPolicy": "open", "groupPolicy": "disabled", "streamMode": "partial",
+            "accounts": {"a": filled("pairing"), "b": filled("pairing")}}}});
+        inherit_by_accounts(&written, &mut tree);
+        let accounts = &tree["channels"]["telegram"]["accounts"];
+        let shown = |id: &str| (accounts[id]["dmPolicy"].clone(), accounts[id]["groupPolicy"].clone());
+        assert_eq!(shown("a"), (json!("open"), json!("disabled")));
+        assert_eq!(shown("b"), (json!("pairing"), json!("disabled")));
+        inherit_by_accounts(&Value::Null, &mut json!({}));
     }
 }

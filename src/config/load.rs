@@ -206,12 +206,14 @@ fn judge(paths: &Paths, tree: &mut Value) -> Judged {
     if !legacy.is_empty() {
         return Judged { legacy_issues: legacy.clone(), ..only(legacy) };
     }
+    let written = tree.get("channels").cloned().unwrap_or_default();
     let found = keys::check(tree);
     if !found.is_empty() {
         let (issues, pointers) =
             found.into_iter().map(|found| (Issue::new(found.path, found.message), found.at)).unzip();
         return Judged { pointers, ..only(issues) };
     }
+    defaults::inherit_by_accounts(&written, tree);
     let avatars = checks::avatars(tree, paths);
     if !avatars.is_empty() {
         return only(avatars);

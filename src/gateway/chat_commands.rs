@@ -19,18 +19,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::chats::briefing;
 use super::ctx::Ctx;
 use super::events::CHAT;
 use super::fanout::chat_event;
 use super::inbox::Turn;
 use super::lifecycle::Planned;
-use super::methods::skills::usable;
 use super::{queue, tool_host};
 use crate::agent::commands::{self, Command, Cx, StatusCard};
 use crate::agent::models;
 use crate::agent::run::{SingleCall, SingleFailure, call_one};
 use crate::base::cancel::CancelToken;
 use crate::base::ids::{AgentId, RunId, SessionKey};
+use crate::base::route::Route;
 use crate::skills;
 use crate::skills::commands::SkillCommand;
 
@@ -121,21 +122,21 @@ pub fn execute(cx: &Arc<Ctx>, turn: &Turn, command: &Command) -> anyhow::Result<
 /// All commands, those of skills included.
 fn all_commands(cx: &Ctx, turn: &Turn) -> String {
     let mut text = commands::list(&cx.config.get());
-    for skill in skill_commands(cx, &turn.agent) {
+    for skill in skill_commands(cx, &turn.agent, turn.route.as_ref()) {
         text.push_str(&format!("\n/{} - {}", skill.name, skill.description));
     }
     text
 }
 
-/// Returns the commands that stand for an agent's skills.
-pub fn skill_commands(cx: &Ctx, agent: &AgentId) -> Vec<SkillCommand> {
+/// Returns the commands that stand for the skills that an agent has in a chat.
+pub fn skill_commands(cx: &Ctx, agent: &AgentId, route: Option<&Route>) -> Vec<SkillCommand> {
     let taken = |name: &str| commands::parse(&format!("/{name}")).is_some();
-    skills::commands::list(&usable(cx, &cx.config.get(), agent), &taken)
+    skills::commands::list(&briefing::skills(cx, &cx.config.get(), agent, route), &taken)
 }
 
 /// Has a skill's command call its tool, without a model.
 fn call_skill(cx: &Arc<Ctx>, turn: &Turn, typed: &str) -> anyhow::Result<Executed> {
-    let all = skill_commands(cx, &turn.agent);
+    let all = skill_commands(cx, &turn.agent, turn.route.as_ref());
     let Some((skill, input)) = skills::commands::used(&all, typed) else { return Ok(Executed::Ordinary) };
     let Some(tool) = &skill.tool else { return Ok(Executed::Ordinary) };
     let args = json!({"command": input, "commandName": skill.name, "skillName": skill.skill});

@@ -5,6 +5,7 @@
 //! (`channels::supervisor`), the run (`inbox`), what is said back (`deliveries`).
 
 pub mod ack;
+pub mod briefing;
 mod files;
 mod groups;
 mod handle;

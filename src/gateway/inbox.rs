@@ -216,7 +216,7 @@ fn skill_of(cx: &Ctx, turn: &Turn, typed: &str) -> Option<(SkillCommand, String)
     if !typed.trim_start().starts_with('/') {
         return None;
     }
-    let commands = chat_commands::skill_commands(cx, &turn.agent);
+    let commands = chat_commands::skill_commands(cx, &turn.agent, turn.route.as_ref());
     used(&commands, typed).map(|(skill, input)| (skill.clone(), input.to_owned()))
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use serde_json::{Value, json};
 
+use super::chats;
 use super::client::{Client, Role, scope};
 use super::ctx::Ctx;
 use super::lifecycle::Planned;
@@ -21,6 +22,7 @@ use crate::agent::talk::Talk;
 use crate::agent::tools::{Briefing, Host, Subagent};
 use crate::base::cancel::{CancelToken, SLICE};
 use crate::base::ids::{AgentId, SessionKey};
+use crate::base::route::Route;
 
 /// What the gateway says when it is no longer there.
 const STOPPING: &str = "the gateway is stopping";
@@ -90,7 +92,7 @@ impl Host for ToolHost {
         subagents::spawn(&self.cx()?, subagent)
     }
 
-    fn briefing(&self, agent: &AgentId) -> Briefing {
+    fn briefing(&self, agent: &AgentId, route: Option<&Route>) -> Briefing {
         let Ok(cx) = self.cx() else { return Briefing::default() };
         let config = cx.config.get();
         let settings = heartbeat::settings(&config, agent);
@@ -99,8 +101,9 @@ impl Host for ToolHost {
             voice_hint: super::replies::voice::hint(&cx),
             #[cfg(not(feature = "tts"))]
             voice_hint: None,
-            skills: skills::usable(&cx, &config, agent),
+            skills: chats::briefing::skills(&cx, &config, agent, route),
             heartbeat_prompt: settings.every_ms.is_some().then(|| settings.prompt().to_owned()),
+            chat: route.map(|route| chats::briefing::chat(&cx, &config, route)).unwrap_or_default(),
         }
     }
 

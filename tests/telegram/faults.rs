@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{config, gateway, status};
+use super::idle::cost;
+use super::{config, gateway, receiving, status};
 use crate::support::PATIENCE;
 use crate::support::bot_api::{BotApi, Fault};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
-use crate::support::provider::Gate;
+use crate::support::provider::{Answer, Gate, Provider};
 
 /// Attempts that stand for minutes: with the product's own pauses they take that long.
 const MANY: usize = 25;
@@ -181,4 +182,73 @@ fn a_server_that_counts_anew_loses_nothing() {
     let _gateway = Gateway::start_in(home, &[], &super::ENV);
     api.wait("taken", |api| api.pending() == 0);
     assert!(mark().contains("\"lastUpdateId\": 17"), "{}", mark());
+}
+
+/// How long each fault lasts in the long form, and how long everything may take to be well again: the longest pause.
+const FAULT_LASTS: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(90);
+
+fn within(what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + RECOVERY;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}: not within {RECOVERY:?}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn minutes_of_faults_at_the_products_own_pace() {
+    if std::env::var("CLAWDBOT_SOAK").as_deref() != Ok("1") {
+        return println!("SKIPPED: minutes of faults (CLAWDBOT_SOAK=1)");
+    }
+    let api = BotApi::start();
+    let provider = Provider::always(Answer::Text(vec!["answered"]));
+    let home = receiving::home(&api, &provider, &json!({}));
+    let gateway = Gateway::start_in(home, &[], &[("CLAWDBOT_SKIP_CHANNELS", "0")]);
+    api.say(5, "before");
+    within("the first is answered", || api.texts("5").len() == 1);
+    let (mut said, mut memory) = (1, Vec::new());
+    let gate = Gate::default();
+    let faults: Vec<(&str, Option<Fault>)> = vec![
+        ("closed", Some(Fault::Close)),
+        ("reset", Some(Fault::Reset)),
+        ("409", Some(Fault::Refuse(409, "Conflict: terminated by other getUpdates request", None))),
+        ("429", Some(Fault::Refuse(429, "Too Many Requests: retry after 3", Some(3)))),
+        ("500", Some(Fault::Refuse(500, "Internal Server Error", None))),
+        ("a page", Some(Fault::Html(502))),
+        ("away", None),
+        ("hanging", Some(Fault::Hang(gate.clone()))),
+    ];
+    for (name, fault) in faults {
+        api.say(5, name);
+        api.say(5, "and another");
+        // What was taken before is answered into the fault.
+        match fault.clone() {
+            Some(fault) => api.fail(move |_| Some(fault.clone())),
+            None => api.go_down(),
+        }
+        said += 2;
+        let until = Instant::now() + FAULT_LASTS;
+        while Instant::now() < until {
+            std::thread::park_timeout(Duration::from_secs(1));
+            gateway.client().request("health", json!({})).expect("alive");
+        }
+        let row = status(&gateway);
+        assert!(row["connected"] == false || name == "hanging", "{name}: {row:#}");
+        match fault {
+            Some(_) => api.heal(),
+            None => api.come_up(),
+        }
+        within(name, || api.texts("5").len() >= said);
+        within(name, || status(&gateway)["connected"] == true);
+        assert_eq!(status(&gateway)["lastError"], Value::Null, "{name}");
+        memory.extend(cost(&gateway).map(|(memory, _)| memory));
+        println!("{name}: {said} answered, {:?} KiB", memory.last());
+    }
+    gate.open();
+    // Once each; two that came together may have one answer between them, never more than there were.
+    assert_eq!(api.texts("5").len(), said, "{:?}", api.texts("5"));
+    if let (Some(first), Some(last)) = (memory.first(), memory.last()) {
+        assert!(*last <= first + 1024, "{memory:?} KiB");
+    }
 }

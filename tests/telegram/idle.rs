@@ -11,7 +11,7 @@ use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 
 /// Private memory in KiB and processor time in ticks; `None` where the system does not tell.
-fn cost(gateway: &Gateway) -> Option<(u64, u64)> {
+pub(super) fn cost(gateway: &Gateway) -> Option<(u64, u64)> {
     let path = |name: &str| format!("/proc/{}/{name}", gateway.pid());
     let rollup = std::fs::read_to_string(path("smaps_rollup")).ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;

@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
         let (said, usage, context_tokens, spoke) =
             before.map_or_else(Default::default, |it| (it.said, it.usage, it.context_tokens, it.spoke));
         let spoke = spoke.unwrap_or_else(|| (model.provider.clone(), model.id.clone()));
-        let briefing = around.host.briefing(&request.agent_id);
+        let briefing = around.host.briefing(&request.agent_id, request.route.as_ref());
         let skill_variables =
             skills::prompt::variables(&briefing.skills, config, &|name| std::env::var_os(name).is_some());
         let system_prompt = prompt::system_prompt(&PromptInput {
@@ -83,6 +83,7 @@ impl<'a> Run<'a> {
             skills: skills::prompt::list(&briefing.skills).as_deref(),
             heartbeat_prompt: briefing.heartbeat_prompt.as_deref(),
             voice_hint: briefing.voice_hint.as_deref(),
+            chat: &briefing.chat,
             extra: request.extra_system_prompt.as_deref(),
         });
         Ok(Self {

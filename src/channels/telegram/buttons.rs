@@ -7,6 +7,9 @@ use crate::channels::channel::Account;
 /// Longest word that a button says to us, in characters.
 const DATA_CHARS_MAX: usize = 64;
 
+/// What buttons are called among the abilities of an account.
+pub const ABILITY: &str = "inlineButtons";
+
 /// Where buttons are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -21,9 +24,9 @@ impl Scope {
     /// Returns that of an account.
     pub fn of(account: &Account) -> Self {
         match account.settings.get("capabilities") {
-            Some(Value::Array(list)) if list.iter().any(|it| it == "inlineButtons") => Self::All,
+            Some(Value::Array(list)) if list.iter().any(|it| it == ABILITY) => Self::All,
             Some(Value::Array(_)) => Self::Off,
-            Some(named) => match named["inlineButtons"].as_str() {
+            Some(named) => match named[ABILITY].as_str() {
                 Some("off") => Self::Off,
                 Some("dm") => Self::Dm,
                 Some("group") => Self::Group,

@@ -28,7 +28,7 @@ pub(super) fn report(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
     let dir = workspace::dir(&config, &cx.paths, &turn.agent);
     let offered = tools::offered(&config, &turn.agent, &turn.session, &model);
     let thinking = thinking_level(&cx.agent, &turn.session, entry.as_ref());
-    let briefing = tool_host::of(cx).briefing(&turn.agent);
+    let briefing = tool_host::of(cx).briefing(&turn.agent, turn.route.as_ref());
     let prompt = prompt::system_prompt(&PromptInput {
         config: &config,
         agent: &turn.agent,
@@ -41,6 +41,7 @@ pub(super) fn report(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         channel: &turn.speaker.channel,
         skills: skills::prompt::list(&briefing.skills).as_deref(),
         heartbeat_prompt: briefing.heartbeat_prompt.as_deref(),
+        chat: &briefing.chat,
         voice_hint: briefing.voice_hint.as_deref(),
         extra: None,
     });
