@@ -79,6 +79,12 @@ impl Account {
         own.or(config.commands.native.as_ref()) != Some(&Value::Bool(false))
     }
 
+    /// Returns whether skills are among them.
+    pub fn wants_skill_commands(&self, config: &Config) -> bool {
+        let own = self.settings.get("commands").map(|commands| &commands["nativeSkills"]).filter(|own| !own.is_null());
+        own.or(config.commands.native_skills.as_ref()) != Some(&Value::Bool(false))
+    }
+
     /// Returns whether it is switched on.
     pub fn is_enabled(&self) -> bool {
         self.settings.get("enabled") != Some(&Value::Bool(false))
@@ -249,7 +255,7 @@ pub struct Reception<'a> {
     /// Takes what comes in.
     pub sink: &'a dyn Sink,
     /// Commands that people may give, with what they do: for the network's own menu.
-    pub commands: Vec<(String, String)>,
+    pub commands: &'a [(String, String)],
 }
 
 /// Why an account stopped receiving by itself.

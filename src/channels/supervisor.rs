@@ -51,9 +51,10 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
-    /// Commands for the networks' menus.
-    pub commands: fn(&Config) -> Vec<(String, String)>,
 }
+
+/// Lists the commands for the menu of an account.
+pub type MakeMenu = Arc<dyn Fn(&Config, &Account) -> Vec<(String, String)> + Send + Sync>;
 
 /// See the module.
 pub struct Supervisor {
@@ -94,7 +95,7 @@ impl Supervisor {
     }
 
     /// Starts the accounts of a channel that are switched on and configured and do not run.
-    pub fn start(&self, channel: &'static dyn Channel, make_sink: &MakeSink) {
+    pub fn start(&self, channel: &'static dyn Channel, make_sink: &MakeSink, make_menu: &MakeMenu) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.tools.live.get();
         let at = Setting::of_process(&config, &self.tools.paths, self.tools.clock.now_ms());
@@ -103,12 +104,20 @@ impl Supervisor {
         }
         for account in channel.accounts(&at) {
             if account.is_enabled() && channel.is_configured(&at, &account) {
-                self.start_account(channel, account, make_sink);
+                // Here and not on the account's thread, whose memory stays small that way.
+                let menu = make_menu(&config, &account);
+                self.start_account(channel, account, make_sink, menu);
             }
         }
     }
 
-    fn start_account(&self, channel: &'static dyn Channel, account: Account, make_sink: &MakeSink) {
+    fn start_account(
+        &self,
+        channel: &'static dyn Channel,
+        account: Account,
+        make_sink: &MakeSink,
+        menu: Vec<(String, String)>,
+    ) {
         let id = channel.info().id;
         let key = (id.to_owned(), account.id.clone());
         let state = self.handle(id, &account.id);
@@ -124,7 +133,7 @@ impl Supervisor {
         let body = move || {
             // Dropped, which says so, however the thread ends.
             let _ending = ending;
-            keep_receiving(channel, &account, &tools, &token, &own_state, &*sink);
+            keep_receiving(channel, &account, &menu, &tools, &token, &own_state, &*sink);
         };
         match thread::spawn(&name, thread::STACK_WORKER_BYTES, body) {
             Ok(thread) => {
@@ -191,12 +200,13 @@ fn thread_name(channel: &str, account: &str) -> String {
 fn keep_receiving(
     channel: &'static dyn Channel,
     account: &Account,
+    commands: &[(String, String)],
     tools: &Tools,
     cancel: &CancelToken,
     state: &StateHandle,
     sink: &dyn Sink,
 ) {
-    let Tools { live, paths, clock, rng, commands } = tools;
+    let Tools { live, paths, clock, rng } = tools;
     let (clock, rng) = (&**clock, &**rng);
     let id = channel.info().id;
     state.update(|state| {
@@ -208,7 +218,6 @@ fn keep_receiving(
     let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX, PAUSE_FACTOR, PAUSE_JITTER);
     while !cancel.is_cancelled() {
         let began = clock.now();
-        let commands = commands(&live.get());
         let reception = Reception { account, live, paths, clock, rng, cancel, state, sink, commands };
         let result = catch_unwind(AssertUnwindSafe(|| channel.receive(&reception)))
             .unwrap_or_else(|_| Err(ReceiveError::Failed("a fault of the program; see the log".to_owned())));

@@ -427,6 +427,8 @@ pub struct Commands {
     pub use_access_groups: Option<bool>,
     /// Whether networks offer commands of their own: a boolean, or `auto` (default).
     pub native: Option<Value>,
+    /// Whether skills are among these: a boolean, or `auto` (default).
+    pub native_skills: Option<Value>,
 }
 
 /// `session`.

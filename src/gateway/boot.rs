@@ -46,7 +46,7 @@ use crate::agent::run::Agent;
 use crate::agent::run_journal::RunJournal;
 use crate::agent::sessions::Sessions;
 use crate::agent::tools::Toolbox;
-use crate::agent::{commands, models, session};
+use crate::agent::{models, session};
 use crate::approvals::requests::Requests;
 use crate::approvals::store::PolicyStore;
 use crate::base::clock::{Clock, SystemClock};
@@ -205,13 +205,8 @@ impl Gateway {
             .context("open the journal of deliveries")?;
         let received = Received::open(paths.journal_dir().join("received.jsonl"), clock.clone())
             .context("open the journal of received messages")?;
-        let channels = Supervisor::new(Tools {
-            live: live.clone(),
-            paths: paths.clone(),
-            clock: clock.clone(),
-            rng: rng.clone(),
-            commands: commands::menu,
-        });
+        let channels =
+            Supervisor::new(Tools { live: live.clone(), paths: paths.clone(), clock: clock.clone(), rng: rng.clone() });
         let cron = Cron::open(&config, &paths).context("open the cron store")?;
         let subagents = Subagents::open(&paths.state_dir).context("open the list of sub-agents")?;
         let exec_policy = Arc::new(PolicyStore::new(paths.exec_approvals_file()));

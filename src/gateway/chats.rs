@@ -19,12 +19,14 @@ pub mod sent;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::chat_commands;
 use super::ctx::Ctx;
+use crate::agent::{commands, session};
 use crate::base::cancel::CancelToken;
 use crate::channels;
 use crate::channels::inbound::Sink;
 use crate::channels::received::AccountSink;
-use crate::channels::supervisor::MakeSink;
+use crate::channels::supervisor::{MakeMenu, MakeSink};
 
 /// Lane of starts and stops.
 pub const LANE: &str = "channels";
@@ -48,7 +50,7 @@ pub struct Chats {
 pub fn start(cx: &Arc<Ctx>) {
     let config = cx.config.get();
     for channel in channels::active(&cx.channels_at(&config)) {
-        cx.channels.start(channel, &sinks(cx));
+        cx.channels.start(channel, &sinks(cx), &menus(cx));
     }
     pump::wake(cx);
 }
@@ -59,7 +61,7 @@ pub fn restart(cx: &Arc<Ctx>, id: &'static str, account: Option<String>) {
         cx.channels.stop(id, account.as_deref());
         let config = cx.config.get();
         if let Some(channel) = channels::find(&cx.channels_at(&config), id) {
-            cx.channels.start(channel, &sinks(cx));
+            cx.channels.start(channel, &sinks(cx), &menus(cx));
         }
     });
 }
@@ -91,6 +93,23 @@ pub fn sink(cx: &Arc<Ctx>, channel: &str, account: &str, within: Duration) -> Bo
     let cancel = CancelToken::new();
     cancel.set_deadline(cx.clock.now() + within);
     sinks(cx)(channel, account, &cancel)
+}
+
+/// Returns what lists the commands of accounts' menus: ours, and those of every agent's skills.
+fn menus(cx: &Arc<Ctx>) -> MakeMenu {
+    let weak = Arc::downgrade(cx);
+    Arc::new(move |config, account| {
+        let mut menu = commands::menu(config);
+        let Some(cx) = weak.upgrade().filter(|_| account.wants_skill_commands(config)) else { return menu };
+        for agent in session::agent_ids(config) {
+            for skill in chat_commands::skill_commands(&cx, &agent, None) {
+                if menu.iter().all(|(name, _)| *name != skill.name) {
+                    menu.push((skill.name, skill.description));
+                }
+            }
+        }
+        menu
+    })
 }
 
 /// Returns what makes the accounts' sinks.

@@ -82,6 +82,9 @@ fn groups_and_topics_have_their_own_skills_and_instructions() {
     let threads: Vec<Value> =
         api.done("sendMessage").iter().map(|call| call.params["message_thread_id"].clone()).collect();
     assert_eq!(threads, [Value::Null, json!(7), json!(8), Value::Null, json!(7)]);
+    // The menu has all of them; where they do not count they are words.
+    let menu = api.wait_done("setMyCommands", 1).remove(0).params["commands"].to_string();
+    assert!(["fish", "birds", "trees", "status"].iter().all(|name| menu.contains(&format!("\"{name}\""))), "{menu}");
     let list = gateway.client().request("sessions.list", json!({})).unwrap();
     let mut keys: Vec<&str> =
         list["sessions"].as_array().unwrap().iter().filter_map(|row| row["key"].as_str()).collect();

@@ -16,7 +16,7 @@ const COMMANDS_MAX: usize = 100;
 /// Returns the menu of an account; `None` when nothing is to be changed.
 pub fn menu(reception: &Reception<'_>) -> Option<Vec<Value>> {
     let wants_native = reception.account.wants_native_commands(&reception.live.get());
-    let native = if wants_native { &reception.commands } else { &[][..] };
+    let native = if wants_native { reception.commands } else { &[][..] };
     let list = build(native, reception.account, &mut |issue| {
         log::warn!(target: "gateway/channels/telegram", "[{}] {issue}", reception.account.id);
     });
