@@ -61,8 +61,12 @@ pub fn said(content: &[Block]) -> Said {
         Block::Thinking { thinking, .. } if !thinking.trim().is_empty() => Some(thinking.trim()),
         _ => None,
     });
-    let reasoning = thoughts.collect::<Vec<_>>().join("\n\n");
-    Said { reasoning: (!reasoning.is_empty()).then_some(reasoning), ..parse(&blocks_text(content)) }
+    let mut reasoning = thoughts.collect::<Vec<_>>().join("\n\n");
+    let text = blocks_text(content);
+    if reasoning.is_empty() {
+        reasoning = stream::thoughts(&text);
+    }
+    Said { reasoning: (!reasoning.is_empty()).then_some(reasoning), ..parse(&text) }
 }
 
 /// Finds the message to answer, the last one named, and whether sound is a voice note.

@@ -53,6 +53,27 @@ impl Visible {
     }
 }
 
+/// Returns what a model thought aloud between tags, for models that have no other way; empty when it did not.
+pub fn thoughts(raw: &str) -> String {
+    let mut thoughts: Vec<&str> = Vec::new();
+    let lower = raw.to_ascii_lowercase();
+    let mut from = 0;
+    while let Some(at) = lower[from..].find("<think").map(|at| from + at) {
+        let Some(begin) = lower[at..].find('>').map(|end| at + end + 1) else { break };
+        let close = format!("</{}", lower[at + 1..begin].trim_end());
+        let end = lower[begin..].find(&close).map(|end| begin + end);
+        // Of what is still growing, a tag that begins at the end is no thought.
+        let open_end = || raw.rfind('<').filter(|at| *at >= begin && !raw[*at..].contains('>')).unwrap_or(raw.len());
+        let inner = raw[begin..end.unwrap_or_else(open_end)].trim();
+        if !inner.is_empty() {
+            thoughts.push(inner);
+        }
+        let Some(end) = end else { break };
+        from = end + close.len();
+    }
+    thoughts.join("\n\n")
+}
+
 /// Returns a message without hidden parts and tags, silent or not.
 pub fn without_tags(raw: &str) -> String {
     clean(raw, true)
@@ -188,6 +209,19 @@ mod tests {
             ("<think>never closed", ""),
         ] {
             assert_eq!(finished(raw), shown, "{raw}");
+        }
+    }
+
+    #[test]
+    fn thoughts_between_tags_are_told_apart() {
+        for (raw, expected) in [
+            ("<think>a < b</think>yes", "a < b"),
+            ("<thinking>one</thinking>x<THINK>Two</THINK>", "one\n\nTwo"),
+            ("<think>still going </thi", "still going"),
+            ("<thin", ""),
+            ("no tags", ""),
+        ] {
+            assert_eq!(thoughts(raw), expected, "{raw}");
         }
     }
 

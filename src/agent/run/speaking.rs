@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::events::{RunEvent, RunSink};
 use crate::agent::providers::Hearer;
-use crate::agent::stream::{Look, Visible};
+use crate::agent::stream::{self, Look, Visible};
 use crate::base::clock::Clock;
 
 /// Least time between two events of a model that is faster than that for long.
@@ -105,7 +105,9 @@ impl<'a> Speaking<'a> {
         let (event, bytes) = match std::mem::replace(&mut self.waits, Waits::Nothing) {
             Waits::Nothing => return,
             Waits::Text => {
-                let Some(Look { text, delta, media }) = self.visible.look(is_over) else { return };
+                let Some(Look { text, delta, media }) = self.visible.look(is_over) else {
+                    return self.show_tagged();
+                };
                 self.has_shown = true;
                 let bytes = text.len();
                 (RunEvent::Assistant { text, delta, media }, bytes)
@@ -118,6 +120,17 @@ impl<'a> Speaking<'a> {
         };
         self.pace.note(self.clock.now(), bytes);
         self.sink.emit(event);
+    }
+
+    /// Tells what a model thinks aloud between tags, where somebody watches.
+    fn show_tagged(&mut self) {
+        let Some(before) = &mut self.thoughts else { return };
+        let text = stream::thoughts(&self.streamed);
+        if text.len() > before.len() {
+            before.clone_from(&text);
+            self.pace.note(self.clock.now(), text.len());
+            self.sink.emit(RunEvent::Thinking { text });
+        }
     }
 
     /// Returns how long the model has to be silent still for that to be told.
@@ -200,6 +213,22 @@ mod tests {
             assert_eq!(&shown, text);
         }
         assert_eq!(shown, said.trim_end());
+    }
+
+    #[test]
+    fn thoughts_between_tags_are_told_before_the_text() {
+        let (heard, clock) = (Heard::default(), ManualClock::new(0));
+        let mut speaking = Speaking::new(&heard, &clock, true);
+        for piece in ["<think>", "hm", " yes</think>", "Done."] {
+            speaking.text(piece);
+        }
+        speaking.finish(true);
+        let told = heard.0.into_inner().into_iter().map(|event| match event {
+            RunEvent::Thinking { text } => format!("thinks {text}"),
+            RunEvent::Assistant { delta, .. } => format!("says {delta}"),
+            event => panic!("{event:?}"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["thinks hm", "thinks hm yes", "says Done."]);
     }
 
     #[test]
