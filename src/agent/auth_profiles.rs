@@ -20,6 +20,7 @@ pub use self::store::{Store, file};
 use crate::agent::models::normalize_provider;
 use crate::agent::session;
 use crate::base::ids::AgentId;
+use crate::base::text::trimmed;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
@@ -66,7 +67,7 @@ pub struct Profile {
 /// Returns the directory of an agent's credentials and models.
 pub fn agent_dir(config: &Config, paths: &Paths, agent: &AgentId) -> PathBuf {
     let own = session::agent_entry(config, agent).and_then(|entry| entry.agent_dir.as_deref());
-    let set = |name: &str| std::env::var(name).ok().map(|dir| dir.trim().to_owned()).filter(|dir| !dir.is_empty());
+    let set = |name: &str| std::env::var(name).ok().and_then(trimmed);
     let of_env = || set("CLAWDBOT_AGENT_DIR").or_else(|| set("PI_CODING_AGENT_DIR"));
     match own.map(str::trim).filter(|dir| !dir.is_empty()) {
         Some(dir) => paths.expand(dir),

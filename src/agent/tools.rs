@@ -56,6 +56,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::Rng;
 use crate::base::route::Route;
+use crate::base::text::trimmed;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 use crate::skills::manifest::Skill;
@@ -225,7 +226,7 @@ impl ToolContext<'_> {
     }
 
     fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        std::env::var(name).ok().and_then(trimmed)
     }
 }
 

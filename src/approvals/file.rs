@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::policy::{Ask, Security, Strictness};
 use crate::base::clock::UnixMs;
 use crate::base::rng::{Rng, uuid};
+use crate::base::text::trimmed;
 
 /// The only version there is.
 const VERSION: u64 = 1;
@@ -147,9 +148,8 @@ impl PolicyFile {
 
     /// Returns the file without blank texts and with the older agent name `default` merged into `main`.
     pub(super) fn normalised(mut self) -> Self {
-        let filled = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        self.socket.path = filled(self.socket.path.take());
-        self.socket.token = filled(self.socket.token.take());
+        self.socket.path = self.socket.path.take().and_then(trimmed);
+        self.socket.token = self.socket.token.take().and_then(trimmed);
         if let Some(legacy) = self.agents.remove("default") {
             let main = self.agents.entry(AGENT_DEFAULT.to_owned()).or_default();
             let policy = &mut main.policy;

@@ -122,6 +122,11 @@ pub fn unless_blank(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
+/// Returns a text of one's own, trimmed, unless that leaves nothing.
+pub fn trimmed(text: impl AsRef<str>) -> Option<String> {
+    unless_blank(text.as_ref()).map(str::to_owned)
+}
+
 /// Returns a JSON value as people write it: texts without quotes, everything else as it is.
 pub fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)

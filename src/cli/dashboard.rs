@@ -5,7 +5,7 @@ use std::process::{Command as Process, Stdio};
 
 use super::exit::Outcome;
 use super::{Cli, Command, environment, output};
-use crate::base::text::percent_encoded;
+use crate::base::text::{percent_encoded, trimmed};
 use crate::config::paths::gateway_port;
 
 /// open the Control UI in a browser, or say how to reach it
@@ -29,7 +29,7 @@ pub(super) fn show(cli: &Cli, opens: bool) {
     let port = gateway_port(None, cli.config());
     let base = base_path(gateway.control_ui.base_path.as_deref());
     let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
-    let query = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    let query = token.and_then(trimmed);
     let query = query.map(|token| format!("?token={}", percent_encoded(&token))).unwrap_or_default();
     let host = match gateway.bind.as_deref() {
         Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),

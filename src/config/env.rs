@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::types::Config;
+use crate::base::text::trimmed;
 
 /// A variable that is referred to and not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +89,11 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// The file's variables are exported when the process starts. What was added since is seen here, so that a key that a
 /// client stores works without a new process.
 pub fn lookup(config: &Config, env: Lookup<'_>, name: &str) -> Option<String> {
-    let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let inline = || config.env.inline.get(name).and_then(Value::as_str).map(str::to_owned);
-    given(env(name)).or_else(|| given(inline())).or_else(|| given(config.env.vars.get(name).cloned()))
+    env(name)
+        .and_then(trimmed)
+        .or_else(|| inline().and_then(trimmed))
+        .or_else(|| config.env.vars.get(name).and_then(trimmed))
 }
 
 /// Returns the variables of `env` in the file that are unset or blank in the process; direct keys win over `env.vars`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::clock::{UnixMs, local_date};
 use crate::base::hash::sha1_hex;
-use crate::base::text::unless_blank;
+use crate::base::text::{trimmed, unless_blank};
 use crate::config::types::Config;
 
 /// Port of the gateway unless something else is said.
@@ -34,7 +34,7 @@ impl Paths {
 
     /// Reads variables through `env`; blank ones count as unset.
     pub fn resolve(env: impl Fn(&str) -> Option<String>) -> Self {
-        let var = |name: &str| env(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let var = |name: &str| env(name).and_then(trimmed);
         let home = var("HOME").or_else(|| var("USERPROFILE")).map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let path = |text: String| absolute(&expand_home(&text, &home));
         let state_dir = var("CLAWDBOT_STATE_DIR").map_or_else(|| home.join(".clawdbot"), path);

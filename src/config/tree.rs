@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::text::trimmed;
+
 /// Largest list index that a path may make; a typing error must not fill the memory.
 const INDEX_MAX: usize = 1000;
 
@@ -33,7 +35,7 @@ pub fn parse_path(text: &str) -> Result<Vec<String>, String> {
         }
     }
     segments.push(current);
-    Ok(segments.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    Ok(segments.into_iter().filter_map(trimmed).collect())
 }
 
 /// Returns the value at `path`; the empty path is the tree itself.

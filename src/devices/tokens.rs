@@ -9,6 +9,7 @@ use super::record::{Paired, Token};
 use crate::base::clock::UnixMs;
 use crate::base::rng::{Rng, hex_token};
 use crate::base::secret::constant_time_eq;
+use crate::base::text::trimmed;
 
 /// A use within this time of the last noted one is not noted: a client that reconnects in a loop costs no disk writes.
 const USE_NOTED_EVERY_MS: UnixMs = 60_000;
@@ -144,8 +145,7 @@ pub(super) fn issue(device: &mut Paired, role: &str, scopes: &[String], now_ms: 
 }
 
 fn sorted(scopes: &[String]) -> Vec<String> {
-    let mut scopes: Vec<String> =
-        scopes.iter().map(|scope| scope.trim().to_owned()).filter(|scope| !scope.is_empty()).collect();
+    let mut scopes: Vec<String> = scopes.iter().filter_map(trimmed).collect();
     scopes.sort();
     scopes.dedup();
     scopes

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::text::trimmed;
+
 const CANVAS: &[&str] = &[
     "canvas.present",
     "canvas.hide",
@@ -92,9 +94,7 @@ impl Platform {
 /// `gateway.nodes.allowCommands` and `.denyCommands`.
 pub fn allowed(platform: Platform, allow: &[String], deny: &[String]) -> BTreeSet<String> {
     let built_in = platform.groups().iter().copied().flatten().map(|name| (*name).to_owned());
-    let named = |list: &[String]| -> Vec<String> {
-        list.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
-    };
+    let named = |list: &[String]| -> Vec<String> { list.iter().filter_map(trimmed).collect() };
     let mut allowed: BTreeSet<String> = built_in.chain(named(allow)).collect();
     for name in named(deny) {
         allowed.remove(&name);

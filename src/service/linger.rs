@@ -3,6 +3,7 @@
 //! Asks and changes it by `loginctl`. Linux only.
 
 use super::ask;
+use crate::base::text::trimmed;
 
 /// Who is asked about, and whether that user's services linger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Linger {
 pub fn look(env: impl Fn(&str) -> Option<String>) -> Option<Linger> {
     let user = ["USER", "LOGNAME"]
         .into_iter()
-        .find_map(|name| env(name).map(|user| user.trim().to_owned()).filter(|user| !user.is_empty()))
+        .find_map(|name| env(name).and_then(trimmed))
         .or_else(|| super::account_of_process().map(|account| account.name))?;
     let told = ask("loginctl", &["show-user", &user, "-p", "Linger"]).ok().filter(|told| told.is_ok)?;
     match told.stdout.lines().find_map(|line| line.trim().strip_prefix("Linger="))?.trim() {

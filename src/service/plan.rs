@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use crate::base::text::trimmed;
+
 /// Mark of all our services, in their environment.
 const MARKER: &str = "clawdbot";
 
@@ -33,7 +35,7 @@ impl Names {
 
     /// Returns those of a profile's gateway; variables that name a unit, a label, a task or a log win.
     pub fn gateway(profile: Option<&str>, env: impl Fn(&str) -> Option<String>) -> Self {
-        let var = |name: &str| env(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let var = |name: &str| env(name).and_then(trimmed);
         let profile = profile.filter(|profile| !profile.eq_ignore_ascii_case("default"));
         let (unit, label, task) = match profile {
             None => ("clawdbot-gateway".to_owned(), "com.clawdbot.gateway".to_owned(), "Clawdbot Gateway".to_owned()),

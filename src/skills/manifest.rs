@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::front_matter::{self, text_of};
-use crate::base::text::unless_blank;
+use crate::base::text::{trimmed, unless_blank};
 use crate::config::json5;
 
 /// Where a skill comes from.
@@ -181,7 +181,7 @@ pub fn parse(text: &str, file: &Path, source: Source) -> Option<Skill> {
         key: of("skillKey").unwrap_or_else(|| name.clone()),
         primary_env: of("primaryEnv"),
         emoji: of("emoji").or_else(|| text("emoji")),
-        homepage: homepage.map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()),
+        homepage: homepage.and_then(trimmed),
         always: metadata.get("always") == Some(&Value::Bool(true)),
         requires: Requires {
             bins: required("bins"),

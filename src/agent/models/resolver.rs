@@ -18,7 +18,7 @@ use crate::agent::sessions::Entry;
 use crate::agent::{auth_profiles, session};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
-use crate::base::text::unless_blank;
+use crate::base::text::{trimmed, unless_blank};
 use crate::config::env;
 use crate::config::paths::Paths;
 use crate::config::types::{Config, ModelDef, ModelProvider, ModelRef, Models};
@@ -35,7 +35,7 @@ pub(super) struct Resolver<'a> {
 
 /// A blank variable is none.
 pub(super) fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    std::env::var(name).ok().and_then(trimmed)
 }
 
 impl<'a> Resolver<'a> {

@@ -4,6 +4,7 @@ use super::{Sessions, Stored};
 use crate::agent::listing::{Filter, collect};
 use crate::agent::session;
 use crate::base::ids::SessionKey;
+use crate::base::text::trimmed;
 use crate::config::types::Config;
 
 /// What is looked for: one of `key`, `session_id` and the filter's label.
@@ -22,10 +23,9 @@ pub struct Query {
 /// # Errors
 /// A text for the client: too little or too much was said, or no session or several are meant.
 pub fn find(config: &Config, sessions: &Sessions, query: Query) -> Result<SessionKey, String> {
-    let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let Query { key, session_id, mut filter } = query;
-    filter.label = given(filter.label);
-    match (given(key), given(session_id), filter.label.clone()) {
+    filter.label = filter.label.and_then(trimmed);
+    match (key.and_then(trimmed), session_id.and_then(trimmed), filter.label.clone()) {
         (None, None, None) => Err("Either key, sessionId, or label is required".to_owned()),
         (Some(given), None, None) => {
             let key = session::canonical_key(config, &given, None);

@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 use super::policy::Subject;
 use super::web_fetch::{post, service};
 use super::{Tool, ToolContext, ToolResult};
-use crate::base::text::percent_encoded;
+use crate::base::text::{percent_encoded, trimmed};
 
 /// Results when nobody says how many, and at most.
 const COUNT_DEFAULT: usize = 5;
@@ -43,7 +43,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     let query = args.required("query")?;
     let text = |name: &str| {
         let text = cx.setting(&format!("web/search/{name}")).and_then(Value::as_str);
-        text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        text.and_then(trimmed)
     };
     let number = |name: &str| cx.setting(&format!("web/search/{name}")).and_then(Value::as_f64).filter(|it| *it >= 0.0);
     let is_perplexity = text("provider").is_some_and(|provider| provider.eq_ignore_ascii_case("perplexity"));

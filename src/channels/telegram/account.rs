@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::api::{Access, ROOT};
 use crate::base::fs::read_text_capped;
 use crate::base::secret::Secret;
+use crate::base::text::trimmed;
 use crate::channels::channel::{Account, Credentials, DEFAULT_ACCOUNT, Joining, Setting, accounts_of};
 use crate::channels::markdown::{Cut, Tables};
 
@@ -86,7 +87,7 @@ fn bindings<'a>(at: &Setting<'a>) -> impl Iterator<Item = (Option<String>, Strin
 
 /// Returns the token of the environment.
 pub fn env_token(at: &Setting<'_>) -> Option<String> {
-    (at.env)(TOKEN_VARIABLE).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
+    (at.env)(TOKEN_VARIABLE).and_then(trimmed)
 }
 
 /// Looks for a token: a named file that cannot be read ends the search, so that a broken secret never falls back to an
@@ -101,7 +102,7 @@ pub fn token(at: &Setting<'_>, account: &Account) -> (TokenSource, Option<Secret
         let word = |key: &str| keys[key].as_str().map(str::trim).filter(|text| !text.is_empty());
         if let Some(file) = word("tokenFile") {
             let text = read_text_capped(&at.paths.expand(file), TOKEN_FILE_BYTES_MAX).ok().flatten();
-            let token = text.map(|text| text.trim().to_owned()).filter(|token| !token.is_empty());
+            let token = text.and_then(trimmed);
             let source = if token.is_some() { TokenSource::File } else { TokenSource::None };
             return (source, token.map(Secret::new));
         }

@@ -10,6 +10,7 @@ use crate::agent::commands;
 use crate::agent::speaker::Speaker;
 use crate::agent::{session, transcript};
 use crate::base::ids::RunId;
+use crate::base::text::trimmed;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::events;
@@ -124,7 +125,7 @@ fn inject(cx: &Arc<Ctx>, _call: &Call, params: ChatInjectParams) -> Result<Reply
     if !cx.sessions.transcript_path(&key, &entry).exists() {
         return Err(ErrorShape::invalid("transcript file not found"));
     }
-    let label = params.label.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty());
+    let label = params.label.and_then(trimmed);
     let text = label.map_or_else(|| params.message.0.clone(), |label| format!("[{label}]\n\n{}", params.message.0));
     let (id, message) = cx
         .sessions

@@ -14,6 +14,7 @@ use crate::agent::session;
 use crate::base::cancel::CancelToken;
 use crate::base::ids::SessionKey;
 use crate::base::rng::uuid;
+use crate::base::text::trimmed;
 use crate::channels::channel::{Account, Channel, Reacting, Setting};
 use crate::channels::message::{Poll, Reaction, SendError, Sent};
 use crate::channels::outbox::Delivery;
@@ -308,8 +309,7 @@ fn go(
 
 fn poll(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Option<Value>, ErrorShape> {
     let list = wanted.params.get("pollOption").and_then(Value::as_array).into_iter().flatten();
-    let options: Vec<String> =
-        list.filter_map(Value::as_str).map(|option| option.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+    let options: Vec<String> = list.filter_map(Value::as_str).filter_map(trimmed).collect();
     if options.len() < 2 {
         return Err(ErrorShape::invalid("pollOption requires at least two values"));
     }

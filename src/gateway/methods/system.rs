@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Any, Method, methods, nothing};
 use crate::agent::{listing, session};
-use crate::base::text::age;
+use crate::base::text::{age, trimmed};
 use crate::channels;
 use crate::channels::channel::{Account, Channel, Setting};
 use crate::channels::state::State;
@@ -143,7 +143,7 @@ fn system_event(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, Error
         let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
         texts.unwrap_or_default()
     };
-    let said = text("text").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let said = text("text").and_then(trimmed);
     let Some(said) = said else { return Err(ErrorShape::invalid("text required")) };
     let now_ms = cx.clock.now_ms();
     let last_input = params.get("lastInputSeconds").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0);

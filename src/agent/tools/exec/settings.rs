@@ -12,6 +12,7 @@ use crate::agent::{elevation, session};
 use crate::approvals::allowlist::SAFE_BINS_DEFAULT;
 use crate::approvals::policy::{Ask, Security};
 use crate::base::clock::UnixMs;
+use crate::base::text::trimmed;
 
 /// Limit in seconds when nobody names one.
 const TIMEOUT_SECONDS_DEFAULT: f64 = 1800.0;
@@ -74,7 +75,7 @@ impl Settings {
         let value = |name: &str| Some(&own[name]).filter(|value| !value.is_null()).unwrap_or(&all[name]);
         let text = |session: &Option<String>, name: &str| {
             let text = session.clone().or_else(|| value(name).as_str().map(str::to_owned));
-            text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+            text.and_then(trimmed)
         };
         let configured = text(&cx.entry.exec_host, "host").unwrap_or_else(|| "sandbox".to_owned());
         let elevation = elevation(cx, args.flag("elevated"))?;
@@ -104,7 +105,7 @@ impl Settings {
         let number = |name: &str| value(name).as_f64().filter(|number| *number >= 0.0);
         let list = |name: &str| -> Option<Vec<String>> {
             let texts = value(name).as_array()?.iter().filter_map(Value::as_str);
-            Some(texts.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect())
+            Some(texts.filter_map(trimmed).collect())
         };
         let safe_bins = list("safeBins").unwrap_or_else(|| SAFE_BINS_DEFAULT.map(str::to_owned).into());
         Ok(Self {

@@ -14,6 +14,7 @@ use super::super::reply;
 use super::{avatar_of, base_path};
 use crate::agent::{session, workspace};
 use crate::base::ids::AgentId;
+use crate::base::text::trimmed;
 use crate::config::types::Config;
 use crate::gateway::ctx::Ctx;
 use crate::net::http::Response;
@@ -84,8 +85,7 @@ fn find(cx: &Ctx, config: &Config, agent: &AgentId) -> Avatar {
     let place = workspace::dir(config, &cx.paths, agent);
     let own = session::agent_entry(config, agent).and_then(|entry| entry.identity.clone()).unwrap_or_default();
     let of_file = || workspace::file_identity(&place.join("IDENTITY.md")).avatar;
-    let Some(avatar) = own.avatar.or_else(of_file).map(|avatar| avatar.trim().to_owned()).filter(|it| !it.is_empty())
-    else {
+    let Some(avatar) = own.avatar.or_else(of_file).and_then(trimmed) else {
         return Avatar::None;
     };
     let lower = avatar.to_lowercase();
