@@ -169,6 +169,11 @@ fn a_browser_on_this_machine_hands_the_code_over() {
     assert_eq!(fields, ["oauth", "made-for-ann", "ann@example.com", "app-1", "secret-app"]);
     assert_eq!(std::fs::metadata(auth_file(&home)).unwrap().permissions().mode() & 0o777, 0o600);
 
+    let listed = home.run(&["models", "list", "--all", "--provider", "google-gemini-cli", "--json"]).json();
+    assert!(
+        listed["models"].as_array().is_some_and(|rows| rows.iter().all(|row| row["available"] == true)),
+        "{listed}"
+    );
     // The gateway renews with what the sign-in has kept, and names the project.
     profiles[id]["expires"] = 5.into();
     write_profiles(&home, profiles);

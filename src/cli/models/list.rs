@@ -1,12 +1,14 @@
 //! `models list`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::exit::Outcome;
 use super::super::{Cli, Command, output};
 use super::{Form, Slot, aliases, allowed};
 use crate::agent::models::{self, Name};
-use crate::agent::session;
+use crate::agent::{auth_profiles, session};
 
 /// list the models that are configured
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -42,7 +44,9 @@ impl Command for List {
             entries.sort_by_key(|(name, _)| (name.provider.clone(), name.id.clone()));
         }
         entries.retain(|(name, _)| provider.as_ref().is_none_or(|wanted| *wanted == name.provider));
-        let mut rows: Vec<Value> = entries.into_iter().map(|(name, tags)| row(cli, &name, tags)).collect();
+        let dirs = auth_profiles::dirs(cli.config(), &cli.paths, &session::default_agent(cli.config()));
+        let stored = dirs.iter().flat_map(|dir| auth_profiles::read(dir)).map(|profile| profile.provider).collect();
+        let mut rows: Vec<Value> = entries.into_iter().map(|(name, tags)| row(cli, &stored, &name, tags)).collect();
         rows.retain(|row| !self.local || row["local"] == true);
         match form {
             _ if rows.is_empty() => output::line("No models found."),
@@ -91,7 +95,8 @@ fn configured(cli: &Cli) -> Vec<(Name, Vec<String>)> {
     entries
 }
 
-fn row(cli: &Cli, name: &Name, mut tags: Vec<String>) -> Value {
+/// Returns the row of a model; `stored` are the providers with credentials in the agent's directory.
+fn row(cli: &Cli, stored: &BTreeSet<String>, name: &Name, mut tags: Vec<String>) -> Value {
     let config = cli.config();
     let Some(model) = models::describe(config, name) else {
         tags.push("missing".to_owned());
@@ -101,7 +106,9 @@ fn row(cli: &Cli, name: &Name, mut tags: Vec<String>) -> Value {
         });
     };
     let keys = models::keys(config, &name.provider);
-    let has_key = keys.env.is_some() || keys.configured.is_some() || models::needs_no_key(config, &name.provider);
+    let is_stored = || stored.contains(&name.provider);
+    let has_key =
+        keys.env.is_some() || keys.configured.is_some() || is_stored() || models::needs_no_key(config, &name.provider);
     json!({
         "key": name.to_string(), "name": model.shown, "input": model.input.join("+"),
         "contextWindow": model.context_window, "local": model.is_local, "available": has_key, "tags": tags,
