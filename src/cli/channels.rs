@@ -136,7 +136,9 @@ fn gateway_lines(cli: &Cli, answer: &Value) -> Vec<String> {
         for row in items(&answer["channelAccounts"][channel.info().id]) {
             lines.push(format!("- {}: {}", title(channel, row), live_words(row, now_ms).join(", ")));
             let account = row["accountId"].as_str().unwrap_or("default");
-            warnings.extend(issues(row).into_iter().map(|text| format!("- {} {account}: {text}", channel.info().id)));
+            warnings.extend(
+                issues(channel, row).into_iter().map(|text| format!("- {} {account}: {text}", channel.info().id)),
+            );
         }
     }
     lines.push(String::new());
@@ -175,10 +177,11 @@ fn live_words(row: &Value, now_ms: u64) -> Vec<String> {
 }
 
 /// What should be mended about an account.
-fn issues(row: &Value) -> Vec<String> {
+fn issues(channel: &dyn Channel, row: &Value) -> Vec<String> {
     let mut issues = Vec::new();
     if row["enabled"] != false && row["linked"] == false {
-        issues.push(format!("Not linked (no WhatsApp Web session). Linking is {NOT_BUILT_IN}."));
+        let label = channel.info().detail_label;
+        issues.push(format!("Not linked (no {label} session). Linking is {NOT_BUILT_IN}."));
     }
     // Running and not connected is what somebody must know: messages do not come in.
     if let (true, Some(error)) = (row["running"] == true && row["connected"] == false, row["lastError"].as_str()) {
@@ -254,11 +257,12 @@ impl Command for Logout {
         let channel = found.ok_or_else(|| failed(&format!("Unsupported channel: {id}")))?;
         let account = channels::account(channel, &at, self.account.as_deref()).map_err(|text| failed(&text))?;
         let done = channel.log_out(&at, &account).map_err(|text| failed(&text))?;
-        output::line(match (channel.capabilities().has_web_login, done.cleared) {
-            (true, true) => "Cleared WhatsApp Web credentials.",
-            (true, false) => "No WhatsApp Web session found; nothing to delete.",
-            (false, true) => "Removed the bot token from the configuration.",
-            (false, false) => "No bot token in the configuration; nothing to remove.",
+        let label = channel.info().detail_label;
+        output::line(&match (channel.capabilities().has_web_login, done.cleared) {
+            (true, true) => format!("Cleared {label} credentials."),
+            (true, false) => format!("No {label} session found; nothing to delete."),
+            (false, true) => "Removed the bot token from the configuration.".to_owned(),
+            (false, false) => "No bot token in the configuration; nothing to remove.".to_owned(),
         });
         Ok(())
     }

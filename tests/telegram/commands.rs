@@ -77,6 +77,31 @@ fn whoever_may_not_command_is_told_why() {
 }
 
 #[test]
+fn a_network_that_is_linked_later_is_added_and_switched_off() {
+    let home = Home::with_config(&json!({}));
+    let ran = terminal::run(home.command(&["channels", "add"]), "2\nwork\nfamily\n3\n+49123\nn\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.stdout.contains("Link it with: clawdbot channels login --channel whatsapp --account work"),
+        "{}",
+        ran.stdout
+    );
+    let ran = home.run(&["channels", "add", "--channel", "whatsapp", "--auth-dir", "~/wa"]);
+    assert_eq!(ran.stdout.trim(), "Added WhatsApp account \"default\".", "{ran:?}");
+    let off = terminal::run(home.command(&["channels", "remove", "--channel", "whatsapp"]), "y\n");
+    assert!(off.stdout.contains("Disabled WhatsApp account \"default\"."), "{off:?}");
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
+    let accounts = &written["channels"]["whatsapp"]["accounts"];
+    assert_eq!(
+        accounts["work"],
+        json!({"enabled": true, "name": "family", "dmPolicy": "allowlist", "allowFrom": ["+49123"]})
+    );
+    assert_eq!(accounts["default"], json!({"enabled": false, "authDir": "~/wa"}));
+    let gone = home.run(&["channels", "remove", "--channel", "whatsapp", "--account", "work", "--delete"]);
+    assert_eq!(gone.stdout.trim(), "Deleted WhatsApp account \"work\".", "{gone:?}");
+}
+
+#[test]
 fn an_account_is_added_by_answering_questions() {
     let api = BotApi::start();
     let root = json!({"channels": {"telegram": {"apiRoot": api.url()}}, "agents": {"defaults": {"heartbeat": {"every": "0m"}}}});

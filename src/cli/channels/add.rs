@@ -116,7 +116,10 @@ impl New {
             }
             return;
         }
-        section.insert("enabled".to_owned(), true.into());
+        // A network without settings of its own has no switch of its own either.
+        if self.channel.is_base(DEFAULT_ACCOUNT) {
+            section.insert("enabled".to_owned(), true.into());
+        }
         if let Some(name) = section.shift_remove("name") {
             entry(section, DEFAULT_ACCOUNT).entry("name").or_insert(name);
         }
@@ -164,7 +167,7 @@ impl Command for Remove {
             match (named, is_delete) {
                 (Some(accounts), true) => drop(accounts.shift_remove(&account)),
                 (Some(accounts), false) => accounts[&account]["enabled"] = false.into(),
-                (None, true) if account == DEFAULT_ACCOUNT => {
+                (None, true) if channel.is_base(&account) => {
                     let keys = channel.joining().map_or(&[][..], |joining| joining.keys);
                     for key in keys.iter().chain(&["name"]) {
                         section.shift_remove(*key);
@@ -172,7 +175,7 @@ impl Command for Remove {
                     section.insert("enabled".to_owned(), false.into());
                 }
                 (None, true) => {}
-                (None, false) if account == DEFAULT_ACCOUNT => drop(section.insert("enabled".to_owned(), false.into())),
+                (None, false) if channel.is_base(&account) => drop(section.insert("enabled".to_owned(), false.into())),
                 (None, false) => drop(entry(section, &account).insert("enabled".to_owned(), false.into())),
             }
         })?;
