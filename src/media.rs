@@ -173,7 +173,32 @@ pub fn save_inbound(
     mime: Option<&str>,
     name: Option<&str>,
 ) -> io::Result<PathBuf> {
-    let dir = paths.state_dir.join("media").join("inbound");
+    save(paths, "inbound", rng, bytes, mime, name)
+}
+
+/// Keeps a file that is to be sent until that is done; whoever sends it removes it.
+///
+/// # Errors
+/// Any I/O error.
+pub fn save_outbound(
+    paths: &Paths,
+    rng: &dyn Rng,
+    bytes: &[u8],
+    mime: Option<&str>,
+    name: Option<&str>,
+) -> io::Result<PathBuf> {
+    save(paths, "outbound", rng, bytes, mime, name)
+}
+
+fn save(
+    paths: &Paths,
+    kind: &str,
+    rng: &dyn Rng,
+    bytes: &[u8],
+    mime: Option<&str>,
+    name: Option<&str>,
+) -> io::Result<PathBuf> {
+    let dir = paths.state_dir.join("media").join(kind);
     create_dir_private(&dir)?;
     let own = name.map(Path::new);
     let stem = own.and_then(Path::file_stem).and_then(|stem| stem.to_str()).map(safe).filter(|stem| !stem.is_empty());

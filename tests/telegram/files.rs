@@ -167,3 +167,22 @@ fn what_is_too_large_to_be_read_is_said() {
     assert_eq!(api.wait_texts("5", 2)[1], "ok");
     assert_eq!(provider.requests().len(), 1, "the file's message reaches no model");
 }
+
+#[test]
+fn a_file_may_come_along_as_base64() {
+    let api = BotApi::start();
+    let gateway = gateway(&api, &json!({}));
+    let mut client = gateway.client();
+    let sent =
+        act(&mut client, json!({"buffer": "iVBORw0KGgowMTIz", "filename": "map.png", "message": "here"})).unwrap();
+    let call = last(&api);
+    assert_eq!((&*call.method, &call.params["photo"]["size"]), ("sendPhoto", &json!(12)));
+    assert!(call.params["photo"]["name"].as_str().unwrap().starts_with("map---"), "{call:?}");
+    assert_eq!(call.answer["result"]["message_id"].to_string(), sent["messageId"].as_str().unwrap());
+    let fault = act(&mut client, json!({"buffer": "no base64!"})).unwrap_err();
+    assert_eq!(fault["message"], "buffer is not base64");
+    api.fail(|call| (call.method == "sendDocument").then_some(Fault::Refuse(403, "Forbidden: bot was blocked", None)));
+    act(&mut client, json!({"buffer": "data:text/plain;base64,aGVsbG8="})).unwrap_err();
+    let left = std::fs::read_dir(gateway.home.state_dir().join("media/outbound")).unwrap().count();
+    assert_eq!(left, 0, "what was brought goes with its message");
+}

@@ -66,9 +66,6 @@ pub(super) const TOOL: Tool = Tool {
 
 fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
     let action = args.required("action")?;
-    if args.text("buffer").is_some() {
-        return Err("buffer is not supported by this version; write the file and pass its path as media".to_owned());
-    }
     let channel = args.text("channel").filter(|channel| !INTERNAL.contains(channel));
     let channel = judge_context(cx, args, action, channel)?;
     let own = ["action", "channel", "accountId", "dryRun", "gatewayUrl", "gatewayToken", "timeoutMs"];

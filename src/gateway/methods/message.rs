@@ -3,8 +3,11 @@
 //! Ours: the original has no such method, because its command line speaks to Telegram itself. Not here: `send` and `poll`,
 //! which clients of the original call.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -25,6 +28,7 @@ use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
 use crate::gateway::ticket::{Outcome, Ticket};
 use crate::gateway::{deliveries, targets};
+use crate::media;
 use crate::protocol::error::ErrorShape;
 
 pub(super) const METHODS: &[Method] = methods! {
@@ -33,6 +37,8 @@ pub(super) const METHODS: &[Method] = methods! {
 
 /// Most targets of one broadcast.
 const TARGETS_MAX: usize = 50;
+/// Largest file that is brought along as base64.
+const BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long an action may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -231,14 +237,16 @@ fn patience() -> CancelToken {
 
 fn send(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Option<Value>, ErrorShape> {
     let text = wanted.text("message").or_else(|| wanted.text("caption")).unwrap_or_default();
-    let media = ["media", "path", "filePath"].iter().find_map(|key| wanted.text(key));
+    let named = ["media", "path", "filePath"].iter().find_map(|key| wanted.text(key)).map(str::to_owned);
+    let kept = if named.is_none() && !wanted.dry_run { brought(cx, wanted)? } else { None };
+    let media = named.or_else(|| kept.as_ref().map(|file| file.0.display().to_string()));
     let buttons = wanted.params.get("buttons").filter(|buttons| !buttons.is_null()).cloned();
     if text.is_empty() && media.is_none() {
         return Err(ErrorShape::invalid("message required"));
     }
     let reply = ChatReply {
         text: text.to_owned(),
-        media: media.map(str::to_owned).into_iter().collect(),
+        media: media.iter().cloned().collect(),
         reply_to: wanted.word("replyTo"),
         thread: wanted.word("threadId"),
         is_voice: wanted.flag("asVoice"),
@@ -257,6 +265,8 @@ fn send(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Opt
     let delivery = delivery(cx, wanted, place, json!(reply));
     let (text, answers_itself) = (reply.text, place.channel.capabilities().answers_sends_itself);
     go(cx, delivery, once, move |cx, sent| {
+        // Until now it might have had to be read again.
+        drop(kept);
         targets::mirror(cx, &session, &text);
         if answers_itself {
             json!({"ok": true, "messageId": sent.get("messageId"), "chatId": sent.get("chatId")})
@@ -267,6 +277,34 @@ fn send(cx: &Arc<Ctx>, wanted: &Wanted, place: &Place, once: Once) -> Result<Opt
         }
     })?;
     Ok(None)
+}
+
+/// A file that goes when what it is for is over.
+struct Brought(PathBuf);
+
+impl Drop for Brought {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            log::warn!(target: "gateway/channels", "{} stays: {error}", self.0.display());
+        }
+    }
+}
+
+/// Writes down the file that a message brings along as base64.
+fn brought(cx: &Ctx, wanted: &Wanted) -> Result<Option<Brought>, ErrorShape> {
+    let Some(given) = wanted.text("buffer") else { return Ok(None) };
+    let (said, base64) = match given.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((mime, base64)) => (Some(mime), base64),
+        None => (None, given),
+    };
+    let bytes = STANDARD.decode(base64.trim()).map_err(|_| ErrorShape::invalid("buffer is not base64"))?;
+    if bytes.is_empty() || bytes.len() > BUFFER_BYTES_MAX {
+        return Err(ErrorShape::invalid(format!("buffer must have 1 to {BUFFER_BYTES_MAX} bytes")));
+    }
+    let name = wanted.text("filename");
+    let mime = media::mime_of(&bytes, wanted.text("contentType").or(said), name);
+    let path = media::save_outbound(&cx.paths, &*cx.rng, &bytes, mime.as_deref(), name);
+    path.map(|path| Some(Brought(path))).map_err(|error| ErrorShape::exception(format!("keep the file: {error}")))
 }
 
 /// Returns the session of the target, begun and pointed there if nobody has spoken in it.
@@ -299,10 +337,15 @@ fn go(
     answer: impl FnOnce(&Arc<Ctx>, Sent) -> Value + Send + 'static,
 ) -> Result<(), ErrorShape> {
     let waiter = Box::new(move |cx: &Arc<Ctx>, result: Result<Sent, SendError>| {
-        once.finish(match result {
+        let outcome = match result {
             Ok(sent) => Outcome::Ok(answer(cx, sent)),
-            Err(error) => Err(shape(&error)).into(),
-        });
+            Err(error) => {
+                // With what it holds, before anybody hears of the end.
+                drop(answer);
+                Err(shape(&error)).into()
+            }
+        };
+        once.finish(outcome);
     });
     deliveries::send(cx, delivery, waiter).map_err(|error| ErrorShape::busy(format!("Error: {error}")))
 }
