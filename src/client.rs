@@ -138,8 +138,10 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; a refusal is `Closed` with the gateway's answer in `refusal`.
     pub fn connect(paths: &Paths, target: &Target, profile: &Profile, deadline: Deadline) -> Result<Self, ClientError> {
-        let identity = Identity::load_or_create(&paths.identity_dir(), &SystemRng, &SystemClock)
-            .map_err(|error| ClientError::Unusable(format!("device identity: {error}")))?;
+        let identity = Identity::load_or_create(&paths.identity_dir(), &SystemRng, &SystemClock).map_err(|error| {
+            let dir = paths.shorten(&paths.identity_dir());
+            ClientError::Unusable(format!("this machine's identity cannot be kept in {dir}: {error}"))
+        })?;
         let mut stored = tokens::load(&paths.state_dir, identity.device_id(), profile.role);
         // compat: a stored device token goes first, even before a token given by flag.
         let token = stored.as_ref().map(|entry| &entry.token).or(target.token.as_ref());

@@ -181,3 +181,205 @@ impl Started {
 fn spawn(home: &Home, port: u16) -> Started {
     Started::of(&mut home.command(&["gateway", "--allow-unconfigured", "--port", &port.to_string()]))
 }
+
+/// Root reads and writes whatever it likes, so the program runs as nobody; else this user's own rights are enough.
+fn as_a_user(home: &Home) -> Option<Vec<String>> {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Some(Vec::new());
+    }
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"].map(str::to_owned);
+    let owner = std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(home.path()).status();
+    let reaches =
+        std::process::Command::new(&nobody[0]).args(&nobody[1..]).arg(&home.program).arg("--version").output();
+    let is_able = owner.is_ok_and(|status| status.success()) && reaches.is_ok_and(|output| output.status.success());
+    is_able.then(|| nobody.into())
+}
+
+/// Runs a command of the home as that user.
+fn run_as(user: &[String], home: &Home, args: &[&str]) -> crate::support::home::Ran {
+    let plain = home.command(args);
+    let Some((program, words)) = user.split_first() else { return crate::support::home::Ran::of(plain) };
+    let mut command = Command::new(program);
+    command.args(words).arg(&home.program).args(args).env_clear().current_dir(home.path()).stdin(Stdio::null());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    crate::support::home::Ran::of(command)
+}
+
+fn allow(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("mode");
+}
+
+#[test]
+fn a_configuration_and_a_home_without_rights_are_named_and_lose_nothing() {
+    let mut home = Home::with_config(&json!({}));
+    // Of a copy, because nobody may not reach where it was built.
+    let program = home.path().join("program");
+    std::fs::copy(&home.program, &program).expect("copy");
+    home.program = program;
+    let Some(user) = as_a_user(&home) else { return skipped("missing rights: nobody cannot be run as here") };
+    let port = free_port().to_string();
+    let gateway = ["gateway", "--port", &port];
+    let before = std::fs::read_to_string(home.config_file()).expect("readable");
+
+    allow(&home.config_file(), 0);
+    let ended = run_as(&user, &home, &gateway);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("~/.clawdbot/clawdbot.json") && ended.stderr.contains("Permission denied"),
+        "{ended:?}"
+    );
+    let changed = run_as(&user, &home, &["config", "set", "gateway.port", "7"]);
+    assert_eq!(changed.code, Some(1), "what cannot be read is not written over: {changed:?}");
+    allow(&home.config_file(), 0o600);
+    assert_eq!(std::fs::read_to_string(home.config_file()).expect("readable"), before);
+
+    allow(&home.state_dir(), 0o500);
+    let ended = run_as(&user, &home, &gateway);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "Gateway failed to start: the state directory ~/.clawdbot cannot be written: Permission denied";
+    assert!(ended.stderr.starts_with(said), "{ended:?}");
+    let changed = run_as(&user, &home, &["config", "set", "gateway.port", "7"]);
+    assert!(
+        changed.code == Some(1) && changed.stderr.contains("~/.clawdbot/clawdbot.json cannot be changed"),
+        "{changed:?}"
+    );
+    let doctor = run_as(&user, &home, &["doctor", "--non-interactive"]);
+    assert!(doctor.stdout.contains("State directory not writable (~/.clawdbot)."), "{doctor:?}");
+    allow(&home.state_dir(), 0o700);
+    Gateway::start_in(home, &[], &[]).stop();
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_stops_nothing_and_refuses_the_next_start() {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return skipped("a read-only disk: mounts need root");
+    }
+    let home = Home::with_config(&json!({}));
+    let state = home.path().join("disk");
+    std::fs::create_dir(&state).expect("directory");
+    let port = free_port();
+    let mut command = Command::new("unshare");
+    let script = "mount --make-rprivate / && mount -t tmpfs tmpfs \"$CLAWDBOT_STATE_DIR\" && exec \"$0\" gateway --allow-unconfigured --port \"$1\"";
+    command.args(["-m", "sh", "-c", script, &home.program.display().to_string(), &port.to_string()]).env_clear();
+    command.envs(home.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("CLAWDBOT_STATE_DIR", &state).env("CLAWDBOT_CONFIG_PATH", home.config_file());
+    let mut started = Started::of(command.stdin(Stdio::null()));
+    if started.1.wait(PATIENCE, |line| line.contains("listening on ws://").then_some(())).is_none() {
+        return skipped(&format!("a read-only disk: no mount namespace here: {}", started.2.text()));
+    }
+    let pid = started.0.id().to_string();
+    let mount = |options: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-m", "mount", "-o", options]).arg(&state);
+        assert_eq!(crate::support::home::Ran::of(command).code, Some(0));
+    };
+    let cli = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("CLAWDBOT_GATEWAY_PORT", port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", crate::support::TOKEN);
+        crate::support::home::Ran::of(command)
+    };
+    let add = |name: &str| cli(&["cron", "add", "--name", name, "--every", "1h", "--system-event", "x", "--json"]);
+    assert_eq!(add("before").code, Some(0));
+    mount("remount,ro");
+    let refused = add("meanwhile");
+    assert!(refused.code == Some(1) && refused.stderr.contains("Read-only file system"), "{refused:?}");
+    assert_eq!(cli(&["health", "--json"]).json()["ok"], true, "it goes on");
+    mount("remount,rw");
+    assert_eq!(add("after").code, Some(0));
+    let jobs = cli(&["cron", "list", "--all", "--json"]).json();
+    let names: Vec<_> = jobs["jobs"].as_array().expect("jobs").iter().map(|job| job["name"].clone()).collect();
+    assert_eq!(names, ["before", "after"]);
+    mount("remount,ro");
+    // SAFETY: plain system call on a child that has not been waited for.
+    unsafe { libc::kill(started.0.id() as i32, libc::SIGTERM) };
+    assert!(started.1.wait_end(PATIENCE), "a disk that cannot be written holds no stop up");
+    assert_eq!(started.0.wait().expect("ended").code(), Some(0), "{}", started.2.text());
+}
+
+/// Moves the wall clock of whoever is started with it by as many seconds as the file says that `CLOCK_OFFSET` names.
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *at) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, at);
+    FILE *file = id == CLOCK_REALTIME ? fopen(getenv("CLOCK_OFFSET"), "r") : NULL;
+    long offset = 0;
+    if (file && fscanf(file, "%ld", &offset) == 1) at->tv_sec += offset;
+    if (file) fclose(file);
+    return result;
+}
+"#;
+
+#[test]
+fn a_clock_that_jumps_stops_nothing() {
+    let home = Home::with_config(&json!({}));
+    let (source, library, offset) = (home.path().join("c.c"), home.path().join("c.so"), home.path().join("offset"));
+    std::fs::write(&source, CLOCK).expect("write");
+    std::fs::write(&offset, "0").expect("write");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").output();
+    if !cfg!(target_os = "linux") || !compiled.is_ok_and(|output| output.status.success()) {
+        return skipped("a clock that jumps: no C compiler here");
+    }
+    let (library, place) = (library.display().to_string(), offset.display().to_string());
+    let env = [("LD_PRELOAD", library.as_str()), ("CLOCK_OFFSET", place.as_str())];
+    let gateway = Gateway::start_in(home, &[], &env);
+    let cli = |args: &[&str]| {
+        let mut command = gateway.home.command(args);
+        command
+            .env("CLAWDBOT_GATEWAY_PORT", gateway.port.to_string())
+            .env("CLAWDBOT_GATEWAY_TOKEN", crate::support::TOKEN);
+        crate::support::home::Ran::of({
+            command.envs(env);
+            command
+        })
+    };
+    let hourly = cli(&["cron", "add", "--name", "hourly", "--every", "1h", "--system-event", "beep", "--json"]).json();
+    let mut client = gateway.client();
+    let mut turn = |number: usize| {
+        let id = format!("turn-{number}");
+        let sent = json!({ "sessionKey": "main", "message": id, "idempotencyKey": id });
+        client.request("chat.send", sent).expect("accepted");
+        client.chat_end(&id);
+    };
+    turn(0);
+    let is_moved = |hours: i64| {
+        std::fs::write(&offset, (hours * 3600).to_string()).expect("write");
+        let now = crate::support::home::Ran::of({
+            let mut command = Command::new("date");
+            command.arg("+%s").envs(env);
+            command
+        });
+        let now: i64 = now.stdout.trim().parse().expect("seconds");
+        let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        (now - i64::try_from(here).expect("fits") - hours * 3600).abs() < 60
+    };
+    for (number, hours) in [(1, 30), (2, -30), (3, 24 * 400), (4, 0)] {
+        assert!(is_moved(hours), "the clock does not jump");
+        assert_eq!(cli(&["health", "--json"]).json()["ok"], true, "{hours} h");
+        turn(number);
+        // Whoever changes a job has the clock looked at; without that it takes a minute at most.
+        let name = format!("other-{number}");
+        let added = cli(&["cron", "add", "--name", &name, "--every", "1h", "--system-event", "x", "--json"]);
+        assert_eq!(added.code, Some(0), "{hours} h: {added:?}");
+    }
+    let id = hourly["id"].as_str().expect("an id");
+    let last = eventually_some("the job has run after the jump forward", || {
+        let jobs = cli(&["cron", "list", "--all", "--json"]).json();
+        let job = jobs["jobs"].as_array().expect("jobs").iter().find(|job| job["id"] == id).cloned()?;
+        job["state"]["lastRunAtMs"].is_u64().then_some(job)
+    });
+    assert_eq!((&last["enabled"], &last["state"]["lastStatus"]), (&json!(true), &json!("ok")), "{last}");
+    // A session that was idle for days begins anew, so there are several transcripts.
+    let kept = gateway.home.transcripts().into_iter().map(|file| std::fs::read_to_string(file).expect("a transcript"));
+    let kept: String = kept.collect();
+    assert!((0..=4).all(|number| kept.contains(&format!("turn-{number}"))), "{kept}");
+    let mut again = Gateway::start_in(gateway.kill(), &[], &env);
+    assert_eq!(again.cli(&["health", "--json"]).json()["ok"], true);
+    assert_eq!(again.stop().code, Some(0));
+}

@@ -28,6 +28,16 @@ pub enum Durability {
     Power,
 }
 
+/// Checks that a directory can be written. Room on the disk is another matter.
+///
+/// # Errors
+/// The system's, such as a read-only file system or missing rights.
+pub fn check_writable(dir: &Path) -> io::Result<()> {
+    let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path is a NUL-terminated string that lives for the call.
+    if unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Replaces `path` by `data` with the given mode; missing parent directories are made (0700).
 ///
 /// # Errors

@@ -101,6 +101,10 @@ pub(super) fn edit(paths: &Paths, change: impl FnOnce(&mut Value) -> Result<(), 
     match write::edit(paths, change) {
         Ok(_) => Ok(()),
         Err(EditError::Change(text)) => Err(Failure::text(text)),
+        Err(EditError::Io(error)) => {
+            let file = paths.shorten(&paths.config_file);
+            Err(Failure::error(format!("the configuration {file} cannot be changed: {error}")))
+        }
         Err(error) => Err(Failure::error(error)),
     }
 }

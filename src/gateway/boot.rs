@@ -50,6 +50,7 @@ use crate::agent::{models, session};
 use crate::approvals::requests::Requests;
 use crate::approvals::store::PolicyStore;
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::fs::{check_writable, create_dir_private};
 use crate::base::rng::{Rng, SystemRng};
 use crate::base::secret::Secret;
 use crate::base::thread::{self, Joiner};
@@ -82,8 +83,9 @@ const CONNECTION_SHARE_PERCENT: u64 = 90;
 const JOBS_GRACE: Duration = Duration::from_secs(3);
 /// How much of that what is being sent gets before it is cut off.
 const SEND_GRACE: Duration = Duration::from_secs(1);
-/// How long sockets get to take what is queued for them.
+/// How long sockets get to take what is queued for them: before the process ends, and before the gateway is back.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
+const FLUSH_GRACE_RESTART: Duration = Duration::from_millis(60);
 
 /// What survives a restart in the process.
 #[derive(Clone)]
@@ -191,7 +193,11 @@ impl Gateway {
         let tls = super::tls::load(&config, &options.paths, &SystemClock)?;
         super::hooks::check(&config)?;
 
-        // Stores.
+        // Stores. Without them nothing could be accepted. A disk that is merely full may have room again later.
+        create_dir_private(&paths.state_dir).and_then(|()| check_writable(&paths.state_dir)).map_err(|error| {
+            let dir = paths.shorten(&paths.state_dir);
+            anyhow::anyhow!("the state directory {dir} cannot be written: {error}. Make it writable, or name another one in CLAWDBOT_STATE_DIR")
+        })?;
         let pairing = Pairing::open(&paths.devices_dir())
             .with_context(|| format!("open the device pairing files in {}", paths.devices_dir().display()))?;
         let node_pairing = NodePairing::open(&paths.nodes_dir())
@@ -430,7 +436,9 @@ impl Gateway {
         }
         // compat: 1012 "service restart" for a plain stop too; clients wait for it.
         let reason = "service restart".to_owned();
-        self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within: FLUSH_GRACE });
+        // At a restart everybody waits, so who does not read is cut off.
+        let within = if kind == StopKind::Restart { FLUSH_GRACE_RESTART } else { FLUSH_GRACE };
+        self.cx.net.send(LoopMsg::Shutdown { code: 1012, reason, within });
         drop(self.loop_thread.take());
         // The loop and the timer held the last senders of the work queue, so the workers run out of work.
         if let Some(pool) = self.pool.take() {

@@ -44,6 +44,8 @@ const READS_PER_TURN_MAX: usize = 16;
 const CONNS_KEPT_MIN: usize = 256;
 /// Bytes of one socket read; one buffer for the whole loop.
 const SCRATCH_BYTES: usize = 64 * 1024;
+/// How long a stop waits for peers to close after they were sent everything: closing first may cost them the last words.
+const LINGER_MAX: Duration = Duration::from_millis(50);
 /// After a failed accept (descriptors used up) the loop tries again this much later at the latest.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 /// How long a closing connection may take to read what is queued for it.
@@ -151,6 +153,8 @@ pub struct EventLoop<C, W> {
     accept_retry_at: Option<Instant>,
     seq: u64,
     stop_at: Option<Instant>,
+    /// Until when a stop waits for peers that were sent everything to close, too.
+    linger_until: Option<Instant>,
     scratch: Vec<u8>,
     /// What sockets speak TLS with, if they do.
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -206,6 +210,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             accept_retry_at: None,
             seq: 0,
             stop_at: None,
+            linger_until: None,
             scratch: vec![0; SCRATCH_BYTES],
             tls: None,
             answers_until: Instant::now(),
@@ -223,7 +228,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
             self.note_stats();
             let now = Instant::now();
             self.expire(now);
-            if self.stop_at.is_some_and(|at| self.conns.is_empty() || now >= at) {
+            if self.stop_at.is_some_and(|at| now >= at || self.have_all_left(now)) {
                 return;
             }
             self.wakeup.fall_asleep();
@@ -257,7 +262,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     fn poll_timeout(&self, now: Instant) -> Option<Duration> {
         let nearest = self.deadlines.first().map(|&(at, _)| at);
-        [nearest, self.stop_at, self.accept_retry_at]
+        [nearest, self.stop_at, self.linger_until.filter(|at| *at > now), self.accept_retry_at]
             .into_iter()
             .flatten()
             .min()
@@ -409,7 +414,16 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
                 _ => {}
             }
         }
-        self.stop_at = Some(Instant::now() + within);
+        let now = Instant::now();
+        (self.stop_at, self.linger_until) = (Some(now + within), Some(now + LINGER_MAX));
+    }
+
+    /// Returns whether nobody is left to wait for: the connections are closed by both sides, or, after a moment, all was
+    /// sent and only the other side has not closed.
+    fn have_all_left(&self, now: Instant) -> bool {
+        let is_over = self.linger_until.is_some_and(|at| now >= at);
+        let is_shut = |conn: &Conn<C>| matches!(conn.phase, Phase::Closing { is_shut: true, .. });
+        self.conns.iter().all(|(_, conn)| is_over && is_shut(conn))
     }
 
     // ── work ────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Consent, note};
 use crate::agent::{session, sessions, workspace};
-use crate::base::fs::create_dir_private;
+use crate::base::fs::{check_writable, create_dir_private};
 use crate::base::ids::AgentId;
 use crate::cli::{Cli, environment};
 use crate::config::types::Config;
@@ -108,10 +108,7 @@ impl Found<'_> {
     }
 
     fn writable(&mut self, dir: &Path, label: &str) {
-        let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes());
-        // SAFETY: the path is a NUL-terminated string that lives for the call.
-        let is_writable = path.is_ok_and(|path| unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0);
-        if is_writable {
+        if check_writable(dir).is_ok() {
             return;
         }
         let shown = self.cli.paths.shorten(dir);
