@@ -26,6 +26,7 @@ mod hooks;
 mod hot;
 mod http;
 mod layers;
+mod logs;
 mod manage;
 mod methods;
 mod nodes;

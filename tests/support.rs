@@ -3,6 +3,7 @@
 pub mod bot_api;
 pub mod browser;
 pub mod client;
+pub mod clock;
 pub mod files;
 pub mod gateway;
 pub mod home;
