@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::TOKEN;
+use crate::support::bot_api::{self, BotApi};
 use crate::support::client::{Client, connect_params};
 use crate::support::gateway::{Gateway, free_port};
 use crate::support::home::{Home, Ran};
+use crate::support::lines::Lines;
+use crate::support::network::Network;
 use crate::support::terminal::{self, END};
+use crate::support::{PATIENCE, TOKEN, skipped};
 
 const QUIET: [&str; 4] = ["onboard", "--non-interactive", "--accept-risk", "--skip-health"];
 
@@ -209,6 +212,83 @@ fn a_person_answers() {
     );
     assert_eq!(changed["gateway"]["auth"], written["gateway"]["auth"], "an empty line keeps the token");
     assert!(!ran.stdout.contains(written["gateway"]["auth"]["token"].as_str().unwrap()), "and does not show it");
+}
+
+#[test]
+fn a_person_joins_telegram_on_the_way() {
+    let api = BotApi::start();
+    let home = Home::empty();
+    home.write_config(&json!({ "channels": { "telegram": { "apiRoot": api.url() } } }).to_string());
+    let args =
+        ["onboard", "--accept-risk", "--flow", "quickstart", "--auth-choice", "offline", "--skip-daemon", "--skip-ui"];
+    // What is there stays; a token that Telegram does not know, and one that it does.
+    let ran = terminal::run(home.command(&args), &format!("\n99:wrong\n{}\n", bot_api::TOKEN));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("Telegram does not accept it: Unauthorized"), "{ran:?}");
+    assert!(ran.stdout.contains("connected as @test_bot"), "{ran:?}");
+    let telegram = &config(&home)["channels"]["telegram"];
+    assert_eq!((&telegram["botToken"], &telegram["enabled"]), (&json!(bot_api::TOKEN), &json!(true)));
+    assert_eq!(telegram["apiRoot"], api.url(), "what was there stays");
+}
+
+#[test]
+fn a_person_takes_the_model_server_that_runs_here() {
+    let network = match Network::start() {
+        Ok(network) => network,
+        Err(why) => return skipped(&format!("a model server found by onboarding: {why}")),
+    };
+    // At its usual port, which is why this needs a network of its own.
+    let server = "import http.server, json
+class Server(http.server.BaseHTTPRequestHandler):
+    def answer(self, kind, body):
+        self.send_response(200); self.send_header('Content-Type', kind)
+        self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_GET(self):
+        self.answer('application/json', json.dumps({'data': [{'id': 'llama3.2'}, {'id': 'qwen3:8b'}]}).encode())
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        chunk = lambda delta, end: 'data: ' + json.dumps({'id': '1', 'object': 'chat.completion.chunk', 'model': asked['model'],
+            'choices': [{'index': 0, 'delta': delta, 'finish_reason': end}]}) + '\\n\\n'
+        text = chunk({'role': 'assistant', 'content': 'I am ' + asked['model']}, None) + chunk({}, 'stop') + 'data: [DONE]\\n\\n'
+        self.answer('text/event-stream', text.encode())
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(('127.0.0.1', 11434), Server)
+print('up', flush=True)
+server.serve_forever()
+";
+    let mut home = Home::empty();
+    network.hold(&mut home);
+    let mut python = network.command(home.path(), &["python3", "-c", server]);
+    let Ok(python) = python.stdout(std::process::Stdio::piped()).spawn() else {
+        return skipped("a model server found by onboarding: python3 stands in for it");
+    };
+    let mut python = Killed(python);
+    let told = Lines::collect(python.0.stdout.take().expect("piped"));
+    assert!(told.wait(PATIENCE, |line| (line == "up").then_some(())).is_some(), "{}", told.text());
+    let args = ["onboard", "--accept-risk", "--flow", "quickstart", "--skip-channels", "--skip-daemon", "--skip-ui"];
+    // The server is the answer that an empty line gives; so are its address and its first model.
+    let ran = terminal::run(home.command(&args), "\n\n\n");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("Ollama runs here with llama3.2"), "{ran:?}");
+    assert_eq!(config(&home)["agents"]["defaults"]["model"]["primary"], "ollama/llama3.2");
+    // From there it is one command to an answer.
+    let gateway = Gateway::start_in(home, &[], &[]);
+    let mut asked = gateway.home.command(&["agent", "--agent", "main", "--message", "who?"]);
+    asked.env("CLAWDBOT_GATEWAY_PORT", gateway.port.to_string());
+    let answer = Ran::of(asked);
+    assert_eq!((answer.code, answer.stdout.trim()), (Some(0), "I am llama3.2"), "{answer:?}");
+    let doctor = gateway.home.run(&["doctor", "--non-interactive"]);
+    assert!(!doctor.stdout.contains("CRITICAL"), "a fresh set-up is whole: {doctor:?}");
+}
+
+/// Killed when dropped.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

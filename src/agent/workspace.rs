@@ -94,13 +94,15 @@ pub fn ensure_at(dir: &Path, has_files: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the directory of an agent's sessions and returns it.
+/// Makes the directory of an agent's sessions, which it returns, and that of channels' credentials.
 ///
 /// # Errors
 /// Any I/O error.
 pub fn ensure_sessions(paths: &Paths, agent: &AgentId) -> io::Result<PathBuf> {
     let dir = paths.sessions_dir(agent.as_str());
     create_dir_private(&dir)?;
+    // Channels keep theirs there; `doctor` would miss it.
+    create_dir_private(&paths.credentials_dir(|name| std::env::var(name).ok()))?;
     Ok(dir)
 }
 
