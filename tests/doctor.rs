@@ -255,6 +255,16 @@ fn a_reset_takes_away_what_it_says_and_asks_before() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stdout.contains("Removed ~/.clawdbot/clawdbot.json\n") && !home.config_file().exists(), "{done:?}");
     assert!(!home.state_dir().join("agents/main/sessions").exists() && home.path().join("clawd").exists());
+    // A gateway in the foreground would go on with what is gone, and write it anew.
+    let mut gateway = Gateway::start_in(home, &[], &[]);
+    for words in [&["uninstall", "--state", "--yes"][..], &["reset", "--scope", "full", "--yes"]] {
+        let refused = gateway.home.run(words);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(&format!("a gateway is running (pid {})", gateway.pid())), "{refused:?}");
+    }
+    assert!(gateway.home.state_dir().exists());
+    gateway.stop();
+    let home = gateway.kill();
     let gone = home.run(&["uninstall", "--state", "--yes"]);
     assert!(gone.stdout.contains("Tip: workspaces were preserved.") && !home.state_dir().exists(), "{gone:?}");
 }

@@ -8,6 +8,7 @@ use super::exit::{Failure, Outcome};
 use super::{Cli, Command, ask, environment, gateway_service, output};
 use crate::agent::{session, workspace};
 use crate::config::paths::is_nix_mode;
+use crate::gateway::lock;
 
 /// remove the configuration, or also credentials and sessions, or everything
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -59,6 +60,7 @@ impl Command for Reset {
         let removal = Removal { cli, is_dry: self.dry_run };
         if scope > 0 {
             removal.stop_service();
+            removal.require_stopped()?;
         }
         match scope {
             0 => removal.all(std::slice::from_ref(&cli.paths.config_file)),
@@ -135,6 +137,7 @@ impl Command for Uninstall {
         let workspaces = workspaces(cli);
         let mut paths = Vec::new();
         if state_too {
+            removal.require_stopped()?;
             paths.extend(state(cli));
         }
         if workspace {
@@ -241,6 +244,16 @@ impl Removal<'_> {
         match manager.stop() {
             Ok(lines) => lines.iter().for_each(|line| output::line(line)),
             Err(error) => output::error_line(&format!("Gateway stop failed: {error}")),
+        }
+    }
+
+    /// Refuses while a gateway runs that is no service: it would go on with what is removed, and write it anew.
+    fn require_stopped(&self) -> Outcome {
+        match lock::holder(&self.cli.paths.lock_file()).filter(|_| !self.is_dry) {
+            Some(pid) => Err(Failure::error(format!(
+                "a gateway is running (pid {pid}). Stop it first, with Ctrl-C where it runs, then do this again."
+            ))),
+            None => Ok(()),
         }
     }
 

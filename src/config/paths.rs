@@ -167,15 +167,29 @@ impl Paths {
     pub fn lock_file(&self) -> PathBuf {
         let mut short = sha1_hex(self.config_file.as_os_str().as_encoded_bytes());
         short.truncate(8);
-        // SAFETY: getuid has no preconditions and cannot fail.
-        let uid = unsafe { libc::getuid() };
-        std::env::temp_dir().join(format!("clawdbot-{uid}")).join(format!("gateway.{short}.lock"))
+        std::env::temp_dir().join(format!("clawdbot-{}", uid())).join(format!("gateway.{short}.lock"))
     }
 }
 
-/// Returns the directory of the daily logs.
+/// Returns the directory of the daily logs: `/tmp/clawdbot`, or `/tmp/clawdbot-<uid>` where that one is another user's.
 pub fn log_dir() -> PathBuf {
-    PathBuf::from("/tmp/clawdbot")
+    log_dir_of(Path::new("/tmp/clawdbot"), uid())
+}
+
+fn log_dir_of(usual: &Path, uid: u32) -> PathBuf {
+    use std::os::unix::fs::MetadataExt as _;
+    // Nobody writes where somebody else could put links.
+    match std::fs::symlink_metadata(usual) {
+        Ok(metadata) if metadata.uid() != uid || !metadata.is_dir() => {
+            PathBuf::from(format!("{}-{uid}", usual.display()))
+        }
+        _ => usual.to_owned(),
+    }
+}
+
+fn uid() -> u32 {
+    // SAFETY: getuid has no preconditions and cannot fail.
+    unsafe { libc::getuid() }
 }
 
 /// Returns whether somebody else keeps configuration and services, and nothing of them may be written (`CLAWDBOT_NIX_MODE=1`).
@@ -244,6 +258,19 @@ mod tests {
         assert_eq!(moved.config_file, Path::new("/etc/c.json"));
         let plain = with(&[("HOME", "/root")]).moved_to(Path::new("/home/u"), |_| None);
         assert_eq!(plain.config_file, Path::new("/home/u/.clawdbot/clawdbot.json"));
+    }
+
+    #[test]
+    fn logs_of_another_user_are_left_alone() {
+        let dir = crate::base::fs::testing::TempDir::new("logs");
+        let usual = dir.path().join("clawdbot");
+        assert_eq!(log_dir_of(&usual, uid()), usual, "nobody has it yet");
+        std::fs::create_dir(&usual).expect("dir");
+        assert_eq!(log_dir_of(&usual, uid()), usual);
+        let other = uid() + 1;
+        assert_eq!(log_dir_of(&usual, other), dir.path().join(format!("clawdbot-{other}")));
+        std::os::unix::fs::symlink(&usual, dir.path().join("link")).expect("link");
+        assert_ne!(log_dir_of(&dir.path().join("link"), uid()), dir.path().join("link"));
     }
 
     #[test]

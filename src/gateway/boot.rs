@@ -566,7 +566,13 @@ fn banner(cx: &Ctx, config: &Config, addresses: &[SocketAddr], tls: Option<&supe
         log::info!(target: "gateway/tls", "certificate sha256:{}", tls.fingerprint);
     }
     if let Some(file) = logging::current_file() {
-        log::info!(target: "gateway", "log file: {}", file.display());
+        match std::fs::OpenOptions::new().append(true).open(&file) {
+            Ok(_) => log::info!(target: "gateway", "log file: {}", file.display()),
+            Err(error) => {
+                let file = file.display();
+                log::warn!(target: "gateway", "log file {file}: {error}; nothing is kept of the log (logging.file names another)");
+            }
+        }
     }
     if !cx.auth.is_required() {
         log::warn!(

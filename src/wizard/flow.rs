@@ -98,7 +98,7 @@ fn onboard_local(
 }
 
 /// What is said of chat networks.
-const CHANNELS: &str = "Chat networks (Telegram, WhatsApp) can be connected later: put them under \"channels\" in the configuration.\n\
+const CHANNELS: &str = "Chat networks are connected with \"clawdbot channels add\", now or later.\n\
                         Until then you talk to the assistant in the Control UI and with \"clawdbot agent\".";
 /// What is said of skills.
 const SKILLS: &str =

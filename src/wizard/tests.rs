@@ -163,17 +163,19 @@ fn existing_values_are_kept_as_they_are_written() {
 #[test]
 fn a_reset_puts_away_and_starts_from_nothing() {
     let place = Place::new(Some(r#"{ ui: { seamColor: "123456" }, gateway: { auth: { token: "old" } } }"#));
-    std::fs::create_dir_all(place.paths.state_dir.join("credentials")).expect("credentials");
+    let credential = place.paths.state_dir.join("credentials/one");
+    std::fs::create_dir_all(credential.parent().expect("a parent")).expect("credentials");
+    std::fs::write(&credential, "secret").expect("file");
     std::fs::create_dir_all(place.paths.home.join("clawd")).expect("workspace");
     std::fs::write(place.paths.home.join("clawd/SOUL.md"), "mine").expect("file");
     let request = Request { accepts_risk: true, reset: Some(ResetScope::Full), ..Request::default() };
     let mut session = place.start(request, 5);
     walk(&mut session, &[]);
-    assert!(place.paths.state_dir.join("credentials").exists(), "nothing happens before the end");
+    assert!(credential.exists(), "nothing happens before the end");
     let config = apply(&place, &mut session);
     assert_eq!(config.get("ui"), None);
     assert_ne!(config["gateway"]["auth"]["token"], "old");
-    assert!(!place.paths.state_dir.join("credentials").exists());
+    assert!(!credential.exists());
     let trash = place.paths.home.join(".local/share/Trash/files");
     assert_eq!(std::fs::read_to_string(trash.join(format!("clawd-{NOW_MS}/SOUL.md"))).expect("kept"), "mine");
     assert_ne!(std::fs::read_to_string(place.paths.home.join("clawd/SOUL.md")).expect("new"), "mine");
