@@ -15,12 +15,12 @@ fn count() -> usize {
     if std::env::var("CLAWDBOT_SOAK").as_deref() == Ok("1") { 1000 } else { 12 }
 }
 
-/// Open files, threads, resident memory in KiB.
+/// Open files, threads, memory in KiB; without pages of the program's file, which come and go.
 fn taken(gateway: &Gateway) -> (usize, usize, u64) {
     let entries =
         |name: &str| std::fs::read_dir(format!("/proc/{}/{name}", gateway.pid())).map_or(0, |entries| entries.count());
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap_or_default();
     let resident = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default();
     (entries("fd"), entries("task"), resident)
 }

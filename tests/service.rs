@@ -235,7 +235,9 @@ fn a_gateway_without_a_service_is_reachable_and_its_port_s_holder_is_named() {
 #[test]
 fn a_real_user_manager_runs_restarts_and_forgets_the_gateway() {
     let port = free_port();
-    let home = Home::with_config(&json!({ "gateway": { "port": port } }));
+    // The unit's gateway sees nothing of this test's environment: by its configuration it stays off the network.
+    let quiet = json!({ "CLAWDBOT_DISABLE_BONJOUR": "1" });
+    let home = Home::with_config(&json!({ "gateway": { "port": port }, "env": { "vars": quiet } }));
     let systemd = match Systemd::start(&home) {
         Ok(systemd) => systemd,
         Err(why) => return skipped(&format!("gateway under a real systemd --user: {why}")),
