@@ -13,7 +13,7 @@
         feature = "tls",
         feature = "tts"
     )),
-    allow(dead_code, unused_mut)
+    allow(dead_code)
 )]
 
 pub mod agent;

@@ -1,6 +1,6 @@
 //! Asking the local network for gateways by mDNS (RFC 6762 §5.2).
 //!
-//! [`browse`] has the sockets and runs on the caller's thread for as long as it may; [`Browser`] is sans-IO: what to ask,
+//! [`browse`] has the sockets and runs on the caller's thread for as long as it may; `Browser` is sans-IO: what to ask,
 //! and which gateways the answers make.
 
 use std::io;

@@ -1,7 +1,7 @@
 //! DNS messages, as far as finding services needs them (RFC 1035, 2782, 6762, 6763): bytes both ways.
 //!
 //! Pure. What comes from the network never panics and is bounded: names point backwards only, and a message holds at most
-//! [`RECORDS_MAX`] records. Not here: who asks and who answers (`responder`, `browse`, `wide_area`).
+//! `RECORDS_MAX` records. Not here: who asks and who answers (`responder`, `browse`, `wide_area`).
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

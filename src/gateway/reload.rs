@@ -31,7 +31,7 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
     let width = |configured: Option<u64>, default: usize| {
         configured.and_then(|width| usize::try_from(width).ok()).unwrap_or(default).max(1)
     };
-    let mut caps = vec![
+    Vec::from([
         ("main".to_owned(), width(config.agents.defaults.max_concurrent, 4)),
         ("subagent".to_owned(), width(config.agents.defaults.subagents.max_concurrent, 8)),
         // Runs that another run waits for: in `main` they could wait for each other.
@@ -43,10 +43,9 @@ pub fn lane_caps(config: &Config) -> Vec<(LaneName, usize)> {
         (super::chats::pump::LANE.to_owned(), super::chats::pump::WORKERS_MAX),
         (super::feedback::LANE.to_owned(), 4),
         (super::http::LANE.to_owned(), 16),
-    ];
-    #[cfg(feature = "canvas")]
-    caps.push((super::canvas_host::LANE.to_owned(), 16));
-    caps
+        #[cfg(feature = "canvas")]
+        (super::canvas_host::LANE.to_owned(), 16),
+    ])
 }
 
 /// Puts a change into force; it is compared with `old`, the last valid configuration that was seen.
