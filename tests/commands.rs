@@ -181,6 +181,19 @@ fn overrides_are_laid_over_the_file_and_never_written() {
         ("/debug unset logging.level", "⚙️ Debug override removed for logging.level."),
         ("/queue", "Current queue settings: mode=collect, debounce=1000ms, cap=3,"),
         ("/config set messages.queue.debounceMs=7", "⚙️ Config updated: messages.queue.debounceMs=7"),
+        (
+            "/debug set messages.tts.openai.apiKey=sk-shy",
+            "⚙️ Debug override set: messages.tts.openai.apiKey=\"__REDACTED__\"",
+        ),
+        (
+            "/config set messages.tts.openai.apiKey=sk-shy",
+            "⚙️ Config updated: messages.tts.openai.apiKey=\"__REDACTED__\"",
+        ),
+        (
+            "/config show messages.tts.openai",
+            "⚙️ Config messages.tts.openai:\n```json\n{\n  \"apiKey\": \"__REDACTED__\"",
+        ),
+        ("/debug unset messages.tts.openai.apiKey", "⚙️ Debug override removed for messages.tts.openai.apiKey."),
         ("/debug reset", "⚙️ Debug overrides cleared; using config on disk."),
     ]
     .into_iter()

@@ -75,6 +75,13 @@ impl Config {
         &self.tree["channels"][id]
     }
 
+    /// Returns what is written of one account of a channel; `Null` when nothing is. Keys are ids as people write them.
+    pub fn channel_account(&self, channel: &str, account: &str) -> &Value {
+        let is_it = |(id, _): &(&String, &Value)| id.trim().to_lowercase() == account;
+        let accounts = self.channel(channel)["accounts"].as_object();
+        accounts.and_then(|accounts| accounts.iter().find(is_it)).map_or(&Value::Null, |(_, own)| own)
+    }
+
     /// Returns what a tree means.
     ///
     /// # Panics
@@ -652,4 +659,17 @@ pub struct GatewayTls {
     pub cert_path: Option<String>,
     /// Its key, PEM.
     pub key_path: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn accounts_are_found_however_people_write_their_names() {
+        let config = Config::of(json!({"channels": {"telegram": {"accounts": {" Work": {"configWrites": false}}}}}));
+        assert_eq!(config.channel_account("telegram", "work")["configWrites"], false);
+        assert!(config.channel_account("telegram", "home").is_null() && config.channel_account("x", "work").is_null());
+    }
 }

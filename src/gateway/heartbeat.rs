@@ -422,7 +422,8 @@ impl Visibility {
         let config = cx.config.get();
         let tree = &config.tree["channels"];
         let own = &tree[&route.channel];
-        let places = [&own["accounts"][&route.account]["heartbeat"], &own["heartbeat"], &tree["defaults"]["heartbeat"]];
+        let account = config.channel_account(&route.channel, &route.account);
+        let places = [&account["heartbeat"], &own["heartbeat"], &tree["defaults"]["heartbeat"]];
         let flag = |key: &str, default| places.iter().find_map(|it| it[key].as_bool()).unwrap_or(default);
         Self { ok: flag("showOk", false), alerts: flag("showAlerts", true), indicator: flag("useIndicator", true) }
     }

@@ -39,10 +39,8 @@ impl Settings {
     pub fn of(config: &Config, channel: &str, account: &str) -> Option<Self> {
         let defaults = &config.tree["agents"]["defaults"];
         let section = config.channel(channel);
-        let set = |name: &str| {
-            let own = &section["accounts"][account][name];
-            if own.is_null() { &section[name] } else { own }
-        };
+        let account = config.channel_account(channel, account);
+        let set = |name: &str| if account[name].is_null() { &section[name] } else { &account[name] };
         let is_on = set("blockStreaming").as_bool().unwrap_or(defaults["blockStreamingDefault"] == "on");
         if !is_on {
             return None;

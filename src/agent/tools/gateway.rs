@@ -4,10 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
 use super::{Tool, ToolContext, ToolResult, always};
-use crate::config::keys::hints::is_secret;
-
-/// What a model sees in the place of a secret.
-const REDACTED: &str = "__REDACTED__";
+use crate::config::keys::hints::{REDACTED, cover};
 
 pub(super) const TOOL: Tool = Tool {
     name: "gateway",
@@ -78,8 +75,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
 /// Takes the secrets out of an answer: what a model sees is kept in transcripts and sent to its provider. References to
 /// variables stay.
 fn redacted(mut answer: Value) -> Value {
-    let mut secrets = Vec::new();
-    redact(&mut answer, false, &mut secrets);
+    let secrets = cover(&mut answer, false);
     // The file's own text has them too.
     if let Some(Value::String(raw)) = answer.get_mut("raw") {
         for secret in &secrets {
@@ -87,21 +83,6 @@ fn redacted(mut answer: Value) -> Value {
         }
     }
     answer
-}
-
-fn redact(value: &mut Value, is_named_secret: bool, secrets: &mut Vec<String>) {
-    match value {
-        Value::String(text) if is_named_secret && !text.is_empty() && !text.starts_with("${") => {
-            secrets.push(std::mem::replace(text, REDACTED.to_owned()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, is_named_secret, secrets)),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                redact(value, is_secret(key), secrets);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Returns who is told when it is done, and when that is.

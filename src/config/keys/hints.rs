@@ -63,6 +63,32 @@ fn secrets(shape: &Shape, path: &str, found: &mut dyn FnMut(&str)) {
     }
 }
 
+/// What stands in the place of a secret that is not shown.
+pub const REDACTED: &str = "__REDACTED__";
+
+/// Covers the secrets in a value, all of it where `is_named_secret` says that its own key is a secret's; returns them.
+/// References to variables stay.
+pub fn cover(value: &mut Value, is_named_secret: bool) -> Vec<String> {
+    let mut secrets = Vec::new();
+    cover_into(value, is_named_secret, &mut secrets);
+    secrets
+}
+
+fn cover_into(value: &mut Value, is_named_secret: bool, secrets: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_named_secret && !text.is_empty() && !text.starts_with("${") => {
+            secrets.push(std::mem::replace(text, REDACTED.to_owned()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| cover_into(item, is_named_secret, secrets)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                cover_into(value, is_secret(key), secrets);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// `token`, `botToken`, `apiKey` …; but not `tokenFile`, which only says where one is.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();

@@ -14,6 +14,8 @@ pub struct Tts {
     pub mode: Option<String>,
     /// openai, elevenlabs, edge; default: the first with a key.
     pub provider: Option<String>,
+    /// What models may choose.
+    pub model_overrides: ModelOverrides,
     /// `messages.tts.openai`.
     pub openai: OpenAi,
     /// `messages.tts.elevenlabs`.
@@ -24,6 +26,26 @@ pub struct Tts {
     pub max_text_length: Option<u64>,
     /// Limit of one attempt, default 30000.
     pub timeout_ms: Option<u64>,
+}
+
+/// `messages.tts.modelOverrides`: what models may choose in tags, all of it unless said otherwise.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ModelOverrides {
+    /// Whether there are tags at all.
+    pub enabled: Option<bool>,
+    /// What is spoken instead of what is written.
+    pub allow_text: Option<bool>,
+    /// Who speaks.
+    pub allow_provider: Option<bool>,
+    /// With which voice.
+    pub allow_voice: Option<bool>,
+    /// With which model.
+    pub allow_model_id: Option<bool>,
+    /// How fast and how.
+    pub allow_voice_settings: Option<bool>,
+    /// In which language.
+    pub allow_normalization: Option<bool>,
 }
 
 /// `messages.tts.openai`.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Ctx, Executed, Turn, call};
 use crate::config::json5;
+use crate::config::keys::hints::{cover, is_secret};
 use crate::config::types::Config;
 
 /// Shows or changes the configuration.
@@ -21,7 +22,7 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
         "set" => assignment("config", rest).and_then(|(path, value)| {
             refusal(&config, turn).map_or(Ok(()), Err)?;
             change(cx, path, value.clone())?;
-            Ok(format!("⚙️ Config updated: {path}={value}"))
+            Ok(format!("⚙️ Config updated: {path}={}", covered(path, value)))
         }),
         "unset" if !rest.is_empty() => refusal(&config, turn)
             .map_or_else(|| change(cx, rest, Value::Null).map(|()| format!("⚙️ Config updated: {rest} removed.")), Err),
@@ -59,12 +60,17 @@ pub(super) fn path_of(path: &str) -> Result<Vec<&str>, String> {
     Ok(parts)
 }
 
+/// Returns a value as a chat may see it: a secret's is covered.
+pub(super) fn covered(path: &str, mut value: Value) -> Value {
+    cover(&mut value, is_secret(path.trim()));
+    value
+}
+
 /// Says why a chat may not change the configuration, if it may not.
 pub(super) fn refusal(config: &Config, turn: &Turn) -> Option<String> {
     let route = turn.route.as_ref()?;
-    let channel = config.channel(&route.channel);
-    let own = &channel["accounts"][route.account.as_str()]["configWrites"];
-    let set = if own.is_null() { &channel["configWrites"] } else { own };
+    let own = &config.channel_account(&route.channel, &route.account)["configWrites"];
+    let set = if own.is_null() { &config.channel(&route.channel)["configWrites"] } else { own };
     (*set == false).then(|| {
         let channel = &route.channel;
         format!("Config writes are disabled for {channel}. Set channels.{channel}.configWrites=true to enable.")
@@ -72,8 +78,9 @@ pub(super) fn refusal(config: &Config, turn: &Turn) -> Option<String> {
 }
 
 fn show(cx: &Arc<Ctx>, path: &str) -> Result<String, String> {
-    // What a client gets has its secrets covered.
-    let shown = call(cx, "config.get", json!({}))?;
+    let mut shown = call(cx, "config.get", json!({}))?;
+    // A chat is kept by its network, and read by others.
+    cover(&mut shown, false);
     if shown["valid"] == false {
         return Err("Config file is invalid; fix it before using /config.".to_owned());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::config::{assignment, path_of};
+use super::config::{assignment, covered, path_of};
 use super::{Ctx, Executed};
 use crate::config::tree;
 use crate::gateway::reload;
@@ -34,7 +34,7 @@ fn show(overrides: &Map<String, Value>) -> String {
     if overrides.is_empty() {
         return "⚙️ Debug overrides: (none)".to_owned();
     }
-    format!("⚙️ Debug overrides (memory-only):\n```json\n{:#}\n```", Value::Object(overrides.clone()))
+    format!("⚙️ Debug overrides (memory-only):\n```json\n{:#}\n```", covered("", Value::Object(overrides.clone())))
 }
 
 fn set(cx: &Arc<Ctx>, rest: &str) -> Result<String, String> {
@@ -44,7 +44,7 @@ fn set(cx: &Arc<Ctx>, rest: &str) -> Result<String, String> {
     tree::set(&mut overrides, &parts, value.clone())?;
     let Value::Object(overrides) = overrides else { return Err("Invalid path.".to_owned()) };
     reload::override_with(cx, overrides)?;
-    Ok(format!("⚙️ Debug override set: {path}={value}"))
+    Ok(format!("⚙️ Debug override set: {path}={}", covered(path, value)))
 }
 
 fn unset(cx: &Arc<Ctx>, path: &str) -> Result<String, String> {
