@@ -200,17 +200,25 @@ fn look(transcripts: &Path, kept: &Path) -> io::Result<Vec<Chunk>> {
         }));
     }
     if is_gone || journal.len_bytes() > FILE_BYTES_MAX {
-        let wanted = found.iter().filter_map(|it| Some((&it.name, all.get(&it.name)?)));
-        let lines = wanted.flat_map(|(name, known)| {
-            let pieces = known.pieces.iter().map(|piece| known.line(name, Some(piece)));
-            pieces.chain(known.pieces.is_empty().then(|| known.line(name, None))).collect::<Vec<_>>()
-        });
-        journal.rewrite(&lines.collect::<Vec<_>>())?;
+        journal.rewrite(&worth_keeping(&found, &all))?;
     } else if !news.is_empty() {
         // What a crash loses is read again.
         journal.append(&news, Durability::Process)?;
     }
     Ok(chunks)
+}
+
+/// Returns the lines of what counts: as many pieces as are searched, and of every conversation the last one, behind which it
+/// goes on.
+fn worth_keeping(found: &[Found], all: &BTreeMap<String, Known>) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for (name, known) in found.iter().filter_map(|it| Some((&it.name, all.get(&it.name)?))) {
+        let room = PIECES_MAX.saturating_sub(lines.len()).max(1);
+        let from = known.pieces.len().saturating_sub(room);
+        lines.extend(known.pieces[from..].iter().map(|piece| known.line(name, Some(piece))));
+        lines.extend(known.pieces.is_empty().then(|| known.line(name, None)));
+    }
+    lines
 }
 
 /// Waits until nobody else looks at the conversations of that agent: for one look of another at most.
@@ -362,6 +370,26 @@ mod tests {
         std::fs::remove_file(&one).expect("remove");
         assert!(texts().is_empty());
         assert_eq!(std::fs::read_to_string(&kept).expect("kept"), "");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_searched() {
+        let count = PIECES_MAX / PIECES_OF_ONE_MAX + 3;
+        let found = (0..count).map(|at| Found {
+            name: at.to_string(),
+            path: PathBuf::new(),
+            inode: 1,
+            len: 1,
+            changed: SystemTime::UNIX_EPOCH,
+        });
+        let found: Vec<Found> = found.collect();
+        let mut known = Known::default();
+        (0..PIECES_OF_ONE_MAX).for_each(|_| known.say(&"x".repeat(CHUNK_CHARS)));
+        let pieces = || known.pieces.clone();
+        let all = found.iter().map(|it| (it.name.clone(), Known { pieces: pieces(), ..Known::default() })).collect();
+        let lines = worth_keeping(&found, &all);
+        assert_eq!(lines.len(), PIECES_MAX + 3);
+        assert_eq!(lines.last().map(|line| &line["piece"]["number"]), Some(&json!(PIECES_OF_ONE_MAX - 1)));
     }
 
     #[test]
