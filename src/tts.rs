@@ -143,6 +143,11 @@ impl Settings {
         self.config.mode.as_deref() == Some("all")
     }
 
+    /// Returns whether models choose with tags what is spoken and how.
+    pub fn has_tags(&self) -> bool {
+        self.config.model_overrides.enabled != Some(false)
+    }
+
     /// Returns who speaks when the first one fails, in order.
     pub fn fallbacks(&self) -> Vec<Provider> {
         let others = Provider::ALL.into_iter().filter(|&provider| provider != self.provider);

@@ -144,13 +144,18 @@ impl<'a> Overheard<'a> {
     /// Returns what cuts the message. One that is there as a whole at once, and was promised in part before a crash, is cut
     /// behind that part; a model that is asked again speaks anew.
     fn cutter<'b>(&self, saying: &'b mut Saying, text: &str) -> &'b mut Cutter {
-        let before = self.before.get(&saying.number).filter(|end| text.len() >= **end);
+        let before = self.before.get(&saying.number).filter(|end| text.is_char_boundary(**end));
         saying.cutter.get_or_insert_with(|| before.map_or_else(Cutter::default, |end| Cutter::behind(*end)))
     }
 
     fn send_blocks(&self, route: &Route, saying: &mut Saying, blocks: Vec<Block>) {
         for Block { at, end, text } in blocks {
             let due_at = self.due_at(saying);
+            #[cfg(feature = "tts")]
+            let text = voice::shown(self.cx, self.request, text);
+            if text.is_empty() {
+                continue;
+            }
             let text = wording::prefixed(self.cx, self.request, None, text);
             let reply = Reply { text, kind: ReplyKind::Block, ..Reply::default() };
             self.promise(route, &format!("{}/{at}-{end}", saying.number), vec![reply], &[due_at]);
@@ -195,7 +200,7 @@ impl<'a> Overheard<'a> {
             Ok(outcome) => {
                 let replies = wording::last_words(self.cx, self.request, route, outcome, self.streams.is_some());
                 #[cfg(feature = "tts")]
-                let replies = voice::with_voice(self.cx, self.request, replies);
+                let replies = voice::with_voice(self.cx, self.request, replies, self.streams.map(|_| &*outcome.said));
                 replies
             }
             Err(error) => vec![Reply { text: failure(error), kind: ReplyKind::Notice, ..Reply::default() }],

@@ -34,11 +34,11 @@ impl<'a> Form<'a> {
                 "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"
             ));
         }
-        // What would end the quotes or the line is no part of a name.
-        let name = file.name.replace(['"', '\r', '\n'], "_");
+        // What would end the quotes or the line is no part of a name or a type, which may be the sender's.
+        let [name, mime] = [file.name, file.mime].map(|text| text.replace(['"', '\r', '\n'], "_"));
         head.push_str(&format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"{name}\"\r\ncontent-type: {}\r\n\r\n",
-            file.field, file.mime
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"{name}\"\r\ncontent-type: {mime}\r\n\r\n",
+            file.field
         ));
         let tail = format!("\r\n--{boundary}--\r\n").into_bytes();
         Self { boundary, head: head.into_bytes(), bytes: file.bytes, tail }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_file_is_a_part_of_a_form() {
-        let file = Upload { field: "photo", name: "a\".jpg", mime: "image/jpeg", bytes: b"\xff\xd8" };
+        let file = Upload { field: "photo", name: "a\".jpg", mime: "image/jpeg\r\nx: y", bytes: b"\xff\xd8" };
         let params = || [("chat_id", "1".to_owned()), ("message_thread_id", "7".to_owned())];
         let form = Form::new(params(), &file, &SeededRng::new(1));
         let (boundary, kind) = (form.boundary.clone(), form.content_type());
@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(kind, format!("multipart/form-data; boundary={boundary}"));
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("name=\"message_thread_id\"\r\n\r\n7\r\n"), "{text}");
-        assert!(text.contains("name=\"photo\"; filename=\"a_.jpg\"\r\ncontent-type: image/jpeg\r\n\r\n"), "{text}");
+        assert!(
+            text.contains("name=\"photo\"; filename=\"a_.jpg\"\r\ncontent-type: image/jpeg__x: y\r\n\r\n"),
+            "{text}"
+        );
         assert!(text.ends_with(&format!("\r\n--{boundary}--\r\n")), "{text}");
         assert_eq!(Form::new(params(), &file, &SeededRng::new(1)).into_bytes(), bytes);
     }

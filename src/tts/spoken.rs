@@ -26,7 +26,10 @@ impl Spoken {
         if auto == Auto::Off {
             return Self { shown: written.to_owned(), ..Self::default() };
         }
-        let (shown, own, wishes, is_tagged) = take_tags(written);
+        let may = &settings.config.model_overrides;
+        let (shown, own, wishes, is_tagged) =
+            if settings.has_tags() { take_tags(written) } else { (written.to_owned(), None, Vec::new(), false) };
+        let own = own.filter(|_| may.allow_text != Some(false));
         let is_wanted = match auto {
             Auto::Off => false,
             Auto::Always => true,
@@ -50,8 +53,19 @@ impl Spoken {
     /// Returns the settings with what the model wished for.
     pub fn settings(&self, mut settings: Settings) -> Settings {
         let config = &mut settings.config;
+        let may = config.model_overrides.clone();
         for (key, value) in &self.wishes {
             let text = || Some(value.clone());
+            let may = match key.as_str() {
+                "provider" => may.allow_provider,
+                "speed" => may.allow_voice_settings,
+                "language" | "languagecode" | "language_code" => may.allow_normalization,
+                key if key.contains("voice") => may.allow_voice,
+                _ => may.allow_model_id,
+            };
+            if may == Some(false) {
+                continue;
+            }
             match key.as_str() {
                 "provider" => settings.provider = Provider::parse(&value.to_lowercase()).unwrap_or(settings.provider),
                 "voice" | "openai_voice" | "openaivoice" => config.openai.voice = text(),
@@ -155,5 +169,18 @@ mod tests {
         let spoken = of(Auto::Tagged, "hello out there [[tts:provider=openai voice=onyx]]");
         let chosen = spoken.settings(Settings::resolve(&config, PathBuf::new(), &prefs, &|_| None));
         assert_eq!((chosen.provider, chosen.config.openai.voice.as_deref()), (Provider::OpenAi, Some("onyx")));
+        let under = |overrides: serde_json::Value, text: &str| {
+            let config = Config::of(json!({"messages": {"tts": {"modelOverrides": overrides}}}));
+            let settings = Settings::resolve(&config, PathBuf::new(), &prefs, &|_| None);
+            let spoken = Spoken::of(&settings, Auto::Always, text, false, false);
+            let voice = spoken.settings(settings).config.openai.voice;
+            (spoken.text.unwrap_or_default(), voice)
+        };
+        let text = "written here [[tts:voice=onyx]][[tts:text]]said aloud[[/tts:text]]";
+        assert_eq!(under(json!({}), text), ("said aloud".to_owned(), Some("onyx".to_owned())));
+        let strict = json!({"allowText": false, "allowVoice": false});
+        assert_eq!(under(strict, text), ("written here".to_owned(), None));
+        let none = json!({"enabled": false});
+        assert_eq!(under(none, "as it is [[tts:voice=onyx]]").1, None);
     }
 }

@@ -269,6 +269,22 @@ fn answers_are_spoken_where_the_session_wants_it() {
 }
 
 #[test]
+fn what_goes_out_in_parts_is_spoken_at_the_end_and_shows_no_tags() {
+    let api = BotApi::start();
+    let provider = Provider::always(Answer::Text(vec!["Read this first. [[tts:voice=onyx]]"]));
+    let speaker = Speaker::start(Sound::Audio(b"OggS sound"));
+    let voice = json!({ "messages": { "tts": { "auto": "always", "openai": { "apiKey": "k" } } } });
+    let env = [ENV[0], ENV[1], ("OPENAI_TTS_BASE_URL", &*speaker.url())];
+    let parts = json!({ "blockStreaming": true });
+    let _gateway = Gateway::start_in(home(&api, &provider, &parts, &voice), &[], &env);
+    api.say(USER, "speak");
+    api.wait_done("sendVoice", 1);
+    assert_eq!(api.texts(CHAT), ["Read this first."]);
+    let asked = speaker.requests().remove(0).body;
+    assert_eq!((&asked["input"], &asked["voice"]), (&json!("Read this first."), &json!("onyx")));
+}
+
+#[test]
 fn what_waited_at_a_kill_is_answered_once() {
     let api = BotApi::start();
     let gate = Gate::default();

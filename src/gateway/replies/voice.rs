@@ -1,13 +1,14 @@
 //! Answers that are spoken too, where the session or the configuration wants it (agent.md §11, `/tts`).
 //!
 //! The text goes out as always; the voice message follows it as a reply of its own, so that a sound which cannot be made
-//! or sent costs no word. Runs on the run's thread, which waits for the provider. Not here: what of an answer is spoken
+//! or sent costs no word. Where answers go out in parts, it follows the last one. Runs on the run's thread, which waits for the provider. Not here: what of an answer is spoken
 //! (`tts::Spoken`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::reply::Said;
 use crate::agent::run::RunRequest;
 use crate::base::ids::SessionKey;
 use crate::channels;
@@ -32,8 +33,12 @@ pub fn hint(cx: &Ctx) -> Option<String> {
         Auto::Off => return None,
         Auto::Always => "Your answers are spoken.",
         Auto::Inbound => "Your answer is spoken when the message at hand came as sound.",
+        Auto::Tagged if !settings.has_tags() => return None,
         Auto::Tagged => "Your answer is spoken when you put [[tts]] or [[tts:text]] into it.",
     };
+    if !settings.has_tags() {
+        return Some(format!("{when} What is spoken should have {} characters at most.", settings.chars_max));
+    }
     Some(format!(
         "{when} What is spoken should have {} characters at most. [[tts:text]]…[[/tts:text]] holds what is to be said instead \
          of what you write, and [[tts:key=value …]] chooses provider, voice or model. The tags are taken off before sending.",
@@ -53,8 +58,24 @@ pub fn speak(cx: &Ctx, settings: &Settings, text: &str, channel: &str) -> Result
     Ok((speech.audio, speech.is_voice))
 }
 
-/// Adds to an answer what is spoken of it, and takes the tags for that out of its words.
-pub(super) fn with_voice(cx: &Arc<Ctx>, request: &RunRequest, replies: Vec<Reply>) -> Vec<Reply> {
+/// Returns a part of an answer as it is written, without the tags for what is spoken.
+pub(super) fn shown(cx: &Ctx, request: &RunRequest, text: String) -> String {
+    if !text.contains("[[") {
+        return text;
+    }
+    let Ok(settings) = cx.tts.settings(&cx.config.get()) else { return text };
+    let auto = settings.auto_of(own_mode(cx, &request.session_key).as_deref());
+    Spoken::of(&settings, auto, &text, true, false).shown
+}
+
+/// Adds to an answer what is spoken of it, and takes the tags for that out of its words. `streamed`: what went out in parts
+/// before, of which only the sound is missing.
+pub(super) fn with_voice(
+    cx: &Arc<Ctx>,
+    request: &RunRequest,
+    replies: Vec<Reply>,
+    streamed: Option<&[Said]>,
+) -> Vec<Reply> {
     let settings = || cx.tts.settings(&cx.config.get());
     let settings = match settings() {
         Ok(settings) => settings,
@@ -68,7 +89,10 @@ pub(super) fn with_voice(cx: &Arc<Ctx>, request: &RunRequest, replies: Vec<Reply
         return replies;
     }
     let mut all = Vec::new();
-    for reply in replies {
+    let spoken_only = |said: &Said| Reply { text: said.text.clone(), kind: ReplyKind::Final, ..Reply::default() };
+    let streamed =
+        streamed.into_iter().flatten().filter(|said| said.media.is_empty()).map(|said| (spoken_only(said), true));
+    for (reply, is_out) in streamed.chain(replies.into_iter().map(|reply| (reply, false))) {
         let speaks = match reply.kind {
             ReplyKind::Final => true,
             ReplyKind::Block | ReplyKind::Tool => settings.speaks_parts(),
@@ -81,7 +105,7 @@ pub(super) fn with_voice(cx: &Arc<Ctx>, request: &RunRequest, replies: Vec<Reply
         let spoken = Spoken::of(&settings, auto, &reply.text, !reply.media.is_empty(), is_voice(&request.message));
         let kind = reply.kind;
         let reply = Reply { text: spoken.shown.clone(), ..reply };
-        if !reply.text.is_empty() || !reply.media.is_empty() {
+        if !is_out && (!reply.text.is_empty() || !reply.media.is_empty()) {
             all.push(reply);
         }
         let Some(text) = &spoken.text else { continue };
