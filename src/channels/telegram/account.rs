@@ -95,10 +95,9 @@ pub fn env_token(at: &Setting<'_>) -> Option<String> {
 pub fn token(at: &Setting<'_>, account: &Account) -> (TokenSource, Option<Secret>) {
     // An account's own keys go before those of the channel, which only the default account has.
     let section = at.config.channel("telegram");
-    let named = section["accounts"].as_object();
-    let own = named.and_then(|named| named.iter().find(|(id, _)| id.trim().to_lowercase() == account.id));
+    let own = at.config.channel_account("telegram", &account.id);
     let base = (account.id == DEFAULT_ACCOUNT).then_some(section);
-    for keys in own.map(|(_, own)| own).into_iter().chain(base) {
+    for keys in std::iter::once(own).chain(base) {
         let word = |key: &str| keys[key].as_str().map(str::trim).filter(|text| !text.is_empty());
         if let Some(file) = word("tokenFile") {
             let text = read_text_capped(&at.paths.expand(file), TOKEN_FILE_BYTES_MAX).ok().flatten();

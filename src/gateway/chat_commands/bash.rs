@@ -35,6 +35,19 @@ impl Typed {
     }
 }
 
+/// The place of a command that begins: given back when it is dropped, also by a fault of the program, unless the command
+/// goes on.
+struct Place<'a> {
+    typed: &'a Typed,
+    goes_on: Option<(AgentId, String)>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.typed.lock() = self.goes_on.take().map(Some);
+    }
+}
+
 /// Carries it out.
 pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<Executed> {
     let config = cx.config.get();
@@ -116,6 +129,7 @@ fn run(cx: &Arc<Ctx>, turn: &Turn, script: &str) -> String {
         }
         *typed = Some(None);
     }
+    let mut place = Place { typed: &cx.typed, goes_on: None };
     let config = cx.config.get();
     let wait_ms = config.tree["commands"]["bashForegroundMs"].as_f64().map_or(FOREGROUND_MS.0, |ms| ms.max(0.0) as u64);
     let wait_ms = wait_ms.min(FOREGROUND_MS.1);
@@ -136,7 +150,8 @@ fn run(cx: &Arc<Ctx>, turn: &Turn, script: &str) -> String {
     let cancel = CancelToken::new();
     let ran = command_of_person(&cx.agent, call, &tool_host::of(cx), &cancel);
     let goes_on = ran.as_ref().ok().and_then(|ran| ran["details"]["sessionId"].as_str()).map(str::to_owned);
-    *cx.typed.lock() = goes_on.map(|id| Some((turn.agent.clone(), id)));
+    place.goes_on = goes_on.map(|id| (turn.agent.clone(), id));
+    drop(place);
     match ran {
         Ok(ran) => told(script, &ran),
         Err(SingleFailure::NotAvailable) => "⚠️ bash is not available here.".to_owned(),
