@@ -82,6 +82,8 @@ struct Actor {
     links: Vec<Link>,
     is_told: bool,
     is_failing: bool,
+    /// Whether somebody else claimed a name since the last look.
+    is_disputed: bool,
     port: u16,
 }
 
@@ -89,7 +91,8 @@ impl Actor {
     fn new(advert: Advert, poll: Poll, left: Receiver<()>) -> Self {
         let port = advert.port;
         let responder = Responder::new(advert, Arc::new(SystemRng), SystemClock.now());
-        Self { poll, left, responder, links: Vec::new(), is_told: false, is_failing: false, port }
+        let links = Vec::new();
+        Self { poll, left, responder, links, is_told: false, is_failing: false, is_disputed: false, port }
     }
 
     fn run(mut self) {
@@ -99,7 +102,8 @@ impl Actor {
         let mut is_more = false;
         loop {
             let now = SystemClock.now();
-            if now >= look_at {
+            // Who speaks for this host from an address that is not known yet may be this machine's other responder.
+            if now >= look_at || std::mem::take(&mut self.is_disputed) {
                 self.look(now);
                 look_at = now + LOOK_GAP;
             }
@@ -129,10 +133,13 @@ impl Actor {
         let mut is_more = false;
         for index in 0..self.links.len() {
             for turn in 1..=TURN_MESSAGES_MAX {
-                let Some((message, from)) = self.links[index].receive(buffer) else { break };
+                let Some(taken) = self.links[index].receive(buffer) else { break };
+                is_more |= turn == TURN_MESSAGES_MAX;
+                let Some((message, from)) = taken else { continue };
+                let was_settled = self.responder.is_settled();
                 let answers = self.responder.receive(index, &message, from, SystemClock.now());
                 self.send(answers);
-                is_more |= turn == TURN_MESSAGES_MAX;
+                self.is_disputed |= was_settled && !self.responder.is_settled();
             }
         }
         is_more

@@ -21,6 +21,8 @@ const ASK_GAP: Duration = Duration::from_secs(1);
 const MORE_GAP: Duration = Duration::from_millis(50);
 /// Records that are kept; a network with more gateways than that is not shown whole.
 const RECORDS_MAX: usize = 1000;
+/// Gateways that one question names, as known or as asked for, so that it stays a message.
+const NAMES_MAX: usize = 40;
 
 /// Returns the gateways that say within `timeout` that they are there.
 ///
@@ -70,8 +72,10 @@ fn run(mut poll: Poll, links: &[Link], timeout: Duration) -> io::Result<Vec<Beac
         }
         for link in links {
             while SystemClock.now() < until {
-                let Some((message, _)) = link.receive(&mut buffer) else { break };
-                browser.take(message, SystemClock.now());
+                let Some(taken) = link.receive(&mut buffer) else { break };
+                if let Some((message, _)) = taken {
+                    browser.take(message, SystemClock.now());
+                }
             }
         }
     }
@@ -107,13 +111,19 @@ impl Browser {
         if now >= self.ask_at {
             message.questions.push(question(&self.service, kind::PTR));
             let known = self.records.iter().filter(|record| record.name == self.service && record.ttl > 0);
-            message.answers = known.map(|record| Record { is_unique: false, ..record.clone() }).collect();
+            let known = known.map(|record| Record { is_unique: false, ..record.clone() });
+            message.answers = known.take(NAMES_MAX).collect();
             self.ask_at = now + self.gap;
             self.gap *= 2;
         }
         if self.more_at.is_some_and(|more| more <= now) {
             self.more_at = None;
-            for name in self.incomplete() {
+            let mut missing = self.incomplete();
+            if missing.len() > NAMES_MAX {
+                missing.truncate(NAMES_MAX);
+                self.more_at = Some(now + MORE_GAP);
+            }
+            for name in missing {
                 message.questions.extend([question(&name, kind::SRV), question(&name, kind::TXT)]);
                 self.asked.push(name);
             }
@@ -214,5 +224,26 @@ mod tests {
             Message { is_answer: false, ..answer(vec![record(&service, 9, Data::Ptr(service.below("x")))]) };
         browser.take(questions, start);
         assert_eq!(browser.beacons().len(), 1, "questions tell nothing");
+    }
+
+    #[test]
+    fn a_question_stays_a_message_however_many_gateways_there_are() {
+        let start = SystemClock.now();
+        let mut browser = Browser::new(start);
+        let service = browser.service.clone();
+        let long = |index: usize| service.below(&format!("{index:03}{}", "x".repeat(60)));
+        let pointer = |index| Record { name: service.clone(), is_unique: false, ttl: 9, data: Data::Ptr(long(index)) };
+        for index in 0..100 {
+            let answers = vec![pointer(index)];
+            browser.take(Message { is_answer: true, answers, ..Message::default() }, start);
+        }
+        let mut asked = 0;
+        let mut now = start + MORE_GAP;
+        while let Some(question) = browser.ask(now) {
+            assert!(question.encode().len() <= MESSAGE_BYTES_MAX);
+            asked += question.questions.iter().filter(|it| it.kind == kind::SRV).count();
+            now += MORE_GAP;
+        }
+        assert_eq!(asked, 100, "in several messages");
     }
 }

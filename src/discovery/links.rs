@@ -5,7 +5,7 @@
 //! (`advertise` looks each minute).
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -100,21 +100,17 @@ impl Link {
         self.socket.send_to(&message.encode(), to).map(|_| ())
     }
 
-    /// Returns the next message that has come, and from whom; `None` when there is none. What is no message of this
-    /// network's is passed over.
-    pub fn receive(&self, buffer: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<(Message, SocketAddrV4)> {
-        loop {
-            match self.socket.recv_from(buffer) {
-                Ok((length, std::net::SocketAddr::V4(from))) if self.is_near(*from.ip()) => {
-                    if let Some(message) = Message::decode(&buffer[..length]) {
-                        return Some((message, from));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A network that went away says so here, too; the next look finds it gone.
-                Err(_) => return None,
+    /// Takes what has come next; `None` when there is nothing. An inner `None` is no message of this network's: callers
+    /// count it, so that a flood of such things does not hold them.
+    pub fn receive(&self, buffer: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<Option<(Message, SocketAddrV4)>> {
+        match self.socket.recv_from(buffer) {
+            Ok((length, SocketAddr::V4(from))) if self.is_near(*from.ip()) => {
+                Some(Message::decode(&buffer[..length]).map(|message| (message, from)))
             }
+            Ok(_) => Some(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(None),
+            // A network that went away says so here, too; the next look finds it gone.
+            Err(_) => None,
         }
     }
 }

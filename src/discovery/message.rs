@@ -358,7 +358,9 @@ impl Reader<'_> {
         let ttl = u32::from(self.word()?) << 16 | u32::from(self.word()?);
         let length = usize::from(self.word()?);
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
-        let data = self.data(kind, end).unwrap_or(Data::Other(kind));
+        // What is longer or shorter than it says cannot be read.
+        let data = self.data(kind, end);
+        let data = data.filter(|_| self.at == end).unwrap_or(Data::Other(kind));
         self.at = end;
         let is_internet = class & !TOP_BIT == CLASS_IN;
         Some(is_internet.then_some(Record { name, is_unique: class & TOP_BIT != 0, ttl, data }))
@@ -445,6 +447,13 @@ mod tests {
             }
             let _ = Message::decode(&broken);
         }
+        // Data that is longer than it says, and what stands behind it.
+        let mut long = vec![0, 0, 0x84, 0, 0, 0, 0, 2, 0, 0, 0, 0];
+        long.extend([0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 2, 10, 0]);
+        long.extend([0, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 0, 0, 7]);
+        let read: Vec<Data> =
+            Message::decode(&long).expect("a message").answers.into_iter().map(|it| it.data).collect();
+        assert_eq!(read, [Data::Other(kind::A), Data::A(Ipv4Addr::new(10, 0, 0, 7))]);
         // A name that points at itself.
         let mut looped = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         looped.extend([0xc0, 12, 0, 1, 0, 1]);

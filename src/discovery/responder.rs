@@ -91,8 +91,7 @@ impl Responder {
         let link = |addresses| Link { addresses, said: Vec::new(), waiting: Vec::new(), due: None };
         self.links = links.into_iter().map(link).collect();
         // Somebody on a new network may hold the names.
-        self.phase = Phase::Probe(0);
-        self.due = now + Duration::from_millis(below(&*self.rng, 250));
+        self.claim(now + Duration::from_millis(below(&*self.rng, 250)));
     }
 
     /// Returns the names in use: of the service and of the host.
@@ -134,6 +133,15 @@ impl Responder {
             }
         }
         out
+    }
+
+    /// Begins to claim the names, at `due`; what waits to be said of them is not to be said any more.
+    fn claim(&mut self, due: Instant) {
+        (self.phase, self.due) = (Phase::Probe(0), due);
+        for link in &mut self.links {
+            link.waiting.clear();
+            link.due = None;
+        }
     }
 
     /// Takes a message that came on a link; returns answers that do not wait.
@@ -262,9 +270,10 @@ impl Responder {
             message.answers.iter().any(|known| is_it(known) && known.ttl >= record.ttl / 2)
         };
         let is_legacy = from.port() != PORT;
-        let (mut alone, mut all) = (Vec::new(), Vec::new());
+        let (mut alone, mut all, mut answered) = (Vec::new(), Vec::new(), Vec::new());
         for question in &message.questions {
             let answers = self.answers(link, question);
+            answered.extend((is_legacy && !answers.is_empty()).then(|| question.clone()));
             let answers = answers.into_iter().filter(|record| is_legacy || !is_known(record));
             let target = if is_legacy || question.is_unicast { &mut alone } else { &mut all };
             for record in answers {
@@ -281,8 +290,9 @@ impl Responder {
         let mut reply = Message { is_answer: true, additionals: self.companions(link, &alone), ..Message::default() };
         reply.answers = alone;
         if is_legacy {
-            // Who asks from another port knows nothing of mDNS: it wants its question back, and short lives.
-            (reply.id, reply.questions) = (message.id, message.questions.clone());
+            // Who asks from another port knows nothing of mDNS: it wants its question back (those that are
+            // answered, so that no answer is much larger than what was asked), and short lives.
+            (reply.id, reply.questions) = (message.id, answered);
             for record in reply.answers.iter_mut().chain(&mut reply.additionals) {
                 (record.is_unique, record.ttl) = (false, record.ttl.min(LEGACY_TTL));
             }
@@ -316,9 +326,16 @@ impl Responder {
         for record in answers {
             let said =
                 link.said.iter().rev().find(|(name, kind, _)| *name == record.name && *kind == record.data.kind());
-            let earliest = said.filter(|_| !is_probe).map_or(now, |(.., at)| *at + REPEAT_GAP);
+            let gap = if is_probe { PROBE_GAP } else { REPEAT_GAP };
+            let earliest = said.map_or(now, |(.., at)| *at + gap);
             let due = (now + delay).max(earliest);
-            link.due = Some(link.due.map_or(due, |until| until.max(due)));
+            link.due = Some(match link.due {
+                // Who claims a name is not kept waiting by what others want to know.
+                Some(until) if is_probe => until.min(due),
+                // Only for what was said just now: else who keeps asking would keep all from an answer.
+                Some(until) => until.max(earliest),
+                None => due,
+            });
             if !link.waiting.contains(&record) {
                 link.waiting.push(record);
             }
@@ -327,6 +344,11 @@ impl Responder {
 
     /// Looks whether an answer of somebody else contradicts what is said here.
     fn judge(&mut self, message: &Message, now: Instant) {
+        // A name that was not asked for yet is nobody's business: whoever has it, says so when it is. So nobody can hurry
+        // this from name to name.
+        if self.phase == Phase::Probe(0) {
+            return;
+        }
         let (instance, host) = (self.instance(), self.host());
         let own: Vec<Record> = if self.links.is_empty() { Vec::new() } else { self.records(0) };
         let theirs = || message.answers.iter().chain(&message.additionals).filter(|record| record.ttl > 0);
@@ -342,15 +364,14 @@ impl Responder {
         }
         if self.is_settled() {
             // Asking again decides it: who has it, says so.
-            (self.phase, self.due) = (Phase::Probe(0), now);
-            return;
+            return self.claim(now);
         }
         self.instances += u32::from(is_instance_taken);
         self.hosts += u32::from(is_host_taken);
         let (name, host) = self.names();
         log::warn!(target: "gateway/discovery", "bonjour: a name was taken; now {name:?} on {host}");
         let pause = if self.instances + self.hosts > QUICK_NAMES_MAX { SLOW_NAME } else { PROBE_GAP };
-        (self.phase, self.due) = (Phase::Probe(0), now + pause);
+        self.claim(now + pause);
     }
 
     fn is_own_address(&self, ip: Ipv4Addr) -> bool {
@@ -377,7 +398,7 @@ impl Responder {
             !theirs.is_empty() && !is_own_host && theirs > sorted(&own, name)
         });
         if loses {
-            (self.phase, self.due) = (Phase::Probe(0), now + DEFER);
+            self.claim(now + DEFER);
         }
     }
 }

@@ -95,7 +95,9 @@ impl Asker {
         }
         let until = self.until.min(SystemClock.now() + SERVER_WAIT);
         while let Some((from, answer)) = self.next(until)? {
-            let is_asked = matches!(from.ip(), IpAddr::V4(ip) if machines.contains(&ip)) && answer.id == id;
+            let is_asked =
+                matches!(from, SocketAddr::V4(from) if machines.contains(from.ip()) && from.port() == self.port);
+            let is_asked = is_asked && answer.id == id;
             let is_about = |record: &Record| matches!(&record.data, Data::Ptr(_)) && record.name == *service;
             if is_asked && answer.answers.iter().any(is_about) {
                 return Ok(Some((from, answer.answers)));

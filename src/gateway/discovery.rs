@@ -44,6 +44,10 @@ pub fn start(cx: &Arc<Ctx>, facts: Facts) -> Option<Advertiser> {
     let cx = cx.clone();
     let started = Advertiser::start(move |cancel| {
         let advert = advert(facts, cancel);
+        // A stop cut the questions short: what is missing of the answers would be published as missing.
+        if cancel.is_cancelled() {
+            return None;
+        }
         if is_wide {
             publish(&cx, &advert);
         }

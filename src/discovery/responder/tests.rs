@@ -147,6 +147,9 @@ fn whoever_asks_is_answered() {
     let (alone, all) = network.ask(legacy.clone(), 40_000, second);
     assert_eq!((alone.len(), all.len(), alone[0].id, &alone[0].questions), (1, 0, 77, &legacy.questions));
     assert!(alone[0].answers.iter().chain(&alone[0].additionals).all(|it| it.ttl == LEGACY_TTL && !it.is_unique));
+    // Of what is not answered nothing comes back: an answer to a forged sender is no larger than need be.
+    legacy.questions.extend(question("other.local", kind::A).questions);
+    assert_eq!(network.ask(legacy, 40_000, second).0[0].questions.len(), 1);
     for (name, kind, wanted) in [
         ("_services._dns-sd._udp.local", kind::PTR, vec![kind::PTR]),
         ("box (Clawdbot)._clawdbot-gw._tcp.local", kind::SRV, vec![kind::SRV]),
@@ -177,4 +180,52 @@ fn a_new_network_is_told_and_a_lost_one_leaves_nothing_to_do() {
     assert_eq!(network.heard.len(), 5, "as at the start");
     network.machines[0].1.set_links(vec![vec![Ipv4Addr::new(10, 1, 0, 1)]], now);
     assert_eq!(network.machines[0].1.next(), None, "nothing new");
+}
+
+#[test]
+fn nobody_keeps_others_from_an_answer() {
+    let mut network = Network::of(1);
+    network.pass(Duration::from_secs(5));
+    network.heard.clear();
+    let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 99), PORT);
+    for _ in 0..30 {
+        let (now, asked) = (network.now, question("_clawdbot-gw._tcp.local", kind::PTR));
+        assert_eq!(network.machines[0].1.receive(0, &asked, from, now), vec![]);
+        network.pass(Duration::from_millis(10));
+    }
+    assert_eq!(network.heard.len(), 1, "once, although the questions never stop");
+    // Who claims a name hears at once that it is taken, also while others wait for their second to be over.
+    let mut probe = question("box.local", kind::ANY);
+    let ip = Data::A(Ipv4Addr::new(10, 0, 0, 99));
+    probe.authorities = vec![Record { name: Name::of("box.local"), is_unique: false, ttl: HOST_TTL, data: ip }];
+    let (_, all) = network.ask(probe, PORT, PROBE_GAP + Duration::from_millis(20));
+    assert!(all.iter().any(|it| kinds(&it.answers).contains(&kind::A)), "{all:?}");
+}
+
+#[test]
+fn names_are_given_up_one_by_one_and_not_for_an_address_of_ones_own() {
+    let mut network = Network::of(1);
+    network.pass(Duration::from_secs(5));
+    let (from, other) = (SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 50), PORT), Ipv4Addr::new(10, 0, 0, 50));
+    let claim = |host: &str| {
+        let record = Record { name: Name::of(host), is_unique: true, ttl: HOST_TTL, data: Data::A(other) };
+        Message { is_answer: true, answers: vec![record], ..Message::default() }
+    };
+    // The machine got another address, and its other responder said so first.
+    let (now, responder) = (network.now, &mut network.machines[0].1);
+    assert_eq!(responder.receive(0, &claim("box.local"), from, now), vec![]);
+    assert!(!responder.is_settled());
+    responder.set_links(vec![vec![other]], now);
+    network.pass(PROBE_GAP * 2);
+    let (now, responder) = (network.now, &mut network.machines[0].1);
+    responder.receive(0, &claim("box.local"), from, now);
+    assert_eq!(responder.names().1, "box.local");
+    // Somebody who claims all names at once takes one at a time.
+    responder.set_links(vec![vec![Ipv4Addr::new(10, 0, 0, 1)]], now);
+    network.pass(PROBE_GAP * 2);
+    let (now, responder) = (network.now, &mut network.machines[0].1);
+    for host in ["box.local", "box-2.local", "box-3.local", "box-4.local"] {
+        responder.receive(0, &claim(host), from, now);
+    }
+    assert_eq!(responder.names().1, "box-2.local");
 }
