@@ -39,12 +39,17 @@ fn settled(gateway: &Gateway) -> (usize, usize, u64) {
 #[test]
 fn many_restarts_leak_nothing_and_keep_process_port_and_sessions() {
     let mut gateway = Gateway::start(json!({ "commands": { "restart": true } }));
+    let pid = gateway.pid();
+    if cfg!(all(target_os = "linux", target_env = "gnu")) {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).expect("its environment");
+        let is_lean = String::from_utf8_lossy(&environment).contains("\0GLIBC_TUNABLES=glibc.malloc.");
+        assert!(is_lean, "it has begun again, so that memory goes back");
+    }
     let mut client = gateway.client();
     let sent = json!({ "sessionKey": "main", "message": "kept", "idempotencyKey": "k" });
     client.request("chat.send", sent).expect("accepted");
     client.chat_end("k");
     drop(client);
-    let pid = gateway.pid();
     let mut at_first = (0, 0, 0);
     let mut times = Vec::new();
     for number in 1..=count() {

@@ -35,7 +35,11 @@ pub enum Durability {
 pub fn check_writable(dir: &Path) -> io::Result<()> {
     let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes())?;
     // SAFETY: the path is a NUL-terminated string that lives for the call.
-    if unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Replaces `path` by `data` with the given mode; missing parent directories are made (0700).

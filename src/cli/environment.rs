@@ -36,6 +36,10 @@ pub(super) fn set(name: &str, value: &str) {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LEAN_MALLOC: &str = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=2";
 
+/// Variable that marks a program that has begun again.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const BEGUN_AGAIN: &str = "CLAWDBOT_BEGUN_AGAIN";
+
 /// Puts a process that stays under [`LEAN_MALLOC`]. The C library reads it when a program begins, and nowhere else, so the
 /// program begins again, in the same process: a millisecond. Returns there and then where that cannot be had.
 pub(super) fn lean_malloc() {
@@ -43,21 +47,27 @@ pub(super) fn lean_malloc() {
     {
         use std::os::unix::process::CommandExt as _;
         const NAME: &str = "GLIBC_TUNABLES";
-        match (std::env::var_os(NAME), std::env::current_exe()) {
-            // It has begun again. The commands that it starts are not meant.
-            // SAFETY: as in `set`.
-            (Some(given), _) if given == LEAN_MALLOC => unsafe { std::env::remove_var(NAME) },
-            (None, Ok(program)) => {
-                let mut words = std::env::args_os();
-                let mut again = std::process::Command::new(program);
-                if let Some(name) = words.next() {
-                    again.arg0(name);
-                }
-                // Returns only where it fails, and then the process goes on as it is.
-                let _ = again.args(words).env(NAME, LEAN_MALLOC).exec();
+        let given = std::env::var_os(NAME);
+        // Where a program has more rights than who starts it, the C library takes its settings out of the environment:
+        // only a mark of one's own tells then that this is the second time.
+        if std::env::var_os(BEGUN_AGAIN).is_some() {
+            let is_ours = given.is_some_and(|given| given == LEAN_MALLOC);
+            // The commands that it starts are not meant.
+            for name in [Some(BEGUN_AGAIN), Some(NAME).filter(|_| is_ours)].into_iter().flatten() {
+                // SAFETY: as in `set`.
+                unsafe { std::env::remove_var(name) };
             }
-            // The owner has other wishes, or there is no way to the program.
-            _ => {}
+            return;
+        }
+        // Otherwise the owner has other wishes, or there is no way to the program.
+        if let (None, Ok(program)) = (given, std::env::current_exe()) {
+            let mut words = std::env::args_os();
+            let mut again = std::process::Command::new(program);
+            if let Some(name) = words.next() {
+                again.arg0(name);
+            }
+            // Returns only where it fails, and then the process goes on as it is.
+            let _ = again.args(words).env(NAME, LEAN_MALLOC).env(BEGUN_AGAIN, "1").exec();
         }
     }
 }
