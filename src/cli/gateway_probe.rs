@@ -147,11 +147,7 @@ impl Probe {
         let named = configured(&self.ssh).or_else(|| configured(&remote.ssh_target));
         let host = match named {
             Some(named) => Host::parse(&named, identity.as_deref())?,
-            None => {
-                let rest = remote.url.as_deref()?.split_once("://")?.1;
-                let host = rest.split(['/', '?']).next()?.rsplit_once(':').map_or(rest, |(host, _)| host);
-                Host::parse(&as_user(host), identity.as_deref())?
-            }
+            None => Host::parse(&as_user(&host_of(remote.url.as_deref()?)?), identity.as_deref())?,
         };
         Some(host.resolved(Duration::from_millis(budget_ms)))
     }
@@ -236,6 +232,12 @@ impl Probe {
         config.gateway.mode = Some(if is_remote { "remote" } else { "local" }.to_owned());
         Target::resolve(&cli.paths, &config, &overrides)
     }
+}
+
+/// Returns the host of a gateway's address; `None` for one that `ssh` would not take as it stands there.
+fn host_of(url: &str) -> Option<String> {
+    let url: ureq::http::Uri = url.trim().parse().ok()?;
+    url.host().filter(|host| !host.starts_with('[')).map(str::to_owned)
 }
 
 /// Returns a host as this user would log in there.
@@ -387,5 +389,25 @@ fn print(report: &Value) {
             None => "unknown",
         };
         output::line(&format!("  Wide-area discovery: {wide_area}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_addresses() {
+        for (url, wanted) in [
+            ("wss://box.example", Some("box.example")),
+            ("wss://box.example/clawdbot?x=1", Some("box.example")),
+            ("ws://10.0.0.7:18789/", Some("10.0.0.7")),
+            ("wss://me:secret@box.example:1", Some("box.example")),
+            ("ws://[::1]:18789", None),
+            ("box", Some("box")),
+            ("", None),
+        ] {
+            assert_eq!(host_of(url).as_deref(), wanted, "{url}");
+        }
     }
 }

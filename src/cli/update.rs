@@ -241,7 +241,7 @@ fn print(cli: &Cli, look: &Look) {
 /// Reads a limit; `None` when there is none.
 fn seconds(text: Option<&str>) -> Result<Option<Duration>, Failure> {
     let Some(text) = text else { return Ok(None) };
-    let seconds = text.trim().parse::<u64>().ok().filter(|seconds| *seconds > 0);
+    let seconds = text.trim().parse::<u32>().ok().filter(|seconds| *seconds > 0);
     let error = || Failure::text("--timeout must be a positive integer (seconds)");
-    seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(error)
+    seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(error)
 }

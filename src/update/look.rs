@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ASK_TIMEOUT, Checkout, Installed, TAIL_BYTES_MAX, advice, detect};
 use crate::base::cancel::CancelToken;
-use crate::base::process::{self, Ended};
+use crate::base::process::{Ended, Keep, capture};
 
 /// What was found.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Channel {
     pub label: String,
 }
 
-/// Looks at the program `exe`; each question may take `timeout`. `is_fetching` asks where the checkout came from.
+/// Looks at the program `exe`; what a checkout is asked may take `timeout` in all. `is_fetching` asks where the checkout came from.
 pub fn look(exe: &Path, home: &Path, timeout: Duration, is_fetching: bool, cancel: &CancelToken) -> Look {
     let installed = detect(exe, home, cancel);
     let git = match &installed {
@@ -71,10 +71,12 @@ impl Git {
             // A question would never be answered.
             command.args(words).current_dir(&checkout.root).env("GIT_TERMINAL_PROMPT", "0");
             let left = until.saturating_duration_since(Instant::now()).min(ASK_TIMEOUT);
-            let ran = process::run(command, Some(left), TAIL_BYTES_MAX, cancel, |_| (), |_| ());
+            // Warnings are no answers.
+            let ran = capture(command, Some(left), Keep::First(TAIL_BYTES_MAX), cancel);
             let ran = ran.map_err(|error| error.to_string())?;
-            let text = ran.text.trim().to_owned();
-            if ran.ended == Ended::Exited(0) { Ok(text) } else { Err(text) }
+            let is_ok = ran.ended == Ended::Exited(0);
+            let text = if is_ok { ran.stdout } else { ran.stderr }.trim().to_owned();
+            if is_ok { Ok(text) } else { Err(text) }
         };
         let root = checkout.root.display().to_string();
         let branch = match ask(&["rev-parse", "--abbrev-ref", "HEAD"]) {
