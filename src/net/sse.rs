@@ -31,7 +31,8 @@ impl<R: BufRead> Events<R> {
     pub fn next_data(&mut self) -> io::Result<Option<String>> {
         loop {
             let data = &mut self.data;
-            let room = u64::try_from(EVENT_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+            // With what was read of it before: a line that comes in pieces is not longer than another.
+            let room = (EVENT_BYTES_MAX + 1).saturating_sub(self.line.len()) as u64;
             let count = self.reader.by_ref().take(room).read_until(b'\n', &mut self.line)?;
             if count == 0 && self.line.is_empty() {
                 return Ok(data.take());
@@ -101,5 +102,28 @@ mod tests {
             }
         }
         assert_eq!(all, ["one\ntwo", "end"]);
+    }
+
+    /// Gives pieces of a line that has no end, and nothing for now between them.
+    struct Endless(bool);
+
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 = !self.0;
+            if self.0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            buffer.fill(b'x');
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_also_in_pieces() {
+        let mut events = Events::new(io::BufReader::with_capacity(1 << 20, Endless(false)));
+        let error = std::iter::from_fn(|| events.next_data().err()).take(100);
+        let kinds: Vec<io::ErrorKind> =
+            error.map(|error| error.kind()).take_while(|it| *it == io::ErrorKind::TimedOut).collect();
+        assert!(kinds.len() < 12, "{}", kinds.len());
     }
 }
