@@ -102,7 +102,8 @@ impl Subject {
         command.args(&self.words[1..]).args(args).env_clear().current_dir(home.path());
         command.env("HOME", home.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("CLAWDBOT_GATEWAY_PORT", port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", TOKEN);
-        command.env("CLAWDBOT_SKIP_CHANNELS", "1");
+        // Neither messages nor advertisements are measured, and a network is nobody's to be told of a benchmark.
+        command.env("CLAWDBOT_SKIP_CHANNELS", "1").env("CLAWDBOT_DISABLE_BONJOUR", "1");
         command
     }
 
