@@ -1,18 +1,24 @@
-//! What killed writes leave behind: temporary files beside the ones that they were to replace.
+//! What a kill leaves behind: temporary files beside the ones that they were to replace, sound that was being put into
+//! words, files that were to be sent.
 //!
-//! Looked for once, in a job after the start: names of [`crate::base::fs::write_atomic`] whose process is gone. Never
-//! follows links and never leaves the state directory.
+//! Looked for once, in a job after the start: names of [`crate::base::fs::write_atomic`] whose process is gone, and places of
+//! [`crate::media`]. Never follows links and never leaves the state directory.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::ctx::Ctx;
 use crate::base::fs::is_left_behind;
+use crate::media;
 
 /// Directories below the state directory that are looked into: `agents/<id>/sessions` is the deepest that is written.
 const DEPTH_MAX: usize = 3;
 /// Entries that are looked at.
 const ENTRIES_MAX: usize = 100_000;
+
+/// No delivery tries longer than a day, so nobody wants an older file to be sent.
+const OUTBOUND_KEPT: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// Looks and removes, in the lane of reads of files.
 pub fn start(cx: &Arc<Ctx>) {
@@ -24,8 +30,9 @@ pub fn start(cx: &Arc<Ctx>) {
         if let Some(dir) = job.paths.config_file.parent().filter(|dir| !dir.starts_with(&job.paths.state_dir)) {
             removed += sweep(dir, 0, &mut left);
         }
+        removed += sweep_media(&media::dir(&job.paths), SystemTime::now());
         if removed > 0 {
-            log::info!(target: "gateway", "removed {removed} temporary files of writes that a kill had cut off");
+            log::info!(target: "gateway", "removed {removed} files of work that a kill had cut off");
         }
     });
     if let Err(error) = submitted {
@@ -33,9 +40,28 @@ pub fn start(cx: &Arc<Ctx>) {
     }
 }
 
+/// One gateway owns the state directory: what is being heard is nobody's when it starts.
+fn sweep_media(dir: &Path, now: SystemTime) -> usize {
+    let heard = entries(dir)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(media::HEARING))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok())
+        .count();
+    let is_old = |entry: &std::fs::DirEntry| {
+        let age = entry.metadata().and_then(|of| of.modified()).map(|at| now.duration_since(at).unwrap_or_default());
+        age.is_ok_and(|age| age > OUTBOUND_KEPT)
+    };
+    let sent = entries(&dir.join(media::OUTBOUND)).filter(is_old);
+    heard + sent.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count()
+}
+
+fn entries(dir: &Path) -> impl Iterator<Item = std::fs::DirEntry> + use<> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten()
+}
+
 fn sweep(dir: &Path, depth: usize, left: &mut usize) -> usize {
     let mut removed = 0;
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+    for entry in entries(dir) {
         if *left == 0 {
             return removed;
         }
@@ -49,4 +75,28 @@ fn sweep(dir: &Path, depth: usize, left: &mut usize) -> usize {
         }
     }
     removed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fs::testing::TempDir;
+
+    #[test]
+    fn what_nobody_hears_or_sends_any_more_goes() {
+        let dir = TempDir::new("sweep");
+        for place in ["hearing-1", "outbound", "inbound"] {
+            std::fs::create_dir(dir.path().join(place)).expect("made");
+            std::fs::write(dir.path().join(place).join("a.ogg"), "sound").expect("written");
+        }
+        let now = SystemTime::now();
+        assert_eq!(sweep_media(dir.path(), now), 1, "only what was being heard");
+        assert!(!dir.path().join("hearing-1").exists());
+        assert_eq!(
+            sweep_media(dir.path(), now + OUTBOUND_KEPT + Duration::from_secs(60)),
+            1,
+            "and later what waits too long"
+        );
+        assert!(!dir.path().join("outbound/a.ogg").exists() && dir.path().join("inbound/a.ogg").exists());
+    }
 }

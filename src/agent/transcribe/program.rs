@@ -11,6 +11,7 @@ use crate::base::process::{Ended, Keep, WITHHELD, capture, find_program, guard};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
+use crate::media;
 
 /// Most that is read of what a program says.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
@@ -36,7 +37,7 @@ impl<'a> Program<'a> {
 
     /// Runs it; what it leaves in its directory goes with it.
     pub(super) fn run(&self, file: &Path, limits: &Limits) -> Result<String, String> {
-        let scratch = Scratch::new(&self.with.paths.state_dir.join("media"), &uuid(self.with.rng))?;
+        let scratch = Scratch::new(&media::dir(self.with.paths), &uuid(self.with.rng))?;
         let path = |path: &Path| path.display().to_string();
         let base = scratch.0.join(file.file_stem().unwrap_or(file.as_os_str()));
         let fill = |name: &str| match name {
@@ -129,7 +130,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(parent: &Path, id: &str) -> Result<Self, String> {
-        let dir = parent.join(format!("hearing-{id}"));
+        let dir = parent.join(format!("{}{id}", media::HEARING));
         create_dir_private(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         Ok(Self(dir))
     }
