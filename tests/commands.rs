@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
+use crate::support::eventually_some;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::provider::{Answer, Provider};
@@ -105,9 +106,11 @@ fn command_lines_are_run_for_those_who_may() {
         let reply = answer(&mut client, &format!("l{at}"), line);
         assert!(reply.starts_with(wanted), "{line}: {reply}");
     }
-    let ended =
-        (0..200).map(|at| answer(&mut client, &format!("p{at}"), "!poll")).find(|it| !it.contains("still running"));
-    let ended = ended.expect("it ends");
+    let mut polls = 0;
+    let ended = eventually_some("the command's end", || {
+        polls += 1;
+        Some(answer(&mut client, &format!("p{polls}"), "!poll")).filter(|it| !it.contains("still running"))
+    });
     assert!(ended.starts_with("⚠️ bash finished") && ended.contains("begun"), "{ended}");
     assert!(provider.requests().is_empty());
     let list = answer(&mut client, "list", "/commands");
