@@ -12,10 +12,8 @@ use crate::base::rng::{Rng, uuid};
 use crate::config::paths::Paths;
 use crate::net::fetch::{Fetch, FetchError};
 
-/// Directory of files that are to be sent, within [`dir`].
+/// Directory of files that are to be sent, within [`Paths::media_dir`].
 pub const OUTBOUND: &str = "outbound";
-/// How the names of directories begin, within [`dir`], in which a program puts sound into words.
-pub const HEARING: &str = "hearing-";
 /// Characters of a received file's own name that are kept.
 const NAME_CHARS_MAX: usize = 60;
 
@@ -166,11 +164,6 @@ pub fn extension_of(mime: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| *known == mime).map(|(_, extension)| *extension)
 }
 
-/// Returns where files of messages lie.
-pub fn dir(paths: &Paths) -> PathBuf {
-    paths.state_dir.join("media")
-}
-
 /// Keeps a received file; returns its path.
 ///
 /// # Errors
@@ -207,7 +200,7 @@ fn save(
     mime: Option<&str>,
     name: Option<&str>,
 ) -> io::Result<PathBuf> {
-    let dir = self::dir(paths).join(kind);
+    let dir = paths.media_dir().join(kind);
     create_dir_private(&dir)?;
     let own = name.map(Path::new);
     let stem = own.and_then(Path::file_stem).and_then(|stem| stem.to_str()).map(safe).filter(|stem| !stem.is_empty());

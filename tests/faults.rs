@@ -63,7 +63,7 @@ fn torn_files_of_a_power_cut_are_put_aside_and_killed_writes_are_swept() {
     }
     let mut gateway = Gateway::start_in(home, &[], &[]);
     assert_eq!(gateway.cli(&["health", "--json"]).json()["ok"], true);
-    gateway.wait_lines("removed 2 temporary files", 1);
+    gateway.wait_lines("removed 2 files of work", 1);
     assert!(left.iter().all(|file| !file.exists()) && own.exists(), "only those of dead processes");
     gateway.stop();
 }

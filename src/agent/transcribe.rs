@@ -30,6 +30,8 @@ const BYTES_MAX: u64 = 20 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest text that is kept, whatever is configured, in characters.
 const CHARS_MAX: usize = 50_000;
+/// How the names of directories begin, within [`Paths::media_dir`], in which a program puts sound into words.
+pub const HEARING: &str = "hearing-";
 /// What services are told, unless configured.
 const PROMPT: &str = "Transcribe the audio.";
 /// Services and programs that are asked about one recording.

@@ -100,6 +100,11 @@ impl Paths {
         self.state_dir.join("nodes")
     }
 
+    /// Returns where files of messages lie.
+    pub fn media_dir(&self) -> PathBuf {
+        self.state_dir.join("media")
+    }
+
     /// Returns the policy file of exec approvals.
     ///
     /// compat: always under `~/.clawdbot`, even with another state directory, because companion apps share it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ctx::Ctx;
+use crate::agent::transcribe::HEARING;
 use crate::base::fs::is_left_behind;
 use crate::media;
 
@@ -30,7 +31,7 @@ pub fn start(cx: &Arc<Ctx>) {
         if let Some(dir) = job.paths.config_file.parent().filter(|dir| !dir.starts_with(&job.paths.state_dir)) {
             removed += sweep(dir, 0, &mut left);
         }
-        removed += sweep_media(&media::dir(&job.paths), SystemTime::now());
+        removed += sweep_media(&job.paths.media_dir(), SystemTime::now());
         if removed > 0 {
             log::info!(target: "gateway", "removed {removed} files of work that a kill had cut off");
         }
@@ -43,7 +44,7 @@ pub fn start(cx: &Arc<Ctx>) {
 /// One gateway owns the state directory: what is being heard is nobody's when it starts.
 fn sweep_media(dir: &Path, now: SystemTime) -> usize {
     let heard = entries(dir)
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(media::HEARING))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(HEARING))
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok())
         .count();

@@ -12,7 +12,6 @@ use super::{HOST_CALL_TIMEOUT, Tool, ToolContext, ToolResult, always};
 use crate::agent::message::Block;
 use crate::base::fs::{Durability, MODE_PRIVATE, write_atomic};
 use crate::base::rng::uuid;
-use crate::media;
 use crate::nodes::reference;
 
 /// How long a node has beyond the length of what it records.
@@ -185,7 +184,7 @@ pub(super) fn media<'a>(payload: &'a Value, command: &str, formats: &[&str]) -> 
 /// Writes a node's file; returns where it is.
 pub(super) fn keep(cx: &ToolContext<'_>, name: &str, base64: &str, path: Option<PathBuf>) -> Result<PathBuf, String> {
     let bytes = STANDARD.decode(base64).map_err(|_| "the node sent something that is no base64".to_owned())?;
-    let path = path.unwrap_or_else(|| media::dir(cx.paths).join("tools").join(name));
+    let path = path.unwrap_or_else(|| cx.paths.media_dir().join("tools").join(name));
     write_atomic(&path, &bytes, MODE_PRIVATE, Durability::Process)
         .map_err(|error| format!("write {}: {error}", path.display()))?;
     Ok(path)

@@ -5,13 +5,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Limits, Listener, PROMPT};
+use super::{HEARING, Limits, Listener, PROMPT};
 use crate::base::fs::{create_dir_private, read_text_capped};
 use crate::base::process::{Ended, Keep, WITHHELD, capture, find_program, guard};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
-use crate::media;
 
 /// Most that is read of what a program says.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
@@ -37,7 +36,7 @@ impl<'a> Program<'a> {
 
     /// Runs it; what it leaves in its directory goes with it.
     pub(super) fn run(&self, file: &Path, limits: &Limits) -> Result<String, String> {
-        let scratch = Scratch::new(&media::dir(self.with.paths), &uuid(self.with.rng))?;
+        let scratch = Scratch::new(&self.with.paths.media_dir(), &uuid(self.with.rng))?;
         let path = |path: &Path| path.display().to_string();
         let base = scratch.0.join(file.file_stem().unwrap_or(file.as_os_str()));
         let fill = |name: &str| match name {
@@ -130,7 +129,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(parent: &Path, id: &str) -> Result<Self, String> {
-        let dir = parent.join(format!("{}{id}", media::HEARING));
+        let dir = parent.join(format!("{}{id}", HEARING));
         create_dir_private(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         Ok(Self(dir))
     }
