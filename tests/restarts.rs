@@ -71,8 +71,8 @@ fn many_restarts_leak_nothing_and_keep_process_port_and_sessions() {
     );
     assert!(at_last.0 <= at_first.0 + 4 && at_last.1 <= at_first.1 + 4, "{at_first:?} became {at_last:?}");
     assert!(at_last.2 <= at_first.2 + 8 * 1024, "{at_first:?} became {at_last:?}");
-    // Generous, because tests share a machine; what it takes alone is measured, not tested.
-    assert!(times[times.len() / 2] < Duration::from_secs(1), "{times:?}");
+    // The quickest: a busy machine slows some of them, whoever waits for what does not come slows all.
+    assert!(times[0] < Duration::from_secs(1), "{times:?}");
     let mut client = gateway.client();
     let history = client.request("chat.history", json!({ "sessionKey": "main" })).expect("accepted");
     assert!(history.to_string().contains("kept"), "{history}");
