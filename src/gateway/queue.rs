@@ -222,8 +222,11 @@ fn merged(batch: &Batch, earlier: &[Ready], newest: &RunRequest) -> Option<RunRe
         let request = requests.iter().find(|request| request.run_id == item.id);
         request.map_or_else(|| item.text.clone(), |request| request.message.clone())
     };
+    // Whoever hears what became of the turn hears of every message in it.
+    let typed: Vec<&str> = batch.items.iter().map(|item| item.text.as_str()).collect();
     Some(RunRequest {
         message: batch.prompt(text),
+        typed: Some(typed.join("\n")),
         images: requests.iter().flat_map(|request| request.images.iter().cloned()).collect(),
         ..newest.clone()
     })
@@ -235,5 +238,27 @@ fn item_of(request: &RunRequest) -> Item {
         text: request.typed.clone().unwrap_or_else(|| request.message.clone()),
         route: request.route.clone(),
         message_id: request.speaker.as_ref().and_then(|speaker| speaker.message_id.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::AgentId;
+    use crate::gateway::accepted;
+
+    #[test]
+    fn a_notice_about_several_messages_names_each() {
+        let item = |id: &str| Item { id: RunId::new(id), text: format!("say {id}"), route: None, message_id: None };
+        let batch = Batch { items: vec![item("a"), item("b")], ..Batch::default() };
+        let (agent, session) = (AgentId::new("main"), SessionKey::new("agent:main:main"));
+        let newest = RunRequest {
+            typed: Some("say b".into()),
+            ..RunRequest::new(RunId::new("b"), agent, session, "[Ada] say b")
+        };
+        let merged = merged(&batch, &[], &newest).expect("two are one turn");
+        assert!(merged.message.ends_with("Queued #2\n[Ada] say b"), "{}", merged.message);
+        let notice = accepted::notice(&merged, "it broke");
+        assert!(notice.contains("because it broke: “say a say b”."), "{notice}");
     }
 }
