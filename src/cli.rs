@@ -464,15 +464,16 @@ pub fn main(args: Vec<String>) -> i32 {
 
 fn run(args: Vec<String>) -> Outcome {
     let globals = argv::globals(args).map_err(Failure::profile)?;
+    let words: Vec<&str> = globals.words.iter().map(String::as_str).collect();
+    let resolved = argv::resolve(&words);
+    // Before anything else is read, for it may be read again.
+    if !globals.wants_version && matches!(&resolved, Ok(Resolved::Command { row, .. }) if row.is_lasting) {
+        environment::lean_malloc();
+    }
     environment::apply(&globals);
     if globals.wants_version {
         output::line(crate::gateway::version());
         return Ok(());
-    }
-    let words: Vec<&str> = globals.words.iter().map(String::as_str).collect();
-    let resolved = argv::resolve(&words);
-    if matches!(&resolved, Ok(Resolved::Command { row, .. }) if row.is_lasting) {
-        environment::lean_malloc();
     }
     output::banner(&globals.words);
     match resolved? {

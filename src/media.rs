@@ -12,7 +12,9 @@ use crate::base::rng::{Rng, uuid};
 use crate::config::paths::Paths;
 use crate::net::fetch::{Fetch, FetchError};
 
-/// Directory of files that are to be sent, within [`Paths::media_dir`].
+/// Directory of received files, within [`Paths::media_dir`].
+pub const INBOUND: &str = "inbound";
+/// Directory of files that are to be sent, within [`Paths::media_dir`], until that is done; whoever sends one removes it.
 pub const OUTBOUND: &str = "outbound";
 /// Characters of a received file's own name that are kept.
 const NAME_CHARS_MAX: usize = 60;
@@ -164,43 +166,19 @@ pub fn extension_of(mime: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| *known == mime).map(|(_, extension)| *extension)
 }
 
-/// Keeps a received file; returns its path.
+/// Keeps a file in [`INBOUND`] or [`OUTBOUND`]; returns its path.
 ///
 /// # Errors
 /// Any I/O error.
-pub fn save_inbound(
+pub fn save(
     paths: &Paths,
+    place: &str,
     rng: &dyn Rng,
     bytes: &[u8],
     mime: Option<&str>,
     name: Option<&str>,
 ) -> io::Result<PathBuf> {
-    save(paths, "inbound", rng, bytes, mime, name)
-}
-
-/// Keeps a file that is to be sent until that is done; whoever sends it removes it.
-///
-/// # Errors
-/// Any I/O error.
-pub fn save_outbound(
-    paths: &Paths,
-    rng: &dyn Rng,
-    bytes: &[u8],
-    mime: Option<&str>,
-    name: Option<&str>,
-) -> io::Result<PathBuf> {
-    save(paths, OUTBOUND, rng, bytes, mime, name)
-}
-
-fn save(
-    paths: &Paths,
-    kind: &str,
-    rng: &dyn Rng,
-    bytes: &[u8],
-    mime: Option<&str>,
-    name: Option<&str>,
-) -> io::Result<PathBuf> {
-    let dir = paths.media_dir().join(kind);
+    let dir = paths.media_dir().join(place);
     create_dir_private(&dir)?;
     let own = name.map(Path::new);
     let stem = own.and_then(Path::file_stem).and_then(|stem| stem.to_str()).map(safe).filter(|stem| !stem.is_empty());
@@ -315,7 +293,7 @@ mod tests {
         let home = dir.path().display().to_string();
         let paths = Paths::resolve(|name| (name == "HOME").then(|| home.clone()));
         let rng = SeededRng::new(1);
-        let kept = save_inbound(&paths, &rng, b"\x89PNG", Some("image/png"), Some("../my photo.jpeg")).expect("save");
+        let kept = save(&paths, INBOUND, &rng, b"\x89PNG", Some("image/png"), Some("../my photo.jpeg")).expect("save");
         let name = kept.file_name().and_then(|name| name.to_str()).expect("name");
         assert!(name.starts_with("my_photo---") && name.ends_with(".png"), "{name}");
         assert_eq!(kept.parent(), Some(paths.state_dir.join("media/inbound").as_path()));

@@ -105,7 +105,7 @@ impl Auto {
 }
 
 /// What is in force: configuration, environment and preferences together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Which answers are spoken.
     pub auto: Auto,

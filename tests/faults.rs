@@ -103,51 +103,74 @@ fn a_signal_during_the_start_ends_it_and_the_next_one_works() {
     Gateway::start_in(home, &[], &[]).stop();
 }
 
+/// A gateway whose state directory is a disk of its own, in a namespace of mounts.
+struct OnDisk {
+    home: Home,
+    state: PathBuf,
+    port: u16,
+    started: Started,
+}
+
+impl OnDisk {
+    /// Starts one on a disk with these options of `mount`; says which fault is not tried where that cannot be had.
+    fn start(options: &str, fault: &str) -> Option<Self> {
+        // SAFETY: geteuid has no preconditions and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            skipped(&format!("{fault}: mounts need root"));
+            return None;
+        }
+        let home = Home::with_config(&json!({}));
+        let state = home.path().join("disk");
+        std::fs::create_dir(&state).expect("directory");
+        let port = free_port();
+        let script = format!(
+            "mount --make-rprivate / && mount -t tmpfs -o {options} tmpfs \"$CLAWDBOT_STATE_DIR\" && exec \"$0\" gateway --allow-unconfigured --port \"$1\""
+        );
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script, &home.program.display().to_string(), &port.to_string()]).env_clear();
+        command.envs(home.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("CLAWDBOT_STATE_DIR", &state).env("CLAWDBOT_CONFIG_PATH", home.config_file());
+        let started = Started::of(command.stdin(Stdio::null()));
+        let (stdout, stderr) = (&started.1, &started.2);
+        let up = stdout.wait(PATIENCE, |line| line.contains("listening on ws://").then_some(()));
+        if up.is_none() && stderr.text().contains("unshare") {
+            skipped(&format!("{fault}: no mount namespace here"));
+            return None;
+        }
+        assert!(up.is_some(), "{}\n{}", stdout.text(), stderr.text());
+        Some(Self { home, state, port, started })
+    }
+
+    fn cli(&self, args: &[&str]) -> crate::support::home::Ran {
+        let mut command = self.home.command(args);
+        command.env("CLAWDBOT_GATEWAY_PORT", self.port.to_string());
+        command.env("CLAWDBOT_GATEWAY_TOKEN", crate::support::TOKEN);
+        crate::support::home::Ran::of(command)
+    }
+
+    fn add(&self, name: &str) -> crate::support::home::Ran {
+        self.cli(&["cron", "add", "--name", name, "--every", "1h", "--system-event", "x", "--json"])
+    }
+
+    fn names(&self) -> Vec<serde_json::Value> {
+        let jobs = self.cli(&["cron", "list", "--all", "--json"]).json();
+        jobs["jobs"].as_array().expect("jobs").iter().map(|job| job["name"].clone()).collect()
+    }
+}
+
 #[test]
 fn a_full_disk_loses_nothing_and_ends_nothing() {
-    let home = Home::with_config(&json!({}));
-    let state = home.path().join("small");
-    std::fs::create_dir(&state).expect("directory");
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        return skipped("a full disk: mounts need root");
-    }
-    let port = free_port();
-    let program = home.program.display().to_string();
-    let script = "mount --make-rprivate / && mount -t tmpfs -o size=768k tmpfs \"$CLAWDBOT_STATE_DIR\" && exec \"$0\" gateway --allow-unconfigured --port \"$1\"";
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, &program, &port.to_string()]);
-    let from = home.command(&[]);
-    command.env_clear();
-    for (name, value) in from.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command.env("CLAWDBOT_STATE_DIR", &state).env("CLAWDBOT_CONFIG_PATH", home.config_file());
-    let started = Started::of(command.stdin(Stdio::null()));
-    let (pid, stdout, stderr) = (started.0.id(), &started.1, &started.2);
-    let up = stdout.wait(PATIENCE, |line| line.contains("listening on ws://").then_some(()));
-    if up.is_none() && stderr.text().contains("unshare") {
-        return skipped("a full disk: no mount namespace here");
-    }
-    assert!(up.is_some(), "{}\n{}", stdout.text(), stderr.text());
-    let inside = PathBuf::from(format!("/proc/{pid}/root")).join(state.strip_prefix("/").expect("absolute"));
-    let cli = |args: &[&str]| {
-        let mut command = home.command(args);
-        command.env("CLAWDBOT_GATEWAY_PORT", port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", crate::support::TOKEN);
-        crate::support::home::Ran::of(command)
-    };
-    let add = |name: &str| cli(&["cron", "add", "--name", name, "--every", "1h", "--system-event", "x", "--json"]);
-    assert_eq!(add("before").code, Some(0));
+    let Some(gateway) = OnDisk::start("size=768k", "a full disk") else { return };
+    let root = format!("/proc/{}/root", gateway.started.0.id());
+    let inside = PathBuf::from(root).join(gateway.state.strip_prefix("/").expect("absolute"));
+    assert_eq!(gateway.add("before").code, Some(0));
     fill(&inside.join("filler"));
-    let refused = add("full");
+    let refused = gateway.add("full");
     assert_eq!(refused.code, Some(1), "what cannot be kept is not accepted: {refused:?}");
-    assert_eq!(cli(&["health", "--json"]).json()["ok"], true, "it goes on");
+    assert_eq!(gateway.cli(&["health", "--json"]).json()["ok"], true, "it goes on");
     std::fs::remove_file(inside.join("filler")).expect("remove");
-    assert_eq!(add("after").code, Some(0));
-    let jobs = cli(&["cron", "list", "--all", "--json"]).json();
-    let names: Vec<_> = jobs["jobs"].as_array().expect("jobs").iter().map(|job| job["name"].clone()).collect();
+    assert_eq!(gateway.add("after").code, Some(0));
+    let names = gateway.names();
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
@@ -253,50 +276,26 @@ fn a_configuration_and_a_home_without_rights_are_named_and_lose_nothing() {
 
 #[test]
 fn a_disk_that_becomes_read_only_stops_nothing_and_refuses_the_next_start() {
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        return skipped("a read-only disk: mounts need root");
-    }
-    let home = Home::with_config(&json!({}));
-    let state = home.path().join("disk");
-    std::fs::create_dir(&state).expect("directory");
-    let port = free_port();
-    let mut command = Command::new("unshare");
-    let script = "mount --make-rprivate / && mount -t tmpfs tmpfs \"$CLAWDBOT_STATE_DIR\" && exec \"$0\" gateway --allow-unconfigured --port \"$1\"";
-    command.args(["-m", "sh", "-c", script, &home.program.display().to_string(), &port.to_string()]).env_clear();
-    command.envs(home.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("CLAWDBOT_STATE_DIR", &state).env("CLAWDBOT_CONFIG_PATH", home.config_file());
-    let mut started = Started::of(command.stdin(Stdio::null()));
-    if started.1.wait(PATIENCE, |line| line.contains("listening on ws://").then_some(())).is_none() {
-        return skipped(&format!("a read-only disk: no mount namespace here: {}", started.2.text()));
-    }
-    let pid = started.0.id().to_string();
+    let Some(mut gateway) = OnDisk::start("rw", "a read-only disk") else { return };
+    let (pid, state) = (gateway.started.0.id().to_string(), gateway.state.clone());
     let mount = |options: &str| {
         let mut command = Command::new("nsenter");
         command.args(["-t", &pid, "-m", "mount", "-o", options]).arg(&state);
         assert_eq!(crate::support::home::Ran::of(command).code, Some(0));
     };
-    let cli = |args: &[&str]| {
-        let mut command = home.command(args);
-        command.env("CLAWDBOT_GATEWAY_PORT", port.to_string()).env("CLAWDBOT_GATEWAY_TOKEN", crate::support::TOKEN);
-        crate::support::home::Ran::of(command)
-    };
-    let add = |name: &str| cli(&["cron", "add", "--name", name, "--every", "1h", "--system-event", "x", "--json"]);
-    assert_eq!(add("before").code, Some(0));
+    assert_eq!(gateway.add("before").code, Some(0));
     mount("remount,ro");
-    let refused = add("meanwhile");
+    let refused = gateway.add("meanwhile");
     assert!(refused.code == Some(1) && refused.stderr.contains("Read-only file system"), "{refused:?}");
-    assert_eq!(cli(&["health", "--json"]).json()["ok"], true, "it goes on");
+    assert_eq!(gateway.cli(&["health", "--json"]).json()["ok"], true, "it goes on");
     mount("remount,rw");
-    assert_eq!(add("after").code, Some(0));
-    let jobs = cli(&["cron", "list", "--all", "--json"]).json();
-    let names: Vec<_> = jobs["jobs"].as_array().expect("jobs").iter().map(|job| job["name"].clone()).collect();
-    assert_eq!(names, ["before", "after"]);
+    assert_eq!(gateway.add("after").code, Some(0));
+    assert_eq!(gateway.names(), ["before", "after"]);
     mount("remount,ro");
     // SAFETY: plain system call on a child that has not been waited for.
-    unsafe { libc::kill(started.0.id() as i32, libc::SIGTERM) };
-    assert!(started.1.wait_end(PATIENCE), "a disk that cannot be written holds no stop up");
-    assert_eq!(started.0.wait().expect("ended").code(), Some(0), "{}", started.2.text());
+    unsafe { libc::kill(gateway.started.0.id() as i32, libc::SIGTERM) };
+    assert!(gateway.started.1.wait_end(PATIENCE), "a disk that cannot be written holds no stop up");
+    assert_eq!(gateway.started.0.wait().expect("ended").code(), Some(0), "{}", gateway.started.2.text());
 }
 
 #[test]

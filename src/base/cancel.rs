@@ -160,24 +160,28 @@ impl CancelToken {
 
     /// Waits; returns false as soon as the token is cancelled or its deadline passes.
     pub fn sleep(&self, duration: Duration) -> bool {
-        let until = Instant::now() + duration;
-        let mut state = self.lock();
-        let until = state.deadline.map_or(until, |deadline| deadline.min(until));
-        // Leaves nothing behind: who retries for months sleeps on one token.
-        while state.reason.is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = self.shared.cancelled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(state);
+        self.wait_until(Some(Instant::now() + duration));
         !self.is_cancelled()
     }
 
     /// Waits until the token is cancelled or its deadline passes.
     pub fn wait(&self) {
-        while self.sleep(Duration::from_secs(60 * 60)) {}
+        self.wait_until(None);
+    }
+
+    /// Waits for the first of a time, the token's end and its deadline as it is now.
+    fn wait_until(&self, until: Option<Instant>) {
+        let mut state = self.lock();
+        let until = until.into_iter().chain(state.deadline).min();
+        let cancelled = &self.shared.cancelled;
+        // Leaves nothing behind: who retries for months sleeps on one token.
+        while state.reason.is_none() {
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return,
+                Some(left) => cancelled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => cancelled.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

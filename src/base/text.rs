@@ -54,14 +54,21 @@ pub fn parse_duration_ms(text: &str, bare_unit_ms: f64) -> Option<f64> {
     let number: f64 = text[..split].parse().ok()?;
     let unit_ms = match text[split..].trim() {
         "" => bare_unit_ms,
+        unit => duration_unit_ms(unit)?,
+    };
+    Some(number * unit_ms)
+}
+
+/// Returns the milliseconds of a unit as durations have it: `ms`, `s`, `m`, `h` or `d`.
+pub fn duration_unit_ms(unit: &str) -> Option<f64> {
+    Some(match unit {
         "ms" => 1.0,
         "s" => 1000.0,
         "m" => 60_000.0,
         "h" => 3_600_000.0,
         "d" => 86_400_000.0,
         _ => return None,
-    };
-    Some(number * unit_ms)
+    })
 }
 
 /// Formats a duration with its two largest parts: `850ms`, `12s`, `3m 4s`, `2h 5m`, `1d 3h`, `2w 1d`.

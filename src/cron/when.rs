@@ -5,6 +5,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use crate::base::clock::UnixMs;
+use crate::base::text::duration_unit_ms;
 
 /// Parses a moment: epoch milliseconds, or a date with or without a time and a zone; an ISO text without a zone is UTC.
 ///
@@ -27,19 +28,13 @@ pub fn parse_moment(text: &str) -> Option<UnixMs> {
     UnixMs::try_from(at.as_millisecond()).ok()
 }
 
-/// Parses `<number>(ms|s|m|h|d)` into milliseconds, at least one.
+/// Parses `<number>(ms|s|m|h|d)` into milliseconds, at least one. A unit and digits are wanted here, so that no date or bare
+/// number counts as a duration.
 pub fn parse_duration(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);
-    let unit_ms = match unit {
-        "ms" => 1.0,
-        "s" => 1000.0,
-        "m" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
+    let unit_ms = duration_unit_ms(unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !is_digits(whole) || !is_digits(fraction) {

@@ -12,6 +12,13 @@ use crate::support::provider::{Answer, Provider};
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n0123";
 const OGG: &[u8] = b"OggS0123456789";
 
+/// Writes a file that is to be sent; returns its path.
+fn file(gateway: &Gateway, name: &str, bytes: &[u8]) -> String {
+    let path = gateway.home.path().join(name);
+    std::fs::write(&path, bytes).expect("written");
+    path.display().to_string()
+}
+
 /// Has a file sent by the action of the tool `message`.
 fn act(client: &mut Client, more: Value) -> Result<Value, Value> {
     let mut params = json!({"to": "5"});
@@ -31,11 +38,7 @@ fn each_kind_goes_out_as_what_it_is() {
     let api = BotApi::start();
     let gateway = gateway(&api, &json!({}));
     let mut client = gateway.client();
-    let file = |name: &str, bytes: &[u8]| {
-        let path = gateway.home.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path.display().to_string()
-    };
+    let file = |name: &str, bytes: &[u8]| file(&gateway, name, bytes);
     for (name, bytes, more, method, field) in [
         ("a.png", PNG, json!({}), "sendPhoto", "photo"),
         ("a.gif", b"GIF89a01".as_slice(), json!({}), "sendAnimation", "animation"),
@@ -91,11 +94,7 @@ fn what_telegram_does_not_want_so_goes_out_otherwise() {
     let api = BotApi::start();
     let gateway = gateway(&api, &json!({}));
     let mut client = gateway.client();
-    let file = |name: &str, bytes: &[u8]| {
-        let path = gateway.home.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path.display().to_string()
-    };
+    let file = |name: &str, bytes: &[u8]| file(&gateway, name, bytes);
     api.fail(|call| {
         let formatted = call.params["parse_mode"] == "HTML";
         match &*call.method {

@@ -12,7 +12,6 @@ use crate::agent::credentials::{self, Credential, Wallet, Wish};
 use crate::agent::failover;
 use crate::agent::models;
 use crate::agent::providers::{ProviderError, document};
-use crate::base::cancel::CancelToken;
 use crate::base::secret::Secret;
 use crate::base::text::{percent_encoded, unless_blank};
 use crate::config::types::{Config, MediaModel};
@@ -150,13 +149,7 @@ impl<'a> Service<'a> {
     pub(super) fn ask(&self, file: &Path, mime: Option<&str>, limits: &Limits) -> Result<String, String> {
         let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or("audio");
-        // Its own patience, which ends with the whole's.
-        let cancel = CancelToken::new();
-        let ours = cancel.clone();
-        let _hook = self.with.cancel.hook(move || ours.cancel(crate::base::cancel::CancelReason::Aborted));
-        let until = self.with.clock.now() + limits.patience;
-        cancel.set_deadline(self.with.cancel.deadline().map_or(until, |whole| whole.min(until)));
-        let fetch = Fetch::new(&cancel);
+        let fetch = Fetch::new(&self.with.cancel.within(limits.patience));
         let cooldowns = &self.with.config.auth.cooldowns;
         let said = credentials::each(&self.keys, &fetch, self.with.clock, cooldowns, |credential, has_next| {
             credentials::tries(failover::TRIES_MAX, has_next, &fetch, self.with.rng, || {

@@ -62,14 +62,14 @@ pub(super) fn manage(cx: &Arc<Ctx>, turn: &Turn, args: &str) -> anyhow::Result<E
     let (word, rest) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
     Executed::answer(match word.to_lowercase().as_str() {
         "" | "help" => USAGE.to_owned(),
-        "poll" => with_process(cx, turn, rest.trim(), poll),
+        "poll" => with_process(cx, turn, rest.trim(), |process| poll(cx, process)),
         "stop" => with_process(cx, turn, rest.trim(), stop),
         _ => run(cx, turn, args),
     })
 }
 
 /// Returns the command under way, or that one that is named.
-fn with_process(cx: &Ctx, turn: &Turn, id: &str, act: impl FnOnce(&Ctx, &Arc<Process>) -> String) -> String {
+fn with_process(cx: &Ctx, turn: &Turn, id: &str, act: impl FnOnce(&Process) -> String) -> String {
     let known = cx.typed.lock().clone().flatten();
     let (agent, id) = match (known, id) {
         (known, id) if !id.is_empty() => (known.map_or_else(|| turn.agent.clone(), |(agent, _)| agent), id.to_owned()),
@@ -77,12 +77,12 @@ fn with_process(cx: &Ctx, turn: &Turn, id: &str, act: impl FnOnce(&Ctx, &Arc<Pro
         (None, _) => return "⚙️ No active bash job.".to_owned(),
     };
     match cx.agent.toolbox.processes.find(&agent, &id, cx.clock.now_ms()) {
-        Some(process) => act(cx, &process),
+        Some(process) => act(&process),
         None => format!("⚙️ No bash session found for {id}."),
     }
 }
 
-fn poll(cx: &Ctx, process: &Arc<Process>) -> String {
+fn poll(cx: &Ctx, process: &Process) -> String {
     let (id, output) = (process.id(), process.output().0);
     let Some(finished) = process.finished() else {
         let seconds = cx.clock.now_ms().saturating_sub(process.started_at()) / 1000;
@@ -102,7 +102,7 @@ fn poll(cx: &Ctx, process: &Arc<Process>) -> String {
     format!("{sign} bash finished (session {id}).\nExit: {how}\n{}", block(&output))
 }
 
-fn stop(_cx: &Ctx, process: &Arc<Process>) -> String {
+fn stop(process: &Process) -> String {
     let id = process.id();
     if process.has_ended() {
         return format!("⚙️ No running bash job found for {id}.");

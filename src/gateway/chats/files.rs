@@ -99,7 +99,8 @@ fn try_to_fetch(
 fn keep(chat: &Chat<'_>, download: Download, file: &MediaRef, files: &mut Files) {
     let name = download.name.as_deref().or(file.name.as_deref());
     let mime = media::mime_of(&download.bytes, download.mime.as_deref().or(file.mime.as_deref()), name);
-    match media::save_inbound(chat.at.paths, &*chat.cx.rng, &download.bytes, mime.as_deref(), file.name.as_deref()) {
+    let (paths, rng) = (chat.at.paths, &*chat.cx.rng);
+    match media::save(paths, media::INBOUND, rng, &download.bytes, mime.as_deref(), file.name.as_deref()) {
         Ok(path) => files.saved.push((path.display().to_string(), mime.clone())),
         Err(error) => {
             log::error!(target: "gateway/channels", "a received file cannot be kept: {error}");

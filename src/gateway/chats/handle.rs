@@ -89,6 +89,15 @@ pub(super) struct Chat<'a> {
     pub(super) account: &'a Account,
 }
 
+/// Returns what kind of chat a message came from, as agents and rules know it.
+pub(super) fn kind_of(message: &Inbound) -> speaker::ChatKind {
+    match message.chat.kind {
+        ChatKind::Direct => speaker::ChatKind::Direct,
+        ChatKind::Group => speaker::ChatKind::Group,
+        ChatKind::Channel => speaker::ChatKind::Channel,
+    }
+}
+
 impl Chat<'_> {
     fn id(&self) -> &'static str {
         self.channel.info().id
@@ -234,11 +243,7 @@ impl Chat<'_> {
         Speaker {
             channel: self.id().to_owned(),
             account: Some(self.account.id.clone()),
-            chat: match message.chat.kind {
-                ChatKind::Direct => speaker::ChatKind::Direct,
-                ChatKind::Group => speaker::ChatKind::Group,
-                ChatKind::Channel => speaker::ChatKind::Channel,
-            },
+            chat: kind_of(message),
             id: Some(message.sender.id.clone()).filter(|id| !id.is_empty()),
             name: message.sender.name.clone(),
             username: message.sender.username.clone(),

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::files::Files;
-use super::handle::Chat;
+use super::handle::{Chat, kind_of};
 use super::pump::WORKERS_MAX;
 use super::routing::Place;
 use crate::agent::sessions::Entry;
 use crate::agent::transcribe::{self, Listener};
 use crate::base::cancel::CancelToken;
-use crate::channels::inbound::{ChatKind, Inbound, MediaKind};
+use crate::channels::inbound::{Inbound, MediaKind};
 
 /// How long all recordings of a message may take.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -46,11 +46,7 @@ pub(super) fn leave(chat: &Chat<'_>, message: &Inbound, place: &Place) -> Option
     let has_recording = message.media.iter().any(|media| {
         media.kind == MediaKind::Audio || media.mime.as_deref().is_some_and(|mime| mime.starts_with("audio/"))
     });
-    let kind = match message.chat.kind {
-        ChatKind::Direct => "direct",
-        ChatKind::Group => "group",
-        ChatKind::Channel => "channel",
-    };
+    let kind = kind_of(message).as_str();
     if !has_recording || !transcribe::is_wanted(chat.config, chat.channel.info().id, kind, &place.session) {
         return Some(Leave(None));
     }

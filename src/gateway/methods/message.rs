@@ -303,7 +303,7 @@ fn brought(cx: &Ctx, wanted: &Wanted) -> Result<Option<Brought>, ErrorShape> {
     }
     let name = wanted.text("filename");
     let mime = media::mime_of(&bytes, wanted.text("contentType").or(said), name);
-    let path = media::save_outbound(&cx.paths, &*cx.rng, &bytes, mime.as_deref(), name);
+    let path = media::save(&cx.paths, media::OUTBOUND, &*cx.rng, &bytes, mime.as_deref(), name);
     path.map(|path| Some(Brought(path))).map_err(|error| ErrorShape::exception(format!("keep the file: {error}")))
 }
 

@@ -1,8 +1,8 @@
 //! Answers that are spoken too, where the session or the configuration wants it (agent.md §11, `/tts`).
 //!
 //! The text goes out as always; the voice message follows it as a reply of its own, so that a sound which cannot be made
-//! or sent costs no word. Where answers go out in parts, it follows the last one. Runs on the run's thread, which waits for the provider. Not here: what of an answer is spoken
-//! (`tts::Spoken`).
+//! or sent costs no word. Where answers go out in parts, it follows the last one. Runs on the run's thread, which waits for
+//! the provider. Not here: what of an answer is spoken (`tts::Spoken`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,8 +76,7 @@ pub(super) fn with_voice(
     replies: Vec<Reply>,
     streamed: Option<&[Said]>,
 ) -> Vec<Reply> {
-    let settings = || cx.tts.settings(&cx.config.get());
-    let settings = match settings() {
+    let settings = match cx.tts.settings(&cx.config.get()) {
         Ok(settings) => settings,
         Err(error) => {
             log::warn!(target: "gateway/tts", "answers are not spoken: {error}");
@@ -109,8 +108,7 @@ pub(super) fn with_voice(
             all.push(reply);
         }
         let Some(text) = &spoken.text else { continue };
-        let Ok(own) = cx.tts.settings(&cx.config.get()) else { continue };
-        match speak(cx, &spoken.settings(own), text, &request.channel) {
+        match speak(cx, &spoken.settings(settings.clone()), text, &request.channel) {
             Ok((path, is_voice)) => {
                 let media = vec![path.display().to_string()];
                 all.push(Reply { media, is_voice, kind, ..Reply::default() });
