@@ -407,7 +407,7 @@ fn first_user_text(path: &Path) -> Option<String> {
 }
 
 fn last_text(path: &Path) -> Option<String> {
-    let messages = transcript::read_raw_messages(path, LAST_LINES_MAX, LAST_BYTES_MAX).ok()?;
+    let messages = transcript::read_messages(path, LAST_LINES_MAX, LAST_BYTES_MAX).ok()?;
     let said = messages.iter().rev().filter(|message| message["role"] == "user" || message["role"] == "assistant");
     said.filter_map(text_of).next()
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::agent::sessions::Sessions;
-use crate::agent::transcript::{read_raw_messages, strip_envelope};
+use crate::agent::transcript::{read_messages, strip_envelope};
 use crate::base::ids::SessionKey;
 use crate::base::text::unless_blank;
 
@@ -19,7 +19,7 @@ pub fn preview(sessions: &Sessions, key: &SessionKey, given: &str, limit: usize,
         return answer("missing", Vec::new());
     };
     let path = sessions.transcript_path(key, &entry);
-    match read_raw_messages(&path, MESSAGES_MAX, BYTES_MAX) {
+    match read_messages(&path, MESSAGES_MAX, BYTES_MAX) {
         Ok(messages) => {
             let mut items: Vec<Value> = messages.iter().filter_map(|message| item(message, chars_max)).collect();
             items.drain(..items.len().saturating_sub(limit));

@@ -9,12 +9,16 @@ mod compact;
 mod context;
 mod since;
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use self::backwards::Backwards;
@@ -248,24 +252,39 @@ fn find_leaf(file: &File) -> io::Result<Option<String>> {
 }
 
 /// Returns the last messages of a file, oldest first, as clients see them: at most `limit`, and at most `bytes_max` bytes
-/// of JSON. A missing file has none. What wraps a user's text for the model is taken off.
+/// of JSON. A missing file has none. What wraps a user's text for the model is taken off; all else is the file's own text.
 ///
 /// # Errors
 /// Any I/O error but "not found".
-pub fn read_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Value>> {
-    let mut messages = read_raw_messages(path, limit, bytes_max)?;
-    messages.iter_mut().for_each(unwrap_user_text);
-    Ok(messages)
+pub fn shown_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Box<RawValue>>> {
+    last_messages(path, limit, bytes_max, |message: Box<RawValue>| {
+        if may_be_wrapped(message.get()) && is_of_user(&message) {
+            let mut message: Value = serde_json::from_str(message.get()).ok()?;
+            unwrap_user_text(&mut message);
+            return to_raw_value(&message).ok();
+        }
+        message.get().starts_with('{').then_some(message)
+    })
 }
 
-/// As [`read_messages`], with the users' texts as the model sees them.
+/// As [`shown_messages`], parsed, with the users' texts as the model sees them.
 ///
 /// # Errors
-/// As [`read_messages`].
-pub fn read_raw_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Value>> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        message: Option<Value>,
+/// As [`shown_messages`].
+pub fn read_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Value>> {
+    last_messages(path, limit, bytes_max, |message: Value| message.is_object().then_some(message))
+}
+
+/// Returns what `take` makes of the last messages, oldest first.
+fn last_messages<M: DeserializeOwned>(
+    path: &Path,
+    limit: usize,
+    bytes_max: usize,
+    take: impl Fn(M) -> Option<M>,
+) -> io::Result<Vec<M>> {
+    #[derive(Deserialize)]
+    struct Line<M> {
+        message: Option<M>,
     }
     let Some(mut lines) = open_backwards(path)? else { return Ok(Vec::new()) };
     let mut messages = Vec::new();
@@ -274,7 +293,7 @@ pub fn read_raw_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Res
         && let Some(line) = lines.next_line()?
     {
         let size = line.text.len();
-        let Some(Line { message: Some(message @ Value::Object(_)) }) = line.parse::<Line>() else { continue };
+        let Some(message) = line.parse::<Line<M>>().and_then(|line| take(line.message?)) else { continue };
         // The line is a little longer than its message: close enough, and on the safe side.
         if bytes + size > bytes_max {
             if messages.is_empty() {
@@ -289,6 +308,20 @@ pub fn read_raw_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Res
     Ok(messages)
 }
 
+/// Spares most messages being parsed: a text that begins with a bracket, or a line with an id. JSON escapes neither.
+fn may_be_wrapped(json: &str) -> bool {
+    json.contains("\"[") || json.contains("[message_id:")
+}
+
+fn is_of_user(message: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        role: Cow<'a, str>,
+    }
+    serde_json::from_str::<Said>(message.get()).is_ok_and(|said| said.role == "user")
+}
+
 fn open_backwards(path: &Path) -> io::Result<Option<Backwards>> {
     match File::open(path) {
         Ok(file) => Backwards::new(file).map(Some),
@@ -298,9 +331,6 @@ fn open_backwards(path: &Path) -> io::Result<Option<Backwards>> {
 }
 
 fn unwrap_user_text(message: &mut Value) {
-    if message["role"] != "user" {
-        return;
-    }
     match message.get_mut("content") {
         Some(Value::String(text)) => *text = unwrapped(text),
         Some(Value::Array(blocks)) => {
@@ -432,16 +462,17 @@ mod tests {
     fn history_is_limited_and_unwrapped() {
         let dir = TempDir::new("transcript-history");
         let path = dir.path().join("a.jsonl");
-        assert!(read_messages(&path, 5, 1000).expect("read").is_empty());
+        assert!(shown_messages(&path, 5, 1000).expect("read").is_empty());
         let mut transcript = open(&path);
         for text in ["one", "[Telegram Ann 2026-01-24 10:00] two\n[message_id: 7]", "[note] three"] {
             transcript.append_message(&user(text)).expect("append");
         }
         let texts = |limit, bytes| -> Vec<String> {
-            let messages = read_messages(&path, limit, bytes).expect("read");
+            let messages = shown_messages(&path, limit, bytes).expect("read");
+            let message = |raw: &Box<RawValue>| serde_json::from_str::<Value>(raw.get()).expect("JSON");
             messages
                 .iter()
-                .map(|message| message["content"][0]["text"].as_str().unwrap_or_default().to_owned())
+                .map(|raw| message(raw)["content"][0]["text"].as_str().unwrap_or_default().to_owned())
                 .collect()
         };
         assert_eq!(texts(2, 10_000), ["two", "[note] three"]);

@@ -38,7 +38,7 @@ fn line(name: &str, it: &Value) -> String {
 fn of_session(cx: &Ctx, turn: &Turn) -> Value {
     let Some(entry) = cx.sessions.entry(&turn.session) else { return Value::Null };
     let path = cx.sessions.transcript_path(&turn.session, &entry);
-    let messages = transcript::read_raw_messages(&path, usize::MAX, BYTES_MAX).unwrap_or_default();
+    let messages = transcript::read_messages(&path, usize::MAX, BYTES_MAX).unwrap_or_default();
     let (mut cost, mut count, mut missing) = (0.0, 0, 0_u64);
     for usage in messages.iter().map(|message| &message["usage"]).filter(|usage| usage.is_object()) {
         let used = usage["totalTokens"].as_u64().unwrap_or(0);

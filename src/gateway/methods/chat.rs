@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Method, methods};
 use crate::agent::commands;
@@ -34,21 +36,32 @@ const HISTORY_LEN_DEFAULT: u64 = 200;
 const HISTORY_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 fn history(cx: &Arc<Ctx>, _call: &Call, params: ChatHistoryParams) -> Result<Reply, ErrorShape> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct History<'a> {
+        session_key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<&'a str>,
+        messages: Vec<Box<RawValue>>,
+        thinking_level: &'a str,
+    }
     let config = cx.config.get();
     let key = session::canonical_key(&config, &params.session_key, None);
     let entry = cx.sessions.entry(&key);
-    let mut answer = json!({"sessionKey": params.session_key.0});
     let mut messages = Vec::new();
     if let Some(entry) = &entry {
-        answer["sessionId"] = entry.session_id.as_str().into();
         let limit = usize::try_from(params.limit.unwrap_or(HISTORY_LEN_DEFAULT)).unwrap_or(usize::MAX);
         let path = cx.sessions.transcript_path(&key, entry);
-        messages = transcript::read_messages(&path, limit, HISTORY_BYTES_MAX)
+        messages = transcript::shown_messages(&path, limit, HISTORY_BYTES_MAX)
             .map_err(|error| ErrorShape::exception(format!("read transcript {}: {error}", path.display())))?;
     }
-    answer["messages"] = messages.into();
-    answer["thinkingLevel"] = crate::agent::run::thinking_level(&cx.agent, &key, entry.as_ref()).into();
-    Ok(Reply::Now(answer))
+    let history = History {
+        session_key: &params.session_key.0,
+        session_id: entry.as_ref().map(|entry| entry.session_id.as_str()),
+        messages,
+        thinking_level: &crate::agent::run::thinking_level(&cx.agent, &key, entry.as_ref()),
+    };
+    Ok(Reply::Text(serde_json::to_string(&history).expect("names and JSON")))
 }
 
 fn send(cx: &Arc<Ctx>, call: &Call, params: ChatSendParams) -> Result<Reply, ErrorShape> {
