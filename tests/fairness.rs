@@ -155,6 +155,25 @@ fn one_slow_reader_among_a_thousand_costs_nobody_an_event() {
 }
 
 #[test]
+fn whoever_leaves_a_crowd_costs_the_others_nothing() {
+    let gateway = Gateway::start(json!({}));
+    let mut speaker = gateway.client();
+    // Enough for several threads to write to.
+    let mut crowd = many(&gateway, 400);
+    for round in 0..5 {
+        // With words of the last round unread, so that a write to them fails at once or not at all.
+        crowd.truncate(crowd.len() - 20);
+        speaker.request("talk.mode", json!({ "enabled": true, "phase": round.to_string() })).unwrap();
+    }
+    for client in &mut crowd {
+        for round in 0..5 {
+            assert_eq!(client.event("talk.mode", |_| true)["phase"], round.to_string());
+        }
+    }
+    speaker.request("health", json!({})).unwrap();
+}
+
+#[test]
 fn gaps_are_scope_filters_and_nothing_else() {
     let gateway = Gateway::start(json!({}));
     let mut params = connect_params();

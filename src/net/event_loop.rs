@@ -21,6 +21,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::conn::{Conn, HttpConn, HttpState, Phase, SocketRead, WsConn};
+use super::crowd;
 use super::handle::{Broadcast, LoopMsg, Mailbox, NetEvent, Peer, WAKER_TOKEN, Wakeup};
 use super::http::{RequestHead, Response};
 use super::stats::Stats;
@@ -289,6 +290,7 @@ impl<C: Send + Sync + 'static, W: From<NetEvent<C>> + Send + 'static> EventLoop<
 
     /// Writes the events of this turn.
     fn flush_unsent(&mut self) {
+        crowd::write_unsent(&mut self.conns, self.unsent.len());
         for id in std::mem::take(&mut self.unsent) {
             if let Some(conn) = self.get(id) {
                 conn.is_unsent = false;
