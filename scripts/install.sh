@@ -44,10 +44,10 @@ else
   command -v cc >/dev/null || fail 'building wants a C compiler (Debian: apt install gcc libc6-dev)'
   say 'Building; this takes some minutes, on a Raspberry Pi up to half an hour …'
   if [ -n "$small" ]; then
-    (cd "$source" && cargo build --locked --profile small --no-default-features --features small)
+    (cd "$source" && cargo build --locked --config scripts/small.toml --profile small --no-default-features --features small)
     built=${CARGO_TARGET_DIR:-$source/target}/small/clawdbot
   else
-    (cd "$source" && cargo build --locked --release)
+    (cd "$source" && cargo build --locked --config scripts/lean.toml --release)
     built=${CARGO_TARGET_DIR:-$source/target}/release/clawdbot
   fi
 fi

@@ -31,12 +31,12 @@ done
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 if [[ -z $program ]]; then
-  build=(cargo build --locked) profile=release
+  build=(cargo build --locked) profile=release flags=scripts/lean.toml
   if [[ -n $small ]]; then
-    profile=small
+    profile=small flags=scripts/small.toml
     build+=(--no-default-features --features small)
   fi
-  build+=(--profile "$profile")
+  build+=(--profile "$profile" --config "$flags")
   [[ -z $target ]] || build+=(--target "$target")
   "${build[@]}"
   program=${CARGO_TARGET_DIR:-target}/${target:+$target/}$profile/clawdbot

@@ -4,6 +4,7 @@
 //! decided in `gateway`.
 
 mod conn;
+mod crowd;
 pub mod event_loop;
 pub mod fetch;
 pub mod flow;
