@@ -469,11 +469,8 @@ mod tests {
         }
         let texts = |limit, bytes| -> Vec<String> {
             let messages = shown_messages(&path, limit, bytes).expect("read");
-            let message = |raw: &Box<RawValue>| serde_json::from_str::<Value>(raw.get()).expect("JSON");
-            messages
-                .iter()
-                .map(|raw| message(raw)["content"][0]["text"].as_str().unwrap_or_default().to_owned())
-                .collect()
+            let text = |message: &Value| message["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+            messages.iter().map(|raw| text(&serde_json::from_str(raw.get()).expect("JSON"))).collect()
         };
         assert_eq!(texts(2, 10_000), ["two", "[note] three"]);
         assert_eq!(texts(9, 300), ["[note] three"]);
