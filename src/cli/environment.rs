@@ -35,7 +35,7 @@ pub(super) fn set(name: &str, value: &str) {
 /// alone and with two arenas, so that what a load leaves lies together and whole pages go back. Without it, five times the
 /// live memory stays; without any caches, threads that share an arena wait for each other.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const LEAN_MALLOC: &str = "glibc.malloc.tcache_max=128:glibc.malloc.arena_max=2";
+const LEAN_MALLOC: &str = "glibc.malloc.tcache_max=64:glibc.malloc.arena_max=2";
 
 /// Variable that marks a program that has begun again.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
