@@ -54,14 +54,11 @@ fn openai(settings: &Settings, text: &str, is_voice: bool) -> Result<Request, St
     let key = settings.openai_key.as_ref().ok_or("no API key")?;
     let model = settings.config.openai.model.as_deref().unwrap_or(OPENAI_MODELS[0]);
     let voice = settings.config.openai.voice.as_deref().unwrap_or(OPENAI_VOICES[0]);
-    // Another server has models and voices of its own.
-    if settings.openai_url == OPENAI_URL {
-        if !OPENAI_MODELS.contains(&model) {
-            return Err(format!("Invalid model: {model}"));
-        }
-        if !OPENAI_VOICES.contains(&voice) {
-            return Err(format!("Invalid voice: {voice}"));
-        }
+    if !has_openai_model(settings, model) {
+        return Err(format!("Invalid model: {model}"));
+    }
+    if !has_openai_voice(settings, voice) {
+        return Err(format!("Invalid voice: {voice}"));
     }
     let format = if is_voice { "opus" } else { "mp3" };
     let body = json!({"model": model, "input": text, "voice": voice, "response_format": format});
@@ -79,8 +76,7 @@ fn elevenlabs(settings: &Settings, text: &str, is_voice: bool) -> Result<Request
     let key = settings.elevenlabs_key.as_ref().ok_or("no API key")?;
     let config = &settings.config.elevenlabs;
     let voice = config.voice_id.as_deref().unwrap_or(ELEVENLABS_VOICE);
-    // It becomes part of the URL.
-    if !(10..=40).contains(&voice.len()) || !voice.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if !is_elevenlabs_voice(voice) {
         return Err("Invalid voiceId format".to_owned());
     }
     let base_url = config.base_url.as_deref().map(|url| url.trim().trim_end_matches('/'));
@@ -119,7 +115,26 @@ fn elevenlabs(settings: &Settings, text: &str, is_voice: bool) -> Result<Request
     })
 }
 
-fn language(code: Option<&str>) -> Result<Option<String>, String> {
+/// Returns whether the server that speaks for OpenAI may have this model; another than OpenAI's own has some of its own.
+pub(super) fn has_openai_model(settings: &Settings, model: &str) -> bool {
+    settings.openai_url != OPENAI_URL || OPENAI_MODELS.contains(&model)
+}
+
+/// As [`has_openai_model`], for voices.
+pub(super) fn has_openai_voice(settings: &Settings, voice: &str) -> bool {
+    settings.openai_url != OPENAI_URL || OPENAI_VOICES.contains(&voice)
+}
+
+/// Returns whether a voice can be asked for: it becomes part of a URL.
+pub(super) fn is_elevenlabs_voice(voice: &str) -> bool {
+    (10..=40).contains(&voice.len()) && voice.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Returns a language code as ElevenLabs takes it, if there is one.
+///
+/// # Errors
+/// How it should look.
+pub(super) fn language(code: Option<&str>) -> Result<Option<String>, String> {
     let Some(code) = code.and_then(unless_blank) else { return Ok(None) };
     let code = code.to_ascii_lowercase();
     if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_lowercase()) {

@@ -44,8 +44,10 @@ pub struct ModelOverrides {
     pub allow_model_id: Option<bool>,
     /// How fast and how.
     pub allow_voice_settings: Option<bool>,
-    /// In which language.
+    /// In which language, and how numbers and dates are read.
     pub allow_normalization: Option<bool>,
+    /// Repeatably.
+    pub allow_seed: Option<bool>,
 }
 
 /// `messages.tts.openai`.
