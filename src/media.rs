@@ -208,13 +208,19 @@ pub fn load(paths: &Paths, source: &str, cancel: &CancelToken) -> Result<Loaded,
     let (bytes, said, name) = if source.starts_with("http://") || source.starts_with("https://") {
         fetch(source, most, cancel)?
     } else {
-        let path = paths.expand(source.strip_prefix("file://").unwrap_or(source));
+        let path = local(paths, source);
         let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         (read(&path, most)?, None, name)
     };
     let mime =
         mime_of(&bytes, said.as_deref(), name.as_deref()).unwrap_or_else(|| "application/octet-stream".to_owned());
     Ok(Loaded { bytes, mime, name })
+}
+
+/// Returns where a file of this host is that is named `file://…`, `~/…` or by its path.
+pub fn local(paths: &Paths, source: &str) -> PathBuf {
+    let source = source.trim();
+    paths.expand(source.strip_prefix("file://").unwrap_or(source))
 }
 
 /// Says that a file is too large.

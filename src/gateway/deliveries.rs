@@ -28,6 +28,7 @@ use crate::channels::channel::{Account, Channel, Setting};
 use crate::channels::message::{Address, Part, Poll, SendError, Sent};
 use crate::channels::outbox::{Delivery, Done, Next, PutError};
 use crate::channels::reply::{Reply, ReplyKind};
+use crate::media;
 use crate::protocol::error::ErrorShape;
 
 /// Lane of the workers.
@@ -445,7 +446,7 @@ fn go_on_without_file(cx: &Arc<Ctx>, at: &Setting<'_>, delivery: &Delivery, why:
     else {
         return false;
     };
-    let Some((_, rest)) = reply.media.split_first() else { return false };
+    let Some((first, rest)) = reply.media.split_first() else { return false };
     let current = cx.outbox.waiting().into_iter().find(|it| it.id == delivery.id);
     // A reply begins with its first file, unless that was left out before.
     let is_first = |it: &Delivery| {
@@ -454,13 +455,23 @@ fn go_on_without_file(cx: &Arc<Ctx>, at: &Setting<'_>, delivery: &Delivery, why:
     if !current.is_some_and(|it| is_first(&it)) {
         return false;
     }
-    let text = format!("{}\n\n⚠️ Media failed: {why}", reply.text).trim_start().to_owned();
+    let text = format!("{}\n\n⚠️ Media failed: {}", reply.text, without_place(cx, first, why)).trim_start().to_owned();
     let words = Reply { text, media: Vec::new(), ..reply.clone() };
     let files = Reply { text: String::new(), media: rest.to_vec(), reply_to: None, buttons: None, ..reply.clone() };
     let Ok(mut parts) = prepare(at, &place, &json!(words)) else { return false };
     parts.extend(prepare(at, &place, &json!(files)).unwrap_or_default());
     log::warn!(target: "gateway/channels", "a file by {} to {} is left out: {why}", delivery.channel, delivery.to);
     cx.outbox.set_parts(&delivery.id, parts, 0)
+}
+
+/// Says of a file of this host its name alone: a chat need not know where it lies.
+fn without_place(cx: &Ctx, source: &str, why: &str) -> String {
+    let path = media::local(&cx.paths, source);
+    let name = path.file_name().and_then(|name| name.to_str());
+    match (name, why.strip_prefix(&*path.to_string_lossy())) {
+        (Some(name), Some(rest)) => format!("{name}{rest}"),
+        _ => why.to_owned(),
+    }
 }
 
 /// Nobody knows whether the message that was being sent arrived: the chat is told, and the rest goes out.

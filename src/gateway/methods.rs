@@ -21,7 +21,7 @@ pub mod skills;
 mod system;
 mod talk;
 #[cfg(feature = "tts")]
-mod tts;
+pub mod tts;
 mod usage;
 #[cfg(feature = "onboarding")]
 mod wizard;

@@ -87,7 +87,7 @@ impl<'a> Overheard<'a> {
             RunEvent::Assistant { text, delta, .. } => self.growing(route, text, text == delta),
             RunEvent::Thinking { text } => {
                 // Drafts have the length of a message; of long thoughts the end is shown.
-                self.draft(route, &wording::reasoning(tail_chars(text, THOUGHT_CHARS_MAX)));
+                self.draft(route, || wording::reasoning(tail_chars(text, THOUGHT_CHARS_MAX)));
             }
             RunEvent::Lull => self.silent(route),
             RunEvent::Said { said } => self.complete(route, said),
@@ -96,17 +96,22 @@ impl<'a> Overheard<'a> {
     }
 
     /// Shows what is being written, as often as is sensible.
-    fn draft(&self, route: &Route, text: &str) {
+    fn draft(&self, route: &Route, text: impl FnOnce() -> String) {
         let now = self.cx.clock.now();
         if self.last_draft.get().is_none_or(|last| now.saturating_duration_since(last) >= DRAFT_INTERVAL) {
             self.last_draft.set(Some(now));
             feedback::working(self.cx, route);
-            feedback::draft(self.cx, route, text);
+            feedback::draft(self.cx, route, &text());
         }
     }
 
     fn growing(&self, route: &Route, text: &str, is_new: bool) {
-        self.draft(route, text);
+        self.draft(route, || {
+            let text = text.to_owned();
+            #[cfg(feature = "tts")]
+            let text = voice::shown_so_far(self.cx, self.request, text);
+            text
+        });
         let Some(settings) = self.streams.filter(|settings| !settings.waits_for_end) else { return };
         let mut saying = self.said.borrow_mut();
         if is_new {

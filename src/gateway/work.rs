@@ -261,7 +261,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
             }
         }
         #[cfg(feature = "tts")]
-        Due::SpeechExpired(audio) => cx.tts.remove_audio(&audio),
+        Due::SpeechExpired(audio) => super::methods::tts::expire(cx, audio),
         Due::Cron { serial } => cron::due(cx, serial),
         Due::AgentWait { waiter, run } => {
             if let Some(ticket) = cx.runs.give_up(&waiter) {

@@ -1,17 +1,22 @@
 //! tts.*.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Any, Method, methods};
 use crate::channels;
+use crate::channels::outbox::Delivery;
 use crate::gateway::ctx::Ctx;
 use crate::gateway::dispatch::{Call, Reply};
-use crate::gateway::replies::voice::AUDIO_KEPT;
 use crate::gateway::work::Due;
 use crate::protocol::error::ErrorShape;
 use crate::tts::{Auto, ELEVENLABS_MODELS, OPENAI_MODELS, OPENAI_VOICES, Provider, Settings};
+
+/// How long a sound is kept for whoever fetches it.
+const AUDIO_KEPT: Duration = Duration::from_secs(5 * 60);
 
 pub(super) const METHODS: &[Method] = methods! {
     "tts.status" Read Any status;
@@ -94,6 +99,19 @@ fn convert(cx: &Arc<Ctx>, _call: &Call, params: Any) -> Result<Reply, ErrorShape
     });
     cx.timer.arm(AUDIO_KEPT, Due::SpeechExpired(speech.audio));
     Ok(Reply::Now(payload))
+}
+
+/// Removes a sound, unless a chat still waits for it: a network may be away for longer.
+pub fn expire(cx: &Ctx, audio: PathBuf) {
+    let path = audio.to_string_lossy();
+    let is_in = |delivery: &Delivery| {
+        delivery.content["media"].as_array().is_some_and(|media| media.iter().any(|source| *source == *path))
+    };
+    if cx.outbox.waiting().iter().any(is_in) {
+        cx.timer.arm(AUDIO_KEPT, Due::SpeechExpired(audio));
+    } else {
+        cx.tts.remove_audio(&audio);
+    }
 }
 
 fn text<'a>(params: &'a Value, key: &str) -> &'a str {

@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::agent::reply::Said;
 use crate::agent::run::RunRequest;
@@ -14,11 +13,8 @@ use crate::base::ids::SessionKey;
 use crate::channels;
 use crate::channels::reply::{Reply, ReplyKind};
 use crate::gateway::ctx::Ctx;
-use crate::gateway::work::Due;
+use crate::media;
 use crate::tts::{Auto, Settings, Spoken};
-
-/// How long a sound is kept for whoever sends or fetches it.
-pub const AUDIO_KEPT: Duration = Duration::from_secs(5 * 60);
 
 /// Returns which answers a session wants spoken, in its own word.
 pub fn own_mode(cx: &Ctx, session: &SessionKey) -> Option<String> {
@@ -46,7 +42,8 @@ pub fn hint(cx: &Ctx) -> Option<String> {
     ))
 }
 
-/// Speaks a text; returns the file, which is removed after a while, and whether the channel shows it as a voice message.
+/// Speaks a text for a chat; returns the file, which is kept for as long as a message may be on its way, also over restarts,
+/// and whether the channel shows it as a voice message.
 ///
 /// # Errors
 /// Why nobody speaks.
@@ -54,18 +51,35 @@ pub fn speak(cx: &Ctx, settings: &Settings, text: &str, channel: &str) -> Result
     let channel = channels::by_id(channel);
     let is_voice = channel.is_some_and(|channel| channel.capabilities().has_voice_notes);
     let speech = cx.tts.convert(settings, text, is_voice).map_err(|error| error.to_string())?;
-    cx.timer.arm(AUDIO_KEPT, Due::SpeechExpired(speech.audio.clone()));
-    Ok((speech.audio, speech.is_voice))
+    let name = speech.audio.file_name().and_then(|name| name.to_str());
+    let kept = std::fs::read(&speech.audio)
+        .and_then(|bytes| media::save(&cx.paths, media::OUTBOUND, &*cx.rng, &bytes, None, name));
+    cx.tts.remove_audio(&speech.audio);
+    Ok((kept.map_err(|error| format!("cannot keep the audio: {error}"))?, speech.is_voice))
 }
 
 /// Returns a part of an answer as it is written, without the tags for what is spoken.
 pub(super) fn shown(cx: &Ctx, request: &RunRequest, text: String) -> String {
+    without_tags(cx, request, text, |settings, auto, text| Spoken::of(settings, auto, text, true, false).shown)
+}
+
+/// As [`shown`], of an answer that is still being written.
+pub(super) fn shown_so_far(cx: &Ctx, request: &RunRequest, text: String) -> String {
+    without_tags(cx, request, text, Spoken::shown_so_far)
+}
+
+fn without_tags(
+    cx: &Ctx,
+    request: &RunRequest,
+    text: String,
+    shown: impl FnOnce(&Settings, Auto, &str) -> String,
+) -> String {
     if !text.contains("[[") {
         return text;
     }
     let Ok(settings) = cx.tts.settings(&cx.config.get()) else { return text };
     let auto = settings.auto_of(own_mode(cx, &request.session_key).as_deref());
-    Spoken::of(&settings, auto, &text, true, false).shown
+    shown(&settings, auto, &text)
 }
 
 /// Adds to an answer what is spoken of it, and takes the tags for that out of its words. `streamed`: what went out in parts
