@@ -61,7 +61,7 @@ fn directives_within_a_message_are_taken_out() {
     let said = users[0].to_string();
     assert!(said.contains("fix it please") && !said.contains("/think") && !said.contains("/status"), "{said}");
     let status = client.event("chat", |chat| chat["runId"] == "r1-status");
-    assert!(status.to_string().contains("Clawdbot"), "{status}");
+    assert!(status.to_string().contains("Clawdbot") && status.to_string().contains("test/m · 🔑 api-key"), "{status}");
     let sessions = client.request("sessions.list", json!({})).unwrap();
     assert_eq!(sessions["sessions"][0]["thinkingLevel"], Value::Null, "it counts only alone: {sessions}");
 }

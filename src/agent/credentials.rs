@@ -14,7 +14,7 @@ pub use self::asking::{each, fresh, judge, renewing, tries, worked};
 
 use super::auth_profiles::copilot::{self, Trade};
 use super::auth_profiles::order::{Candidate, order, stick};
-use super::auth_profiles::{Store, dirs, of, read_store, store};
+use super::auth_profiles::{Kind, Store, dirs, of, read_store, store};
 use super::models;
 use super::sessions::Entry;
 use crate::base::clock::UnixMs;
@@ -131,6 +131,27 @@ impl<'a> Wallet<'a> {
                 ids.join(", ")
             )
         })
+    }
+
+    /// Returns how a provider knows who asks, in the original's words: `api-key`, `token`, `oauth`, or `mixed`; `None` where
+    /// there is nothing to ask with.
+    pub fn mode(&self, provider: &str) -> Option<&'static str> {
+        let candidates = self.candidates(provider);
+        let word = |kind: Kind| match kind {
+            Kind::ApiKey => "api-key",
+            Kind::Token => "token",
+            Kind::OAuth => "oauth",
+        };
+        if let Some(first) = candidates.first() {
+            let is_mixed = candidates.iter().any(|it| it.profile.kind != first.profile.kind);
+            return Some(if is_mixed { "mixed" } else { word(first.profile.kind) });
+        }
+        let keys = models::keys(self.config, provider);
+        match keys.env {
+            Some((variable, _)) if variable.contains("OAUTH_TOKEN") => Some("oauth"),
+            Some(_) => Some("api-key"),
+            None => keys.configured.map(|_| "api-key"),
+        }
     }
 
     /// Returns the key of the environment or the configuration, or that none is needed.

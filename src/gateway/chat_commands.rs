@@ -27,6 +27,7 @@ use super::inbox::Turn;
 use super::lifecycle::Planned;
 use super::{queue, tool_host};
 use crate::agent::commands::{self, Command, Cx, StatusCard};
+use crate::agent::credentials::Wallet;
 use crate::agent::models;
 use crate::agent::run::{SingleCall, SingleFailure, call_one};
 use crate::base::cancel::CancelToken;
@@ -196,11 +197,14 @@ fn status(cx: &Ctx, turn: &Turn) -> String {
     let config = cx.config.get();
     let key = &turn.session;
     let entry = cx.sessions.entry(key);
+    let model = models::resolve(&config, &turn.agent, entry.as_ref(), None);
+    let wallet = Wallet::open(&config, &cx.paths, &turn.agent, cx.clock.now_ms());
     commands::status_reply(&StatusCard {
         version: super::version(),
         key,
         entry: entry.as_ref(),
-        model: models::resolve(&config, &turn.agent, entry.as_ref(), None),
+        auth: model.as_ref().ok().and_then(|model| wallet.mode(&model.provider)),
+        model,
         uptime: cx.clock.now().saturating_duration_since(cx.started_at),
         active_runs: cx.runs.active_count(),
         queue: (queue::settings(cx, key, &turn.speaker.channel), cx.queue.depth(key)),

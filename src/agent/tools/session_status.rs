@@ -6,6 +6,7 @@ use super::arguments::Arguments;
 use super::sessions::{refusal, resolve};
 use super::{Tool, ToolContext, ToolResult, always};
 use crate::agent::commands::session_lines;
+use crate::agent::credentials::Wallet;
 use crate::agent::{models, prompt};
 use crate::base::clock::zoned_text;
 
@@ -52,7 +53,9 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         format!("🦞 Clawdbot {}", env!("CARGO_PKG_VERSION")),
         format!("🕒 Time: {} ({zone})", zoned_text(cx.clock.now_ms(), &zone)),
     ];
-    lines.extend(session_lines(&key, entry.as_ref(), &model));
+    let wallet = Wallet::open(cx.config, cx.paths, &agent, cx.clock.now_ms());
+    let auth = model.as_ref().ok().and_then(|model| wallet.mode(&model.provider));
+    lines.extend(session_lines(&key, entry.as_ref(), &model, auth));
     let details = json!({"ok": true, "sessionKey": key.as_str(), "changedModel": changed.is_some()});
     Ok(ToolResult::text(lines.join("\n"), Some(details)))
 }
