@@ -150,12 +150,16 @@ fn a_browser_on_this_machine_hands_the_code_over() {
     assert!(address.starts_with("https://accounts.google.com/o/oauth2/v2/auth?"), "{address}");
     assert!(address.contains("code_challenge_method=S256") && address.contains("client_id=app-1"), "{address}");
     let (page, state) = (query_of(&address, "redirect_uri"), query_of(&address, "state"));
+    let host = page.trim_start_matches("http://localhost:").split('/').next().expect("a host");
+    let port: u16 = host.parse().expect("a port");
     let get = |query: &str| {
-        let (host, path) = page.strip_prefix("http://localhost").and_then(|it| it.split_once('/')).expect("an address");
-        let port: u16 = host.trim_start_matches(':').parse().expect("a port");
+        let path = page.splitn(4, '/').last().expect("a path");
         let socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
         crate::support::http::get(socket, "GET", &format!("/{path}?{query}")).status
     };
+    // Browsers open connections that they may use later.
+    let _idle: Vec<std::net::TcpStream> =
+        (0..20).map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).expect("somebody listens")).collect();
     assert_eq!(get("code=stolen&state=other"), 400);
     assert_eq!(get(&format!("code=the-code&state={state}")), 200);
     let (is_ok, said) = sign_in.end();

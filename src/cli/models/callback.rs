@@ -3,6 +3,7 @@
 //! Owns a listening socket on the loopback for as long as somebody signs in. Runs on the command's thread, which waits for
 //! the socket and the terminal at once. Not here: what is done with the code (`login`).
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -20,14 +21,25 @@ use super::login::code_of;
 const PORT_VARIABLE: &str = "CLAWDBOT_OAUTH_CALLBACK_PORT";
 /// How long somebody may take to sign in.
 const WAIT_MAX: Duration = Duration::from_secs(10 * 60);
-/// How long a browser may take for its request, and how long that may be.
-const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a browser may take to read its answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Longest request.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// Connections at once: browsers open some that they may use later. The oldest goes when another one comes.
+const VISITORS_MAX: usize = 16;
 /// Longest text that is pasted.
 const PASTE_BYTES_MAX: usize = 64 * 1024;
 
 const BROWSER: Token = Token(0);
 const TERMINAL: Token = Token(1);
+const VISITOR_FIRST: usize = 2;
+
+/// A connection whose request is not complete yet.
+struct Visitor {
+    stream: TcpStream,
+    head: Vec<u8>,
+    token: Token,
+}
 
 /// See the module.
 pub(super) struct Callback {
@@ -71,6 +83,7 @@ impl Callback {
             let _ = write!(stdout, "Waiting. Browser on another machine? Paste the address that it ends on: ")
                 .and_then(|()| stdout.flush());
         }
+        let (mut visitors, mut visits) = (VecDeque::new(), VISITOR_FIRST);
         let mut events = mio::Events::with_capacity(4);
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             match poll.poll(&mut events, Some(left)) {
@@ -80,9 +93,24 @@ impl Callback {
             for event in &events {
                 if event.token() == BROWSER {
                     while let Ok((stream, _)) = self.listener.accept() {
-                        if let Some(code) = self.browser(stream, state) {
-                            return code;
+                        let token = Token(visits);
+                        visits += 1;
+                        stream.set_nonblocking(true).map_err(failed)?;
+                        let socket = stream.as_raw_fd();
+                        poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE).map_err(failed)?;
+                        if visitors.len() == VISITORS_MAX {
+                            visitors.pop_front();
                         }
+                        visitors.push_back(Visitor { stream, head: Vec::new(), token });
+                    }
+                    continue;
+                }
+                if event.token() != TERMINAL {
+                    let Some(at) = visitors.iter().position(|it| it.token == event.token()) else { continue };
+                    let Some(target) = visitors[at].read() else { continue };
+                    let visitor = visitors.remove(at).expect("it was found there");
+                    if let Some(code) = target.and_then(|target| self.answer(visitor.stream, &target, state)) {
+                        return code;
                     }
                     continue;
                 }
@@ -106,9 +134,8 @@ impl Callback {
     }
 
     /// Answers one request; returns how the sign-in ended, if it was about that.
-    fn browser(&self, mut stream: TcpStream, state: &str) -> Option<Result<String, Failure>> {
-        let target = target_of(&mut stream)?;
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    fn answer(&self, mut stream: TcpStream, target: &str, state: &str) -> Option<Result<String, Failure>> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let (status, said, result) = match code_of(query) {
             _ if path != self.path => ("404 Not Found", "There is nothing here.", None),
             // Somebody else's page, or an older sign-in's: ours may still come.
@@ -125,6 +152,7 @@ impl Callback {
         };
         let page = format!("<!doctype html><meta charset=\"utf-8\"><title>Clawdbot</title><p>{said}</p>\n");
         // The code is here, whether or not the browser gets to see that.
+        let _ = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(Some(ANSWER_WAIT)));
         let _ = write!(
             stream,
             "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
@@ -134,24 +162,32 @@ impl Callback {
     }
 }
 
-/// Returns path and query of a request.
-fn target_of(stream: &mut TcpStream) -> Option<String> {
-    stream.set_nonblocking(false).ok()?;
-    stream.set_write_timeout(Some(REQUEST_WAIT)).ok()?;
-    let until = Instant::now() + REQUEST_WAIT;
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        stream.set_read_timeout(Some(left)).ok()?;
+impl Visitor {
+    /// Reads what has come. `None`: more is wanted; otherwise it is over, with path and query of the request if it was one.
+    fn read(&mut self) -> Option<Option<String>> {
         let mut bytes = [0; 2048];
-        let count = stream.read(&mut bytes).ok().filter(|count| *count > 0)?;
-        head.extend_from_slice(&bytes[..count]);
-        if head.len() > REQUEST_BYTES_MAX {
-            return None;
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Some(None),
+                Ok(count) => self.head.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Some(None),
+            }
+            if self.head.windows(4).any(|end| end == b"\r\n\r\n") {
+                return Some(target_of(&self.head));
+            }
+            if self.head.len() > REQUEST_BYTES_MAX {
+                return Some(None);
+            }
         }
     }
-    let line = String::from_utf8(head).ok()?;
-    let mut words = line.lines().next()?.split(' ');
+}
+
+/// Returns path and query of a request.
+fn target_of(head: &[u8]) -> Option<String> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut words = head.lines().next()?.split(' ');
     (words.next()? == "GET").then(|| words.next().map(str::to_owned)).flatten()
 }
 
