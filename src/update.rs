@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::base::cancel::CancelToken;
-use crate::base::process::{self, Ended};
+use crate::base::process::{self, Ended, Keep};
 
 /// Limit of a step that the caller names none for.
 pub const STEP_TIMEOUT: Duration = Duration::from_secs(20 * 60);
@@ -198,9 +198,8 @@ pub fn detect(exe: &Path, home: &Path, cancel: &CancelToken) -> Installed {
     }
     let mut ask = Command::new("dpkg");
     ask.arg("-S").arg(exe);
-    let answer = process::run(ask, Some(ASK_TIMEOUT), TAIL_BYTES_MAX, cancel, |_| (), |_| ()).ok();
-    let answer = answer.filter(|answer| answer.ended == Ended::Exited(0));
-    match answer.as_ref().and_then(|answer| answer.text.split_once(": ")) {
+    let answer = answer_of(ask, cancel);
+    match answer.as_ref().and_then(|answer| answer.split_once(": ")) {
         Some((package, _)) => Installed::Package(package.to_owned()),
         None => Installed::Plain,
     }
@@ -385,10 +384,15 @@ impl Git<'_> {
         let version = manifest.lines().find_map(|line| line.strip_prefix("version = \""));
         let mut ask = Command::new("git");
         ask.args(["rev-parse", "HEAD"]).current_dir(&self.checkout.root);
-        let answer = process::run(ask, Some(ASK_TIMEOUT), TAIL_BYTES_MAX, self.cancel, |_| (), |_| ()).ok();
-        let sha = answer.filter(|answer| answer.ended == Ended::Exited(0)).map(|answer| answer.text.trim().to_owned());
+        let sha = answer_of(ask, self.cancel).map(|answer| answer.trim().to_owned());
         json!({"sha": sha, "version": version.map(|version| version.trim_end_matches('"'))})
     }
+}
+
+/// Returns what a command says that only answers a question, warnings aside, if it succeeds.
+fn answer_of(command: Command, cancel: &CancelToken) -> Option<String> {
+    let said = process::capture(command, Some(ASK_TIMEOUT), Keep::First(TAIL_BYTES_MAX), cancel).ok()?;
+    (said.ended == Ended::Exited(0)).then_some(said.stdout)
 }
 
 /// Returns what tells one build of a program from another.
