@@ -11,16 +11,23 @@ const SLICES_MAX: usize = 32;
 /// A queue of byte strings, many of them shared between connections.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: VecDeque<Bytes>,
+    /// What goes next; in itself, so that the usual case, one string and out, allocates nothing.
+    front: Bytes,
+    /// What follows it.
+    rest: VecDeque<Bytes>,
+    /// Of all of them; without any, `front` is empty.
     bytes: usize,
 }
 
 impl Outbox {
     /// Appends bytes.
     pub fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
+        if self.bytes == 0 {
+            self.bytes = bytes.len();
+            self.front = bytes;
+        } else if !bytes.is_empty() {
             self.bytes += bytes.len();
-            self.queue.push_back(bytes);
+            self.rest.push_back(bytes);
         }
     }
 
@@ -45,16 +52,8 @@ impl Outbox {
     /// Any I/O error of the socket but `WouldBlock` and `Interrupted`.
     pub fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         while self.bytes > 0 {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = self.queue.len().min(SLICES_MAX);
-            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(bytes);
-            }
             // One buffer, the usual case, takes the shorter way through the kernel.
-            let written = match &slices[..count] {
-                [only] => socket.write(only),
-                several => socket.write_vectored(several),
-            };
+            let written = if self.rest.is_empty() { socket.write(&self.front) } else { self.write_vectored(socket) };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
@@ -64,21 +63,31 @@ impl Outbox {
             }
         }
         // A burst may have grown the queue; an idle connection keeps no buffer.
-        self.queue = VecDeque::new();
+        self.rest = VecDeque::new();
         Ok(true)
+    }
+
+    fn write_vectored(&self, socket: &mut impl Write) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let all = std::iter::once(&self.front).chain(&self.rest);
+        let mut count = 0;
+        for (slice, bytes) in slices.iter_mut().zip(all) {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        socket.write_vectored(&slices[..count])
     }
 
     fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
-        while written > 0 {
-            let front = self.queue.front_mut().expect("bytes counts what the queue holds");
-            if front.len() > written {
-                front.advance(written);
+        while written >= self.front.len() {
+            written -= self.front.len();
+            self.front = self.rest.pop_front().unwrap_or_default();
+            if self.front.is_empty() {
                 return;
             }
-            written -= front.len();
-            self.queue.pop_front();
         }
+        self.front.advance(written);
     }
 }
 
