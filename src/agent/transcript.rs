@@ -258,12 +258,17 @@ fn find_leaf(file: &File) -> io::Result<Option<String>> {
 /// Any I/O error but "not found".
 pub fn shown_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Box<RawValue>>> {
     last_messages(path, limit, bytes_max, |message: Box<RawValue>| {
-        if may_be_wrapped(message.get()) && is_of_user(&message) {
-            let mut message: Value = serde_json::from_str(message.get()).ok()?;
+        let json = message.get();
+        // Half a surrogate pair is JSON and yet no text: a reader may refuse all of an answer for it.
+        if json.contains("\\ud") || json.contains("\\uD") {
+            serde_json::from_str::<Value>(json).ok()?;
+        }
+        if may_be_wrapped(json) && is_of_user(&message) {
+            let mut message: Value = serde_json::from_str(json).ok()?;
             unwrap_user_text(&mut message);
             return to_raw_value(&message).ok();
         }
-        message.get().starts_with('{').then_some(message)
+        json.starts_with('{').then_some(message)
     })
 }
 
@@ -475,5 +480,13 @@ mod tests {
         assert_eq!(texts(2, 10_000), ["two", "[note] three"]);
         assert_eq!(texts(9, 300), ["[note] three"]);
         assert_eq!(texts(9, 10_000).len(), 3);
+        // Another program's line, with half a character at its end.
+        let mut file = OpenOptions::new().append(true).open(&path).expect("open");
+        let message = |half: &str| json!({"role": "user", "content": [{"type": "text", "text": half}]}).to_string();
+        for half in [r"\ud83d", r"\ud83d\ude00"] {
+            writeln!(file, r#"{{"type":"message","id":"x","message":{}}}"#, message("HALF").replace("HALF", half))
+                .expect("write");
+        }
+        assert_eq!(texts(2, 10_000), ["[note] three", "😀"]);
     }
 }
