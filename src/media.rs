@@ -14,7 +14,8 @@ use crate::net::fetch::{Fetch, FetchError};
 
 /// Directory of received files, within [`Paths::media_dir`].
 pub const INBOUND: &str = "inbound";
-/// Directory of files that are to be sent, within [`Paths::media_dir`], until that is done; whoever sends one removes it.
+/// Directory of files that are to be sent, within [`Paths::media_dir`], until that is done; whoever brought one
+/// removes it then, and what is a day old goes by itself.
 pub const OUTBOUND: &str = "outbound";
 /// Characters of a received file's own name that are kept.
 const NAME_CHARS_MAX: usize = 60;

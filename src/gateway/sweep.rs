@@ -1,8 +1,9 @@
-//! What a kill leaves behind: temporary files beside the ones that they were to replace, sound that was being put into
-//! words, files that were to be sent.
+//! What nobody needs any more. After a kill: temporary files beside the ones that they were to replace, and sound that was
+//! being put into words. Of every day: files that were to be sent.
 //!
-//! Looked for once, in a job after the start: names of [`crate::base::fs::write_atomic`] whose process is gone, and places of
-//! [`crate::media`]. Never follows links and never leaves the state directory.
+//! The first is looked for once, in a job after the start: names of [`crate::base::fs::write_atomic`] whose process is gone,
+//! and places of [`crate::agent::transcribe`]; the second hourly, in a place of [`crate::media`]. Never follows links and
+//! never leaves the state directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,39 +22,55 @@ const ENTRIES_MAX: usize = 100_000;
 /// No delivery tries longer than a day, so nobody wants an older file to be sent.
 const OUTBOUND_KEPT: Duration = Duration::from_secs(25 * 60 * 60);
 
-/// Looks and removes, in the lane of reads of files.
+/// Looks for what a kill left and removes it, in the lane of reads of files.
 pub fn start(cx: &Arc<Ctx>) {
     let job = cx.clone();
-    let submitted = cx.jobs.submit(vec!["disk".to_owned()], move || {
+    on_disk(cx, move || {
         let mut left = ENTRIES_MAX;
         let mut removed = sweep(&job.paths.state_dir, DEPTH_MAX, &mut left);
         // The file may be elsewhere.
         if let Some(dir) = job.paths.config_file.parent().filter(|dir| !dir.starts_with(&job.paths.state_dir)) {
             removed += sweep(dir, 0, &mut left);
         }
-        removed += sweep_media(&job.paths.media_dir(), SystemTime::now());
+        removed += sweep_heard(&job.paths.media_dir());
         if removed > 0 {
             log::info!(target: "gateway", "removed {removed} files of work that a kill had cut off");
         }
     });
-    if let Err(error) = submitted {
-        log::debug!(target: "gateway", "temporary files are not looked for: {error}");
+}
+
+/// Removes files that were to be sent a day ago, in the same lane.
+pub fn outbound(cx: &Arc<Ctx>) {
+    let job = cx.clone();
+    on_disk(cx, move || {
+        let removed = sweep_outbound(&job.paths.media_dir(), SystemTime::now());
+        if removed > 0 {
+            log::debug!(target: "gateway", "removed {removed} files that nobody sends any more");
+        }
+    });
+}
+
+fn on_disk(cx: &Ctx, job: impl FnOnce() + Send + 'static) {
+    if let Err(error) = cx.jobs.submit(vec!["disk".to_owned()], job) {
+        log::debug!(target: "gateway", "files that nobody needs are not looked for: {error}");
     }
 }
 
 /// One gateway owns the state directory: what is being heard is nobody's when it starts.
-fn sweep_media(dir: &Path, now: SystemTime) -> usize {
+fn sweep_heard(dir: &Path) -> usize {
     let heard = entries(dir)
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(HEARING))
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok())
-        .count();
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    heard.filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok()).count()
+}
+
+fn sweep_outbound(dir: &Path, now: SystemTime) -> usize {
     let is_old = |entry: &std::fs::DirEntry| {
         let age = entry.metadata().and_then(|of| of.modified()).map(|at| now.duration_since(at).unwrap_or_default());
         age.is_ok_and(|age| age > OUTBOUND_KEPT)
     };
     let sent = entries(&dir.join(media::OUTBOUND)).filter(is_old);
-    heard + sent.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count()
+    sent.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count()
 }
 
 fn entries(dir: &Path) -> impl Iterator<Item = std::fs::DirEntry> + use<> {
@@ -91,13 +108,10 @@ mod tests {
             std::fs::write(dir.path().join(place).join("a.ogg"), "sound").expect("written");
         }
         let now = SystemTime::now();
-        assert_eq!(sweep_media(dir.path(), now), 1, "only what was being heard");
+        assert_eq!(sweep_heard(dir.path()) + sweep_outbound(dir.path(), now), 1, "only what was being heard");
         assert!(!dir.path().join("hearing-1").exists());
-        assert_eq!(
-            sweep_media(dir.path(), now + OUTBOUND_KEPT + Duration::from_secs(60)),
-            1,
-            "and later what waits too long"
-        );
+        let later = now + OUTBOUND_KEPT + Duration::from_secs(60);
+        assert_eq!(sweep_heard(dir.path()) + sweep_outbound(dir.path(), later), 1, "and later what waits too long");
         assert!(!dir.path().join("outbound/a.ogg").exists() && dir.path().join("inbound/a.ogg").exists());
     }
 }

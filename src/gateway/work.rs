@@ -13,7 +13,7 @@ use super::ctx::Ctx;
 use super::ticket::SharedTicket;
 use super::{
     chats, connect, cron, deliveries, dispatch, events, exec_approvals, feedback, health, heartbeat, http, nodes,
-    queue, remote_bins, subagents,
+    queue, remote_bins, subagents, sweep,
 };
 use crate::agent::sessions;
 use crate::base::clock::UnixMs;
@@ -28,7 +28,7 @@ use crate::protocol::error::ErrorShape;
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which caches are swept.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// Interval at which session indexes are brought up to date.
+/// Interval of [`Due::Tidy`].
 const TIDY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// When a start, a run or a connect is over for sure, with what it causes (a health refresh comes up to a second later).
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub enum Due {
     HealthSoon,
     /// Caches are swept.
     Sweep,
-    /// Session indexes are brought up to date.
+    /// Session indexes are brought up to date, and files that nobody sends any more go.
     Tidy,
     /// The start, or a run, has been over for a moment.
     Settled,
@@ -231,6 +231,7 @@ fn due(cx: &Arc<Ctx>, due: Due) {
         }
         Due::Tidy => {
             tidy_sessions(cx);
+            sweep::outbound(cx);
             cx.timer.arm(TIDY_INTERVAL, Due::Tidy);
         }
         Due::Heartbeat { agent } => heartbeat::due(cx, &agent),
