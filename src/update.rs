@@ -198,10 +198,9 @@ pub fn detect(exe: &Path, home: &Path, cancel: &CancelToken) -> Installed {
     }
     let mut ask = Command::new("dpkg");
     ask.arg("-S").arg(exe);
-    let answer = answer_of(ask, cancel);
-    match answer.as_ref().and_then(|answer| answer.split_once(": ")) {
-        Some((package, _)) => Installed::Package(package.to_owned()),
-        None => Installed::Plain,
+    match answer(ask, ASK_TIMEOUT, cancel).as_deref().map(|answer| answer.split_once(": ")) {
+        Ok(Some((package, _))) => Installed::Package(package.to_owned()),
+        _ => Installed::Plain,
     }
 }
 
@@ -384,15 +383,19 @@ impl Git<'_> {
         let version = manifest.lines().find_map(|line| line.strip_prefix("version = \""));
         let mut ask = Command::new("git");
         ask.args(["rev-parse", "HEAD"]).current_dir(&self.checkout.root);
-        let sha = answer_of(ask, self.cancel).map(|answer| answer.trim().to_owned());
+        let sha = answer(ask, ASK_TIMEOUT, self.cancel).ok();
         json!({"sha": sha, "version": version.map(|version| version.trim_end_matches('"'))})
     }
 }
 
-/// Returns what a command says that only answers a question, warnings aside, if it succeeds.
-fn answer_of(command: Command, cancel: &CancelToken) -> Option<String> {
-    let said = process::capture(command, Some(ASK_TIMEOUT), Keep::First(TAIL_BYTES_MAX), cancel).ok()?;
-    (said.ended == Ended::Exited(0)).then_some(said.stdout)
+/// Returns what a command says that only answers a question; warnings are no answers.
+///
+/// # Errors
+/// What it complains of, or why it cannot be run.
+fn answer(command: Command, within: Duration, cancel: &CancelToken) -> Result<String, String> {
+    let ran = process::capture(command, Some(within), Keep::First(TAIL_BYTES_MAX), cancel);
+    let ran = ran.map_err(|error| error.to_string())?;
+    if ran.ended == Ended::Exited(0) { Ok(ran.stdout.trim().to_owned()) } else { Err(ran.stderr.trim().to_owned()) }
 }
 
 /// Returns what tells one build of a program from another.

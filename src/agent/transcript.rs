@@ -9,7 +9,6 @@ mod compact;
 mod context;
 mod since;
 
-use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -252,23 +251,21 @@ fn find_leaf(file: &File) -> io::Result<Option<String>> {
 }
 
 /// Returns the last messages of a file, oldest first, as clients see them: at most `limit`, and at most `bytes_max` bytes
-/// of JSON. A missing file has none. What wraps a user's text for the model is taken off; all else is the file's own text.
+/// of JSON. A missing file has none. What wraps a user's text for the model is taken off; nearly all else is the file's own text.
 ///
 /// # Errors
 /// Any I/O error but "not found".
 pub fn shown_messages(path: &Path, limit: usize, bytes_max: usize) -> io::Result<Vec<Box<RawValue>>> {
     last_messages(path, limit, bytes_max, |message: Box<RawValue>| {
-        let json = message.get();
-        // Half a surrogate pair is JSON and yet no text: a reader may refuse all of an answer for it.
-        if json.contains("\\ud") || json.contains("\\uD") {
-            serde_json::from_str::<Value>(json).ok()?;
+        if !message.get().starts_with('{') {
+            return None;
         }
-        if may_be_wrapped(json) && is_of_user(&message) {
-            let mut message: Value = serde_json::from_str(json).ok()?;
-            unwrap_user_text(&mut message);
-            return to_raw_value(&message).ok();
+        if !wants_a_look(message.get()) {
+            return Some(message);
         }
-        json.starts_with('{').then_some(message)
+        let mut message: Value = serde_json::from_str(message.get()).ok()?;
+        unwrap_user_text(&mut message);
+        to_raw_value(&message).ok()
     })
 }
 
@@ -313,18 +310,10 @@ fn last_messages<M: DeserializeOwned>(
     Ok(messages)
 }
 
-/// Spares most messages being parsed: a text that begins with a bracket, or a line with an id. JSON escapes neither.
-fn may_be_wrapped(json: &str) -> bool {
-    json.contains("\"[") || json.contains("[message_id:")
-}
-
-fn is_of_user(message: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Said<'a> {
-        #[serde(borrow)]
-        role: Cow<'a, str>,
-    }
-    serde_json::from_str::<Said>(message.get()).is_ok_and(|said| said.role == "user")
+/// Spares most messages being parsed. A text may be wrapped that begins with a bracket, which JSON never escapes, or has a
+/// line with an id; and half a surrogate pair is JSON but no text: a reader may refuse all of an answer for it.
+fn wants_a_look(json: &str) -> bool {
+    ["\"[", "[message_id:", "\\ud", "\\uD"].iter().any(|mark| json.contains(mark))
 }
 
 fn open_backwards(path: &Path) -> io::Result<Option<Backwards>> {
@@ -336,6 +325,9 @@ fn open_backwards(path: &Path) -> io::Result<Option<Backwards>> {
 }
 
 fn unwrap_user_text(message: &mut Value) {
+    if message["role"] != "user" {
+        return;
+    }
     match message.get_mut("content") {
         Some(Value::String(text)) => *text = unwrapped(text),
         Some(Value::Array(blocks)) => {

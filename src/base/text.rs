@@ -59,6 +59,15 @@ pub fn parse_duration_ms(text: &str, bare_unit_ms: f64) -> Option<f64> {
     Some(number * unit_ms)
 }
 
+/// Parses a flag as people write it: `true`, `1`, `yes`, `on`, or `false`, `0`, `no`, `off`, in any case.
+pub fn parse_flag(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// Returns the milliseconds of a unit as durations have it: `ms`, `s`, `m`, `h` or `d`.
 pub fn duration_unit_ms(unit: &str) -> Option<f64> {
     Some(match unit {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::front_matter::{self, text_of};
-use crate::base::text::{trimmed, unless_blank};
+use crate::base::text::{parse_flag, trimmed, unless_blank};
 use crate::config::json5;
 
 /// Where a skill comes from.
@@ -257,11 +257,7 @@ fn list(value: Option<&Value>) -> Vec<String> {
 }
 
 fn flag(value: Option<&Value>) -> Option<bool> {
-    match text_of(value)?.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
-    }
+    parse_flag(&text_of(value)?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! of what is written (agent.md §2, row 17). Not here: speaking.
 
 use super::{Auto, Provider, Settings, request};
+use crate::base::text::parse_flag;
 
 /// Shorter answers are not worth a voice message, in characters.
 const CHARS_MIN: usize = 10;
@@ -114,7 +115,7 @@ fn wish(settings: &mut Settings, key: &str, value: &str) {
         "similarity" | "similarityboost" => set(&mut voice.similarity_boost, number(0.0, 1.0)),
         "style" => set(&mut voice.style, number(0.0, 1.0)),
         "speed" => set(&mut voice.speed, number(0.5, 2.0)),
-        "speakerboost" | "usespeakerboost" => set(&mut voice.use_speaker_boost, truth(value)),
+        "speakerboost" | "usespeakerboost" => set(&mut voice.use_speaker_boost, parse_flag(value)),
         "normalize" | "applytextnormalization" => {
             let mode = value.to_lowercase();
             let is_mode = matches!(mode.as_str(), "auto" | "on" | "off");
@@ -131,14 +132,6 @@ fn wish(settings: &mut Settings, key: &str, value: &str) {
 fn set<T>(setting: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *setting = value;
-    }
-}
-
-fn truth(word: &str) -> Option<bool> {
-    match word.to_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
     }
 }
 

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{ASK_TIMEOUT, Checkout, Installed, TAIL_BYTES_MAX, advice, detect};
+use super::{ASK_TIMEOUT, Checkout, Installed, advice, answer, detect};
 use crate::base::cancel::CancelToken;
-use crate::base::process::{Ended, Keep, capture};
 
 /// What was found.
 #[derive(Debug)]
@@ -70,13 +69,7 @@ impl Git {
             let mut command = Command::new("git");
             // A question would never be answered.
             command.args(words).current_dir(&checkout.root).env("GIT_TERMINAL_PROMPT", "0");
-            let left = until.saturating_duration_since(Instant::now()).min(ASK_TIMEOUT);
-            // Warnings are no answers.
-            let ran = capture(command, Some(left), Keep::First(TAIL_BYTES_MAX), cancel);
-            let ran = ran.map_err(|error| error.to_string())?;
-            let is_ok = ran.ended == Ended::Exited(0);
-            let text = if is_ok { ran.stdout } else { ran.stderr }.trim().to_owned();
-            if is_ok { Ok(text) } else { Err(text) }
+            answer(command, until.saturating_duration_since(Instant::now()).min(ASK_TIMEOUT), cancel)
         };
         let root = checkout.root.display().to_string();
         let branch = match ask(&["rev-parse", "--abbrev-ref", "HEAD"]) {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Interest, Poll, Token};
+use mio::{Interest, Poll, Registry, Token};
 
 use super::super::environment;
 use super::super::exit::Failure;
@@ -33,13 +33,6 @@ const PASTE_BYTES_MAX: usize = 64 * 1024;
 const BROWSER: Token = Token(0);
 const TERMINAL: Token = Token(1);
 const VISITOR_FIRST: usize = 2;
-
-/// A connection whose request is not complete yet.
-struct Visitor {
-    stream: TcpStream,
-    head: Vec<u8>,
-    token: Token,
-}
 
 /// See the module.
 pub(super) struct Callback {
@@ -83,7 +76,7 @@ impl Callback {
             let _ = write!(stdout, "Waiting. Browser on another machine? Paste the address that it ends on: ")
                 .and_then(|()| stdout.flush());
         }
-        let (mut visitors, mut visits) = (VecDeque::new(), VISITOR_FIRST);
+        let mut visitors = Visitors::default();
         let mut events = mio::Events::with_capacity(4);
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             match poll.poll(&mut events, Some(left)) {
@@ -92,24 +85,12 @@ impl Callback {
             }
             for event in &events {
                 if event.token() == BROWSER {
-                    while let Ok((stream, _)) = self.listener.accept() {
-                        let token = Token(visits);
-                        visits += 1;
-                        stream.set_nonblocking(true).map_err(failed)?;
-                        let socket = stream.as_raw_fd();
-                        poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE).map_err(failed)?;
-                        if visitors.len() == VISITORS_MAX {
-                            visitors.pop_front();
-                        }
-                        visitors.push_back(Visitor { stream, head: Vec::new(), token });
-                    }
+                    visitors.welcome(&self.listener, poll.registry()).map_err(failed)?;
                     continue;
                 }
                 if event.token() != TERMINAL {
-                    let Some(at) = visitors.iter().position(|it| it.token == event.token()) else { continue };
-                    let Some(target) = visitors[at].read() else { continue };
-                    let visitor = visitors.remove(at).expect("it was found there");
-                    if let Some(code) = target.and_then(|target| self.answer(visitor.stream, &target, state)) {
+                    let request = visitors.request(event.token());
+                    if let Some(code) = request.and_then(|(stream, target)| self.answer(stream, &target, state)) {
                         return code;
                     }
                     continue;
@@ -159,6 +140,45 @@ impl Callback {
             page.len()
         );
         result
+    }
+}
+
+/// The connections whose requests are not complete yet.
+#[derive(Default)]
+struct Visitors {
+    waiting: VecDeque<Visitor>,
+    /// How many there were.
+    count: usize,
+}
+
+struct Visitor {
+    stream: TcpStream,
+    head: Vec<u8>,
+    token: Token,
+}
+
+impl Visitors {
+    /// Lets in whoever has come.
+    fn welcome(&mut self, listener: &TcpListener, registry: &Registry) -> io::Result<()> {
+        while let Ok((stream, _)) = listener.accept() {
+            let token = Token(VISITOR_FIRST + self.count);
+            self.count += 1;
+            stream.set_nonblocking(true)?;
+            registry.register(&mut SourceFd(&stream.as_raw_fd()), token, Interest::READABLE)?;
+            if self.waiting.len() == VISITORS_MAX {
+                self.waiting.pop_front();
+            }
+            self.waiting.push_back(Visitor { stream, head: Vec::new(), token });
+        }
+        Ok(())
+    }
+
+    /// Returns the connection that this event is of, and path and query of its request, once that is complete.
+    fn request(&mut self, token: Token) -> Option<(TcpStream, String)> {
+        let at = self.waiting.iter().position(|it| it.token == token)?;
+        let target = self.waiting[at].read()?;
+        let visitor = self.waiting.remove(at)?;
+        Some((visitor.stream, target?))
     }
 }
 
