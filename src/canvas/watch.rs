@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::Sender;
 use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecursiveMode, Watcher as _};
+use notify::{Config, EventKind, RecursiveMode, Watcher as _};
 
 /// A running watch; dropping it ends it.
 pub struct Watch(#[allow(dead_code, reason = "held for its end")] notify::RecommendedWatcher);
@@ -31,7 +31,9 @@ pub fn start(root: &Path, mark: Sender<()>) -> io::Result<Watch> {
             "canvasHost watcher error: {error} (consider canvasHost.liveReload=false or a smaller canvasHost.root)",
         ),
     };
-    let mut watcher = notify::recommended_watcher(notice).map_err(io::Error::other)?;
+    // What a link leads to is never served, and may be a whole disk.
+    let config = Config::default().with_follow_symlinks(false);
+    let mut watcher = notify::RecommendedWatcher::new(notice, config).map_err(io::Error::other)?;
     watcher.watch(root, RecursiveMode::Recursive).map_err(io::Error::other)?;
     Ok(Watch(watcher))
 }

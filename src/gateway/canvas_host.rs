@@ -140,16 +140,20 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
         let (mark, marks) = bounded(1);
         // Here, because a large root takes a while: the gateway is open meanwhile.
         let watch = actor.canvas.is_live().then(|| watch(&actor.canvas, mark)).flatten();
-        let marks = if watch.is_some() { marks } else { never() };
+        let marks = if watch.is_some() {
+            // A page that was faster than the watch may have missed a change.
+            actor.reload();
+            marks
+        } else {
+            never()
+        };
+        let root = actor.canvas.root().display();
+        log::info!(target: "canvas", "canvas host mounted at http://{ip}:{gateway_port}{}/ (root {root})", canvas::CANVAS);
         actor.run(&requests, &marks, &stopped);
         drop(watch);
     });
     match thread {
-        Ok(thread) => {
-            let root = handle.canvas.root().display();
-            log::info!(target: "canvas", "canvas host mounted at http://{ip}:{gateway_port}{}/ (root {root})", canvas::CANVAS);
-            Some(Running { port, stop: Some(stop), second, thread: Some(thread) })
-        }
+        Ok(thread) => Some(Running { port, stop: Some(stop), second, thread: Some(thread) }),
         Err(error) => {
             log::warn!(target: "canvas", "canvas host failed to start: {error}");
             None
@@ -267,13 +271,17 @@ impl Actor {
                 }
                 recv(settled) -> _ => {
                     settled = never();
-                    log::debug!(target: "canvas", "pages reload");
-                    for net in std::iter::once(&self.gateway).chain(&self.second) {
-                        net.send(LoopMsg::Notify(canvas::RELOAD));
-                    }
+                    self.reload();
                 }
                 recv(stopped) -> _ => return,
             }
+        }
+    }
+
+    fn reload(&self) {
+        log::debug!(target: "canvas", "pages reload");
+        for net in std::iter::once(&self.gateway).chain(&self.second) {
+            net.send(LoopMsg::Notify(canvas::RELOAD));
         }
     }
 
