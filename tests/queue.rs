@@ -15,6 +15,12 @@ fn send(client: &mut Client, run: &str) {
     assert_eq!(client.request("chat.send", params).expect("started")["status"], "started");
 }
 
+/// Sends a message while a run is under way, and sees where it goes: the answer to its sender comes before that.
+fn send_behind(gateway: &Gateway, client: &mut Client, run: &str, place: &str) {
+    send(client, run);
+    gateway.wait_lines(&format!("message {run} {place}"), 1);
+}
+
 fn final_text(client: &mut Client, run: &str) -> Option<String> {
     let end = client.chat_end(run);
     assert_eq!(end["state"], "final", "{end}");
@@ -33,7 +39,7 @@ fn said(request: &Value) -> Vec<String> {
 }
 
 fn queue(mode: &str) -> Value {
-    json!({ "messages": { "queue": { "mode": mode, "debounceMs": 0 } } })
+    json!({ "messages": { "queue": { "mode": mode, "debounceMs": 0 } }, "logging": { "consoleLevel": "debug" } })
 }
 
 /// A provider whose first answer waits for a gate.
@@ -54,7 +60,7 @@ fn a_steered_message_is_read_by_the_run_under_way() {
     let mut client = gateway.client();
     send(&mut client, "r1");
     provider.wait_requests(1);
-    send(&mut client, "r2");
+    send_behind(&gateway, &mut client, "r2", "goes to run r1");
     gate.open();
     assert_eq!(final_text(&mut client, "r2"), None, "it has no run of its own");
     assert_eq!(final_text(&mut client, "r1").as_deref(), Some("Two."));
@@ -74,7 +80,7 @@ fn a_backlogged_message_is_read_and_answered() {
     let mut client = gateway.client();
     send(&mut client, "r1");
     provider.wait_requests(1);
-    send(&mut client, "r2");
+    send_behind(&gateway, &mut client, "r2", "goes to run r1");
     gate.open();
     assert_eq!(final_text(&mut client, "r1").as_deref(), Some("Done."));
     assert_eq!(final_text(&mut client, "r2").as_deref(), Some("Done."), "and once more by itself");
@@ -106,7 +112,7 @@ fn what_waits_is_answered_in_order_unless_it_is_stopped() {
     let mut client = gateway.client();
     send(&mut client, "r1");
     provider.wait_requests(1);
-    ["r2", "r3", "r4"].iter().for_each(|run| send(&mut client, run));
+    ["r2", "r3", "r4"].iter().for_each(|run| send_behind(&gateway, &mut client, run, "waits"));
     let stopped = client.request("chat.abort", json!({ "sessionKey": MAIN, "runId": "r2" })).expect("ok");
     assert_eq!(stopped["aborted"], true, "{stopped}");
     assert_eq!(client.chat_end("r2")["state"], "aborted");
@@ -127,7 +133,7 @@ fn a_session_with_much_to_do_lets_others_have_their_turn() {
     let mut client = gateway.client();
     send(&mut client, "r1");
     provider.wait_requests(1);
-    ["r2", "r3"].iter().for_each(|run| send(&mut client, run));
+    ["r2", "r3"].iter().for_each(|run| send_behind(&gateway, &mut client, run, "waits"));
     let other = json!({ "sessionKey": "agent:main:other", "message": "this is x1", "idempotencyKey": "x1" });
     assert_eq!(client.request("chat.send", other).expect("started")["status"], "started");
     gate.open();

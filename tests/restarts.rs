@@ -25,13 +25,14 @@ fn taken(gateway: &Gateway) -> (usize, usize, u64) {
     (entries("fd"), entries("task"), resident)
 }
 
-/// The same once the workers of the start, which stay for five idle seconds, have ended.
+/// The same once the last thread of the start is there, and its workers, which stay for five idle seconds, have ended.
 fn settled(gateway: &Gateway) -> (usize, usize, u64) {
     let tasks = format!("/proc/{}/task", gateway.pid());
-    eventually("its job workers end", || {
+    eventually("the start is over", || {
         let names = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
-        let mut names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-        !names.any(|name| name.starts_with("job-"))
+        let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        let names: Vec<String> = names.collect();
+        names.iter().any(|name| name.trim() == "config-watch") && !names.iter().any(|name| name.starts_with("job-"))
     });
     taken(gateway)
 }

@@ -130,9 +130,14 @@ fn steer(cx: &Arc<Ctx>, ready: Ready, item: Item, settings: Settings, into: &[Ru
 }
 
 fn hand(cx: &Ctx, mut letter: Letter, into: &[RunId]) -> Result<(), Letter> {
-    for active in into.iter().filter_map(|run| cx.runs.active(run)) {
+    for run in into {
+        let Some(active) = cx.runs.active(run) else { continue };
+        let message = letter.request.run_id.clone();
         match active.mailbox.put(letter) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                log::debug!(target: "gateway", "message {message} goes to run {run}");
+                return Ok(());
+            }
             Err(back) => letter = back,
         }
     }
@@ -155,6 +160,7 @@ fn keep(cx: &Arc<Ctx>, mut state: MutexGuard<'_, State>, ready: Ready, waits: Wa
     let gone: Vec<Ready> = match waits {
         Waits::Refused => vec![ready],
         Waits::Queued { forgotten } => {
+            log::debug!(target: "gateway", "message {} waits", ready.run());
             state.waiting.insert(ready.run().clone(), ready);
             forgotten.iter().filter_map(|run| state.waiting.remove(run)).collect()
         }

@@ -31,6 +31,8 @@ fn home(api: &BotApi, provider: &Provider, telegram: &Value, more: &Value) -> Ho
     });
     let defaults = more["defaults"].as_object().cloned().unwrap_or_default();
     config["agents"]["defaults"].as_object_mut().expect("object").extend(defaults);
+    // So that a test sees where a message goes.
+    config["logging"] = json!({ "consoleLevel": "debug" });
     config["messages"] = more["messages"].clone();
     if config["messages"].is_null() {
         config.as_object_mut().expect("object").remove("messages");
@@ -48,13 +50,13 @@ fn messages_that_come_meanwhile_are_answered_together() {
         _ => Answer::Text(vec!["All three."]),
     });
     let queue = json!({ "messages": { "queue": { "debounceMs": 300 } } });
-    let _gateway = gateway(&api, &provider, &json!({}), &queue);
+    let gateway = gateway(&api, &provider, &json!({}), &queue);
     api.say(USER, "first");
     provider.wait_requests(1);
     for text in ["second", "third", "fourth"] {
         api.say(USER, text);
     }
-    api.wait("they are taken", |api| api.pending() == 0);
+    gateway.wait_lines(" waits", 3);
     gate.open();
     assert_eq!(api.wait_texts(CHAT, 2), ["One.", "All three."]);
     let asked = provider.requests()[1].to_string();
@@ -154,7 +156,7 @@ fn when_too_many_wait_the_policy_decides_who_is_answered() {
             "queue": { "debounceMs": 0, "cap": 2, "drop": policy },
             "ackReaction": "👀", "ackReactionScope": "all", "removeAckAfterReply": true,
         } });
-        let _gateway = gateway(&api, &provider, &json!({}), &queue);
+        let gateway = gateway(&api, &provider, &json!({}), &queue);
         api.say(USER, "alpha");
         provider.wait_requests(1);
         for text in ["bravo", "charlie", "delta", "echo"] {
@@ -167,6 +169,8 @@ fn when_too_many_wait_the_policy_decides_who_is_answered() {
             calls.iter().filter(|call| call.params["reaction"].to_string().contains("[]") == is_gone).count()
         };
         api.wait("all have their sign", |api| signs(api, false) == 5);
+        let (line, count) = if policy == "new" { ("is not answered: too many waited", 2) } else { (" waits", 4) };
+        gateway.wait_lines(line, count);
         gate.open();
         assert_eq!(api.wait_texts(CHAT, 2), ["One.", "Two."]);
         let asked = provider.requests()[1]["messages"].as_array().expect("messages").last().expect("one").to_string();
