@@ -192,6 +192,16 @@ pub fn save(
     Ok(path)
 }
 
+/// Copies a file to [`OUTBOUND`], where it stays for as long as a message may be on its way, also over restarts; returns
+/// its path.
+///
+/// # Errors
+/// Any I/O error.
+pub fn keep_for_sending(paths: &Paths, rng: &dyn Rng, file: &Path) -> io::Result<PathBuf> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    save(paths, OUTBOUND, rng, &std::fs::read(file)?, None, name)
+}
+
 /// Keeps of a name what is safe in every file system.
 fn safe(name: &str) -> String {
     let kept = name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' });

@@ -39,6 +39,8 @@ const ALLOWED: &[(&str, &str)] = &[
     // Tools name nodes as people do.
     ("agent", "nodes"),
     ("channels", "media"),
+    // Speech that a model asks for waits where files wait that are to be sent.
+    ("agent", "media"),
     // One rule for answers that say that all is well.
     ("cron", "heartbeat"),
     // The wizard makes the workspace and offers the models that can be spoken to.

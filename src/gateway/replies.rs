@@ -199,19 +199,32 @@ impl<'a> Overheard<'a> {
     /// Says how the run ended, if there is somebody to tell.
     pub fn settle(&self, outcome: &Result<RunOutcome, RunError>) {
         let Some(route) = &self.request.route else { return };
-        let replies = match outcome {
+        match outcome {
             // Whoever stopped it knows.
-            Ok(outcome) if outcome.aborted => Vec::new(),
+            Ok(outcome) if outcome.aborted => {}
             Ok(outcome) => {
                 let replies = wording::last_words(self.cx, self.request, route, outcome, self.streams.is_some());
-                #[cfg(feature = "tts")]
-                let replies = voice::with_voice(self.cx, self.request, replies, self.streams.map(|_| &*outcome.said));
-                replies
+                self.say(route, outcome, replies);
             }
-            Err(error) => vec![Reply { text: failure(error), kind: ReplyKind::Notice, ..Reply::default() }],
-        };
-        self.promise(route, "final", replies, &[]);
+            Err(error) => self.tell(route, "final", failure(error), ReplyKind::Notice),
+        }
         feedback::done(self.cx, route);
+    }
+
+    #[cfg(feature = "tts")]
+    fn say(&self, route: &Route, outcome: &RunOutcome, replies: Vec<Reply>) {
+        let streamed = self.streams.map(|_| &*outcome.said);
+        let (shown, aloud) = voice::part(self.cx, self.request, replies, streamed);
+        self.promise(route, "final", shown, &[]);
+        for (index, aloud) in aloud.iter().enumerate() {
+            let reply = aloud.reply(self.cx, self.request).into_iter().collect();
+            self.promise(route, &format!("voice/{index}"), reply, &[]);
+        }
+    }
+
+    #[cfg(not(feature = "tts"))]
+    fn say(&self, route: &Route, _: &RunOutcome, replies: Vec<Reply>) {
+        self.promise(route, "final", replies, &[]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::bot_api::BotApi;
+use crate::support::bot_api::{BotApi, Fault};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::provider::{Answer, Gate, Provider};
@@ -270,6 +270,47 @@ fn answers_are_spoken_where_the_session_wants_it() {
     api.wait_done("sendVoice", 2);
     let spoken: Vec<String> = speaker.requests().iter().map(|it| it.body["input"].to_string()).collect();
     assert_eq!(spoken, ["\"Listen to this.\"", "\"Good morning\""]);
+}
+
+#[test]
+fn words_do_not_wait_for_their_sound() {
+    let api = BotApi::start();
+    let provider = Provider::always(Answer::Text(vec!["Read this first."]));
+    let gate = Gate::default();
+    let speaker = Speaker::start(Sound::Stall(gate.clone()));
+    let voice =
+        json!({ "messages": { "tts": { "auto": "always", "timeoutMs": 120_000, "openai": { "apiKey": "k" } } } });
+    let env = [ENV[0], ENV[1], ("OPENAI_TTS_BASE_URL", &*speaker.url())];
+    let mut gateway = Gateway::start_in(home(&api, &provider, &json!({}), &voice), &[], &env);
+    api.say(USER, "speak");
+    assert_eq!(api.wait_texts(CHAT, 1), ["Read this first."]);
+    gateway.stop();
+    assert!(api.done("sendVoice").is_empty() && speaker.requests().len() == 1);
+}
+
+#[test]
+fn speech_that_a_model_asked_for_outlasts_a_restart() {
+    let api = BotApi::start();
+    let provider = Provider::start(|index, asked| match index {
+        0 => Answer::Tool("tts", json!({ "text": "Good morning" })),
+        _ => {
+            let messages = asked["messages"].as_array().expect("messages");
+            let said = messages.last().and_then(|it| it["content"].as_str()).expect("what the tool said").to_owned();
+            Answer::Text(vec![said.leak()])
+        }
+    });
+    let speaker = Speaker::start(Sound::Audio(b"OggS sound"));
+    let voice = json!({ "messages": { "tts": { "openai": { "apiKey": "k" } } } });
+    let env = [ENV[0], ENV[1], ("OPENAI_TTS_BASE_URL", &*speaker.url())];
+    let mut gateway = Gateway::start_in(home(&api, &provider, &json!({}), &voice), &[], &env);
+    api.fail(|call| (call.method == "sendVoice").then_some(Fault::Close));
+    api.say(USER, "say good morning");
+    api.wait("it is tried", |api| api.calls().iter().any(|call| call.method == "sendVoice"));
+    gateway.stop();
+    let home = gateway.kill();
+    api.heal();
+    let _gateway = Gateway::start_in(home, &[], &env);
+    api.wait_done("sendVoice", 1);
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Answers that are spoken too, where the session or the configuration wants it (agent.md §11, `/tts`).
 //!
-//! The text goes out as always; the voice message follows it as a reply of its own, so that a sound which cannot be made
-//! or sent costs no word. Where answers go out in parts, it follows the last one. Runs on the run's thread, which waits for
-//! the provider. Not here: what of an answer is spoken (`tts::Spoken`).
+//! The text goes out as always, at once; voice messages follow it as replies of their own, so that a sound which takes its
+//! time or cannot be made or sent costs no word. Where answers go out in parts, they follow the last one. Runs on the run's
+//! thread, which waits for the provider. Not here: what of an answer is spoken (`tts::Spoken`).
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::agent::reply::Said;
 use crate::agent::run::RunRequest;
@@ -51,9 +50,7 @@ pub fn speak(cx: &Ctx, settings: &Settings, text: &str, channel: &str) -> Result
     let channel = channels::by_id(channel);
     let is_voice = channel.is_some_and(|channel| channel.capabilities().has_voice_notes);
     let speech = cx.tts.convert(settings, text, is_voice).map_err(|error| error.to_string())?;
-    let name = speech.audio.file_name().and_then(|name| name.to_str());
-    let kept = std::fs::read(&speech.audio)
-        .and_then(|bytes| media::save(&cx.paths, media::OUTBOUND, &*cx.rng, &bytes, None, name));
+    let kept = media::keep_for_sending(&cx.paths, &*cx.rng, &speech.audio);
     cx.tts.remove_audio(&speech.audio);
     Ok((kept.map_err(|error| format!("cannot keep the audio: {error}"))?, speech.is_voice))
 }
@@ -82,26 +79,45 @@ fn without_tags(
     shown(&settings, auto, &text)
 }
 
-/// Adds to an answer what is spoken of it, and takes the tags for that out of its words. `streamed`: what went out in parts
-/// before, of which only the sound is missing.
-pub(super) fn with_voice(
-    cx: &Arc<Ctx>,
+/// Something that is to be said aloud.
+pub(super) struct Aloud {
+    text: String,
+    settings: Settings,
+    kind: ReplyKind,
+}
+
+impl Aloud {
+    /// Says it; `None` when nobody does, which is logged: the words are there.
+    pub(super) fn reply(&self, cx: &Ctx, request: &RunRequest) -> Option<Reply> {
+        let spoken = speak(cx, &self.settings, &self.text, &request.channel);
+        let spoken = spoken.inspect_err(|_| {
+            log::debug!(target: "gateway/tts", "an answer of run {} is not spoken", request.run_id);
+        });
+        let (path, is_voice) = spoken.ok()?;
+        Some(Reply { media: vec![path.display().to_string()], is_voice, kind: self.kind, ..Reply::default() })
+    }
+}
+
+/// Parts an answer into what is shown, without the tags for what is spoken, and what is to be said aloud. `streamed`: what
+/// went out in parts before, of which only the sound is missing.
+pub(super) fn part(
+    cx: &Ctx,
     request: &RunRequest,
     replies: Vec<Reply>,
     streamed: Option<&[Said]>,
-) -> Vec<Reply> {
+) -> (Vec<Reply>, Vec<Aloud>) {
     let settings = match cx.tts.settings(&cx.config.get()) {
         Ok(settings) => settings,
         Err(error) => {
             log::warn!(target: "gateway/tts", "answers are not spoken: {error}");
-            return replies;
+            return (replies, Vec::new());
         }
     };
     let auto = settings.auto_of(own_mode(cx, &request.session_key).as_deref());
     if auto == Auto::Off || request.is_heartbeat {
-        return replies;
+        return (replies, Vec::new());
     }
-    let mut all = Vec::new();
+    let (mut shown, mut aloud) = (Vec::new(), Vec::new());
     let spoken_only = |said: &Said| Reply { text: said.text.clone(), kind: ReplyKind::Final, ..Reply::default() };
     let streamed =
         streamed.into_iter().flatten().filter(|said| said.media.is_empty()).map(|said| (spoken_only(said), true));
@@ -112,26 +128,20 @@ pub(super) fn with_voice(
             ReplyKind::Reasoning | ReplyKind::Notice => false,
         };
         if !speaks {
-            all.push(reply);
+            shown.push(reply);
             continue;
         }
         let spoken = Spoken::of(&settings, auto, &reply.text, !reply.media.is_empty(), is_voice(&request.message));
-        let kind = reply.kind;
-        let reply = Reply { text: spoken.shown.clone(), ..reply };
-        if !is_out && (!reply.text.is_empty() || !reply.media.is_empty()) {
-            all.push(reply);
+        if let Some(text) = &spoken.text {
+            let settings = spoken.settings(settings.clone());
+            aloud.push(Aloud { text: text.clone(), settings, kind: reply.kind });
         }
-        let Some(text) = &spoken.text else { continue };
-        match speak(cx, &spoken.settings(settings.clone()), text, &request.channel) {
-            Ok((path, is_voice)) => {
-                let media = vec![path.display().to_string()];
-                all.push(Reply { media, is_voice, kind, ..Reply::default() });
-            }
-            // Logged where it failed; the words are there.
-            Err(_) => log::debug!(target: "gateway/tts", "an answer of run {} is not spoken", request.run_id),
+        let reply = Reply { text: spoken.shown, ..reply };
+        if !is_out && (!reply.text.is_empty() || !reply.media.is_empty()) {
+            shown.push(reply);
         }
     }
-    all
+    (shown, aloud)
 }
 
 /// Returns whether a message came as sound.
