@@ -3,7 +3,7 @@
 //! A [`CancelToken`] carries a deadline and the reason it was cancelled for. Blocking calls of a job look at it at
 //! least every [`SLICE`]; waiting code can also be woken at once through [`CancelToken::on_cancel`].
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// The longest a job may block without looking at its token.
@@ -30,9 +30,7 @@ pub struct Hooked {
 
 impl Drop for Hooked {
     fn drop(&mut self) {
-        let taken: Vec<_> = self.token.lock().hooks.extract_if(.., |(id, _)| *id == self.id).collect();
-        // Outside the lock: what a hook owns may lock, too.
-        drop(taken);
+        self.token.shared.unhook(self.id);
     }
 }
 
@@ -55,6 +53,35 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes those who sleep when the token is cancelled.
     cancelled: Condvar,
+    /// The token that this one ends with, and the hook there.
+    outer: Option<(Weak<Self>, u64)>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns why somebody cancelled it.
+    fn reason(&self) -> Option<CancelReason> {
+        self.lock().reason
+    }
+
+    fn unhook(&self, id: u64) {
+        let taken: Vec<_> = self.lock().hooks.extract_if(.., |(own, _)| *own == id).collect();
+        // Outside the lock: what a hook owns may lock, too.
+        drop(taken);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some((outer, id)) = self.outer.take()
+            && let Some(outer) = outer.upgrade()
+        {
+            outer.unhook(id);
+        }
+    }
 }
 
 impl std::fmt::Debug for CancelToken {
@@ -90,18 +117,27 @@ impl CancelToken {
         may_go_on
     }
 
-    /// Returns a token that ends with this one, and by itself after `limit`.
+    /// Returns a token that ends with this one, and by itself after `limit`. Neither keeps the other, and one that is
+    /// dropped leaves nothing behind.
     pub fn within(&self, limit: Duration) -> Self {
-        let inner = Self::new();
         let until = Instant::now() + limit;
-        inner.set_deadline(self.deadline().map_or(until, |deadline| deadline.min(until)));
-        // Weak: a token that held itself would never go.
-        let (outer, ended) = (Arc::downgrade(&self.shared), inner.clone());
-        self.on_cancel(move || {
-            let reason =
-                outer.upgrade().and_then(|shared| shared.state.lock().unwrap_or_else(PoisonError::into_inner).reason);
-            ended.cancel(reason.unwrap_or(CancelReason::Aborted));
+        let until = self.deadline().map_or(until, |deadline| deadline.min(until));
+        let outer = Arc::downgrade(&self.shared);
+        let shared = Arc::new_cyclic(|inner: &Weak<Shared>| {
+            let (inner, of) = (inner.clone(), outer.clone());
+            let id = self.add(Box::new(move || {
+                // Gone at once where the outer one has ended already; see below.
+                let (Some(inner), Some(outer)) = (inner.upgrade(), of.upgrade()) else { return };
+                Self { shared: inner }.cancel(outer.reason().unwrap_or(CancelReason::Aborted));
+            }));
+            let state = State { deadline: Some(until), ..State::default() };
+            Shared { state: Mutex::new(state), cancelled: Condvar::new(), outer: Some((outer, id)) }
         });
+        let inner = Self { shared };
+        // It may have been cancelled before there was anything to tell.
+        if let Some(reason) = self.shared.reason() {
+            inner.cancel(reason);
+        }
         inner
     }
 
@@ -184,8 +220,8 @@ impl CancelToken {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
     }
 }
 
@@ -227,6 +263,15 @@ mod tests {
         let (gone, _inner) = (Arc::downgrade(&outer.shared), inner);
         drop(outer);
         assert!(gone.upgrade().is_none());
+    }
+
+    #[test]
+    fn inner_tokens_leave_nothing_behind_in_one_that_lives_long() {
+        let outer = CancelToken::new();
+        drop(outer.within(Duration::from_secs(3600)));
+        assert_eq!(outer.lock().hooks.len(), 0);
+        outer.cancel(CancelReason::Shutdown);
+        assert_eq!(outer.within(Duration::from_secs(3600)).reason(), Some(CancelReason::Shutdown));
     }
 
     #[test]

@@ -30,7 +30,6 @@ use crate::agent::commands::{self, Command, Cx, StatusCard};
 use crate::agent::credentials::Wallet;
 use crate::agent::models;
 use crate::agent::run::{SingleCall, SingleFailure, call_one};
-use crate::base::cancel::CancelToken;
 use crate::base::ids::{AgentId, RunId, SessionKey};
 use crate::base::route::Route;
 use crate::skills;
@@ -150,7 +149,7 @@ fn call_skill(cx: &Arc<Ctx>, turn: &Turn, typed: &str) -> anyhow::Result<Execute
         action: None,
         args: args.as_object().cloned().unwrap_or_default(),
     };
-    Executed::answer(match call_one(&cx.agent, call, &tool_host::of(cx), &CancelToken::new()) {
+    Executed::answer(match call_one(&cx.agent, call, &tool_host::of(cx), cx.lifecycle.stopping()) {
         Ok(result) => {
             let blocks = result["content"].as_array().into_iter().flatten();
             let text: String = blocks.filter_map(|block| block["text"].as_str()).collect();
@@ -163,7 +162,7 @@ fn call_skill(cx: &Arc<Ctx>, turn: &Turn, typed: &str) -> anyhow::Result<Execute
 
 /// Calls a method of this gateway as an operator.
 fn call(cx: &Arc<Ctx>, method: &str, params: Value) -> Result<Value, String> {
-    tool_host::of(cx).call(method, params, CALL_TIMEOUT, &CancelToken::new())
+    tool_host::of(cx).call(method, params, CALL_TIMEOUT, cx.lifecycle.stopping())
 }
 
 /// A new session; its first words may name a model.

@@ -130,7 +130,13 @@ fn arm(cx: &Ctx, place: String, serial: u64) {
 }
 
 fn typing(cx: &Arc<Ctx>, route: &Route) {
-    aside(cx, route, |it| it.channel.typing(it.at, it.account, &it.to, it.cancel));
+    let (job_cx, place) = (cx.clone(), key(route));
+    aside(cx, route, move |it| {
+        // Shown behind the answer it would stay for seconds.
+        if job_cx.typing.lock().chats.contains_key(&place) {
+            it.channel.typing(it.at, it.account, &it.to, it.cancel);
+        }
+    });
 }
 
 /// The answer so far.
@@ -198,8 +204,7 @@ pub fn aside(cx: &Arc<Ctx>, route: &Route, act: impl FnOnce(Aside<'_>) + Send + 
         let at = job_cx.channels_at(&config);
         let Some(channel) = channels::find(&at, &route.channel) else { return };
         let Ok(account) = channels::account(channel, &at, Some(&route.account)) else { return };
-        let cancel = CancelToken::new();
-        cancel.set_deadline(Instant::now() + PATIENCE);
+        let cancel = job_cx.lifecycle.stopping().within(PATIENCE);
         let to = Address { to: route.to, thread: route.thread };
         act(Aside { channel, at: &at, account: &account, to, cancel: &cancel });
     });

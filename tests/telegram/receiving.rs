@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{ENV, config, status};
 use crate::support::PATIENCE;
-use crate::support::bot_api::{BotApi, group, person};
+use crate::support::bot_api::{BotApi, Fault, group, person};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
-use crate::support::provider::{Answer, Asked, Provider};
+use crate::support::provider::{Answer, Asked, Gate, Provider};
 use crate::support::wire_formats::Part;
 
 /// A home whose model is a scripted provider and whose only channel is a bot.
@@ -56,14 +56,20 @@ fn echo(asked: &Asked) -> Answer {
 #[test]
 fn a_message_is_answered_with_what_it_came_with() {
     let api = BotApi::start();
-    let provider = Provider::always(Answer::Parts(vec![Part::Text("**Hello** to you")]));
+    let gate = Gate::default();
+    let held = gate.clone();
+    let provider = Provider::judging(move |asked| match asked.index {
+        0 => Answer::Held("**Hello**", held.clone(), " to you"),
+        _ => Answer::Parts(vec![Part::Text("**Hello** to you")]),
+    });
     let gateway = Gateway::start_in(home(&api, &provider, &json!({})), &[], &ENV);
     let message = api.say(5, "hi there");
+    api.wait("typing is shown", |api| !api.done("sendChatAction").is_empty());
+    gate.open();
     assert_eq!(api.wait_texts("5", 1), ["<b>Hello</b> to you"]);
     let words = last_words(&provider.asked()[0]);
     assert!(words.contains("[Telegram User5 (@user5) id:5"), "{words}");
     assert!(words.contains("hi there") && words.contains(&format!("[message_id: {message}]")), "{words}");
-    api.wait("typing is shown", |api| !api.done("sendChatAction").is_empty());
 
     // A picture, a topic of a group that mentions the bot, a button.
     api.put_file("pic", b"\x89PNG\r\n\x1a\n0123");
@@ -84,6 +90,29 @@ fn a_message_is_answered_with_what_it_came_with() {
     assert_eq!(api.done("answerCallbackQuery").len(), 1);
     assert_ne!(status(&gateway)["lastInboundAt"], Value::Null);
     assert_ne!(status(&gateway)["lastOutboundAt"], Value::Null);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_file_and_the_next_start_fetches_it() {
+    let api = BotApi::start();
+    let provider = Provider::always(Answer::Parts(vec![Part::Text("seen")]));
+    let mut gateway = Gateway::start_in(home(&api, &provider, &json!({})), &[], &ENV);
+    api.put_file("pic", b"\x89PNG\r\n\x1a\n0123");
+    let gate = Gate::default();
+    let held = gate.clone();
+    api.fail(move |call| (call.method == "getFile").then(|| Fault::Hang(held.clone())));
+    api.message(5, json!({"caption": "look", "photo": [{"file_id": "pic", "file_unique_id": "p"}]}));
+    api.wait("the file is asked for", |api| api.calls().iter().any(|call| call.method == "getFile"));
+    let ended = gateway.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("abandoned") && gateway.count_lines("abandoned") == 0, "{ended:?}");
+    gate.open();
+    api.heal();
+    let _gateway = Gateway::start_in(gateway.kill(), &[], &ENV);
+    assert_eq!(api.wait_texts("5", 1), ["seen"]);
+    let asked = provider.asked();
+    let words = last_words(&asked[0]);
+    assert!(asked.len() == 1 && words.contains("look") && words.contains("[media attached: "), "{words}");
 }
 
 #[test]

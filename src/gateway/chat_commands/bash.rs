@@ -12,7 +12,6 @@ use super::{Ctx, Executed, Turn};
 use crate::agent::elevation;
 use crate::agent::processes::Process;
 use crate::agent::run::{SingleCall, SingleFailure, command_of_person};
-use crate::base::cancel::CancelToken;
 use crate::base::ids::AgentId;
 use crate::base::process::Ended;
 use crate::base::text::tail_chars;
@@ -147,8 +146,7 @@ fn run(cx: &Arc<Ctx>, turn: &Turn, script: &str) -> String {
         action: None,
         args,
     };
-    let cancel = CancelToken::new();
-    let ran = command_of_person(&cx.agent, call, &tool_host::of(cx), &cancel);
+    let ran = command_of_person(&cx.agent, call, &tool_host::of(cx), cx.lifecycle.stopping());
     let goes_on = ran.as_ref().ok().and_then(|ran| ran["details"]["sessionId"].as_str()).map(str::to_owned);
     place.goes_on = goes_on.map(|id| (turn.agent.clone(), id));
     drop(place);

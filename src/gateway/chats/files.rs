@@ -1,13 +1,13 @@
 //! The files of a message: fetched, kept, and shown to the model where they are pictures.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::handle::Chat;
 use crate::agent::message::Block;
-use crate::base::cancel::CancelToken;
+use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::ids::RunId;
 use crate::channels::channel::{Download, DownloadError};
 use crate::channels::inbound::{Inbound, MediaRef};
@@ -43,8 +43,7 @@ pub(super) fn fetch(chat: &Chat<'_>, message: &Inbound, id: &RunId) -> Result<Fi
     let configured = chat.account.settings.get("mediaMaxMb").and_then(|it| it.as_f64()).filter(|mb| *mb > 0.0);
     let megabytes = configured.unwrap_or(chat.channel.capabilities().inbound_media_mb as f64);
     let bytes_max = (megabytes * 1024.0 * 1024.0) as u64;
-    let cancel = CancelToken::new();
-    cancel.set_deadline(Instant::now() + PATIENCE);
+    let cancel = chat.cx.lifecycle.stopping().within(PATIENCE);
     for file in &message.media {
         if chat.cx.received.is_closed() {
             return Err(true);
@@ -63,6 +62,8 @@ pub(super) fn fetch(chat: &Chat<'_>, message: &Inbound, id: &RunId) -> Result<Fi
                 }
                 files.failed.push("a file is too large".to_owned());
             }
+            // The next start tries again.
+            Err(_) if cancel.reason() == Some(CancelReason::Shutdown) => return Err(true),
             Err(DownloadError::Failed(text) | DownloadError::Gone(text)) => {
                 log::warn!(target: "gateway/channels", "a file of a message is missing: {text}");
                 files.failed.push(text);
