@@ -86,7 +86,8 @@ impl Canvas {
         }
         let Some(rest) = below(CANVAS, path) else { return Found::Missing };
         match files::find(&self.root, rest) {
-            Found::Html(html) => Found::Html(self.inject(&html, self.is_live)),
+            // compat: without live reload, pages are as their owner wrote them, without the bridge, too.
+            Found::Html(html) if self.is_live => Found::Html(self.inject(&html)),
             Found::MissingPage(_) => Found::MissingPage(format!(
                 "<!doctype html><meta charset=\"utf-8\" /><title>Clawdbot Canvas</title><pre>Missing file.\nCreate {}</pre>",
                 files::escaped(&format!("{}/index.html", self.shown))
@@ -101,15 +102,15 @@ impl Canvas {
             name => name,
         };
         match A2UI_FILES.iter().find(|(file, ..)| *file == name) {
-            Some(("index.html", _, html)) => Found::Html(self.inject(html.as_bytes(), self.is_live)),
+            Some(("index.html", _, html)) => Found::Html(self.inject(html.as_bytes())),
             Some((_, kind, text)) => Found::Static(kind, text.as_bytes()),
             None => Found::Missing,
         }
     }
 
-    /// Puts the bridge to the node's application into a page.
-    fn inject(&self, html: &[u8], is_live: bool) -> Vec<u8> {
-        let live = if is_live { LIVE_RELOAD } else { "" };
+    /// Puts the bridge to the node's application into a page, and what reloads it.
+    fn inject(&self, html: &[u8]) -> Vec<u8> {
+        let live = if self.is_live { LIVE_RELOAD } else { "" };
         let script = format!("\n<script>\n{BRIDGE}{live}</script>\n");
         let end = find_last_ignoring_case(html, b"</body>").unwrap_or(html.len());
         [&html[..end], script.as_bytes(), &html[end..]].concat()
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn the_bridge_stands_before_the_end_of_the_page() {
         let canvas = Canvas { root: PathBuf::from("/x"), shown: "/x".into(), is_live: false };
-        let page = |html: &str| String::from_utf8(canvas.inject(html.as_bytes(), false)).expect("text");
+        let page = |html: &str| String::from_utf8(canvas.inject(html.as_bytes())).expect("text");
         assert!(page("<body>a</body>b</BODY>c").starts_with("<body>a</body>b\n<script>"));
         assert!(page("<body>a</body>b</BODY>c").ends_with("</script>\n</BODY>c"));
         assert!(page("plain").starts_with("plain\n<script>"));

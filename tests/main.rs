@@ -60,4 +60,5 @@ mod tools;
 mod tools_invoke;
 mod update;
 mod usage;
+mod variants;
 mod wizard;

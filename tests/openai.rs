@@ -17,7 +17,7 @@ fn both() -> Value {
 }
 
 /// The words of the recorded model.
-fn recorded() -> Provider {
+pub fn recorded() -> Provider {
     Provider::start(|_, body| {
         let messages = body["messages"].as_array().expect("messages");
         let asked = messages.last().expect("one").to_string();
@@ -51,46 +51,6 @@ fn responses_as_recorded() {
         unlike("err_stream", 200, "the stream says that it failed"),
     ];
     replay(&gateway, "responses", &[], &unlike);
-}
-
-/// The second configuration of the recordings: no secret, small limits, a base path, another path of hooks, fewer tools.
-#[test]
-fn another_configuration_as_recorded() {
-    let provider = recorded();
-    let model = json!({"id": "m", "name": "m", "reasoning": false, "input": ["text", "image"], "contextWindow": 32000,
-        "maxTokens": 1000, "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}});
-    let responses = json!({"enabled": true, "maxBodyBytes": 1500, "files": {"allowUrl": false, "maxBytes": 10, "maxChars": 3},
-        "images": {"allowUrl": false, "maxBytes": 5}});
-    let gateway = Gateway::start(json!({
-        "gateway": {"auth": null, "controlUi": {"basePath": "/clawdbot/"}, "http": {"endpoints": {"responses": responses}}},
-        "hooks": {"enabled": true, "token": "hooktok", "path": "wh", "maxBodyBytes": 50},
-        "tools": {"profile": "messaging", "deny": ["cron"]},
-        "models": {"providers": {"test": {"baseUrl": provider.url(), "apiKey": "k", "api": "openai-completions", "models": [model]}}},
-        "agents": {"defaults": {"model": {"primary": "test/m"}}},
-    }));
-    let answered = "where the original hung up, it is said";
-    let unlike = [
-        unlike("cc_disabled", 404, "an API that is off says so"),
-        unlike("cc_disabled_get", 404, "in JSON"),
-        unlike("responses_body_big", 413, answered),
-        unlike("hooks_big", 413, answered),
-    ];
-    // Of these the files are tested elsewhere; sessions and a browser of its own are another gateway's.
-    let skip = [
-        "avatar_local",
-        "avatar_local_head",
-        "avatar_local_meta",
-        "avatar_remote",
-        "avatar_remote_meta",
-        "avatar_outside",
-        "canvas_noreload",
-        "canvas_ws_off",
-        "a2ui_always",
-        "tools_profile_ok",
-        "tools_channel_hdr",
-        "browser_controlToken",
-    ];
-    replay(&gateway, "variants", &skip, &unlike);
 }
 
 #[test]

@@ -57,14 +57,19 @@ impl Gateway {
 
     /// Makes a scripted provider the model of a home.
     pub fn use_provider(home: &Home, provider: &Provider) {
+        Self::use_model(home, provider, "m", 32_000);
+    }
+
+    /// The same, with another name of the model and another window.
+    pub fn use_model(home: &Home, provider: &Provider, name: &str, window: u32) {
         let mut all: Value = serde_json::from_str(&std::fs::read_to_string(home.config_file()).unwrap()).unwrap();
         let model = json!({
-            "id": "m", "name": "m", "reasoning": false, "input": ["text"], "contextWindow": 32000, "maxTokens": 1000,
+            "id": name, "name": name, "reasoning": false, "input": ["text"], "contextWindow": window, "maxTokens": 1000,
             "cost": { "input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0 },
         });
         let entry = json!({ "baseUrl": provider.url(), "apiKey": "k", "api": "openai-completions", "models": [model] });
         all["models"] = json!({ "providers": { "test": entry } });
-        all["agents"]["defaults"]["model"] = json!({ "primary": "test/m" });
+        all["agents"]["defaults"]["model"] = json!({ "primary": format!("test/{name}") });
         home.write_config(&all.to_string());
     }
 

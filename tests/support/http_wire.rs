@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::gateway::Gateway;
 use super::http::{self, Response};
 
+/// Numbers of clocks and models, by the ends of their names.
+const VARYING: [&str; 4] = ["Ms", "/updatedAt", "/totalTokens", "/ts"];
+
 /// An exchange that goes otherwise on purpose.
 pub struct Unlike {
     pub name: &'static str,
@@ -157,7 +160,17 @@ fn compare(gateway: &Gateway, at: &str, expected: &Value, actual: &Value, wrong:
         }
         // What a model and a clock count.
         (Value::Number(_), Value::Number(_))
-            if at.contains("usage") || at.contains("created") || at.ends_with("Ms") => {}
+            if at.contains("usage") || at.contains("created") || VARYING.iter().any(|end| at.ends_with(end)) => {}
+        // A tool's result stands twice in its answer, once as text.
+        (Value::String(expected), Value::String(actual)) if document(expected).is_some() => {
+            let actual = document(actual).unwrap_or_default();
+            compare(gateway, at, &document(expected).unwrap_or_default(), &actual, wrong);
+        }
+        // The recorded one has lost its directory, because those of several agents were listed.
+        (Value::String(expected), Value::String(actual)) if at.ends_with("/transcriptPath") => {
+            let name = Path::new(actual).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            compare(gateway, &format!("{at}/name"), &expected.as_str().into(), &name.into(), wrong);
+        }
         (Value::String(expected), Value::String(actual)) if same_text(gateway, expected, actual) => {}
         (expected, actual) if expected == actual => {}
         _ => wrong.push(format!("{at}: {actual} instead of {expected}")),
@@ -168,6 +181,11 @@ fn same_text(gateway: &Gateway, expected: &str, actual: &str) -> bool {
     let home = gateway.home.path().to_string_lossy();
     let is_fault = expected.starts_with("SyntaxError: ") && actual.starts_with("SyntaxError: ");
     is_fault || plain(&expected.replace("/home/user", &home)) == plain(actual)
+}
+
+/// An object that is written as text.
+fn document(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
 /// Without uuids.
