@@ -85,9 +85,9 @@ impl Canvas {
             return self.a2ui(rest);
         }
         let Some(rest) = below(CANVAS, path) else { return Found::Missing };
-        match files::find(&self.root, rest) {
-            // compat: without live reload, pages are as their owner wrote them, without the bridge, too.
-            Found::Html(html) if self.is_live => Found::Html(self.inject(&html)),
+        // compat: without live reload, pages are as their owner wrote them, without the bridge, too.
+        match files::find(&self.root, rest, self.is_live) {
+            Found::Html(html) => Found::Html(self.inject(&html)),
             Found::MissingPage(_) => Found::MissingPage(format!(
                 "<!doctype html><meta charset=\"utf-8\" /><title>Clawdbot Canvas</title><pre>Missing file.\nCreate {}</pre>",
                 files::escaped(&format!("{}/index.html", self.shown))

@@ -12,6 +12,7 @@ pub mod form;
 pub mod handle;
 pub mod http;
 pub mod outbox;
+pub mod partial;
 pub mod public;
 pub mod sse;
 pub mod stats;

@@ -133,6 +133,94 @@ fn long_files_come_in_parts() {
     assert_eq!(get(gateway.port, "/__clawdbot/ws").status, 404, "live reload is off");
 }
 
+/// One request with these header lines, on a connection that stays.
+fn ask(socket: &mut TcpStream, method: &str, name: &str, lines: &str) -> Response {
+    let request = format!("{method} /__clawdbot__/canvas/{name} HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+    std::io::Write::write_all(socket, request.as_bytes()).unwrap();
+    http::read_answer(socket, method).expect("a response")
+}
+
+/// A file that was finished a while ago.
+fn settled(path: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+}
+
+#[test]
+fn players_seek_and_downloads_go_on() {
+    let (gateway, own) = start(json!({}));
+    let root = gateway.home.path().join("clawd/canvas");
+    let long: Vec<u8> = (0..2_000_000u32).map(|it| b'a' + (it % 23) as u8).collect();
+    let text = |range: std::ops::Range<usize>| String::from_utf8(long[range].to_vec()).unwrap();
+    settled(&root.join("long.bin"), &long);
+    settled(&root.join("short.txt"), b"0123456789");
+    settled(&root.join("empty.txt"), b"");
+    for port in [gateway.port, own] {
+        let socket = &mut socket(port);
+        let head = ask(socket, "HEAD", "long.bin", "Range: bytes=5-6\r\n");
+        assert_eq!((head.status, head.header("content-length")), (200, Some("2000000")), "{}", head.head);
+        assert_eq!((head.header("accept-ranges"), head.header("cache-control")), (Some("bytes"), Some("no-store")));
+        let tag = head.header("etag").expect("a tag").to_owned();
+        let date = head.header("last-modified").expect("a date").to_owned();
+
+        // A part that is long and one that is short, on the same connection.
+        let tail = ask(socket, "GET", "long.bin", "Range: bytes=1000000-\r\n");
+        assert_eq!((tail.status, tail.header("content-range")), (206, Some("bytes 1000000-1999999/2000000")));
+        assert!(tail.body == text(1_000_000..2_000_000), "{} bytes", tail.body.len());
+        let last = ask(socket, "GET", "long.bin", &format!("Range: bytes=-3\r\nIf-Range: {tag}\r\n"));
+        assert_eq!((last.status, last.body), (206, text(1_999_997..2_000_000)));
+        let middle = ask(socket, "GET", "short.txt", "Range: bytes=3-5\r\n");
+        assert_eq!((middle.body.as_str(), middle.header("content-range")), ("345", Some("bytes 3-5/10")));
+        assert_eq!(middle.header("content-type"), Some("text/plain"));
+
+        let outside = ask(socket, "GET", "short.txt", "Range: bytes=10-\r\n");
+        assert_eq!((outside.status, outside.header("content-range")), (416, Some("bytes */10")));
+        assert_eq!(ask(socket, "GET", "empty.txt", "Range: bytes=0-\r\n").status, 416);
+        assert_eq!(ask(socket, "GET", "short.txt", "Range: bytes=0-0,5-5\r\n").body, "0123456789");
+
+        let known = ask(socket, "HEAD", "long.bin", &format!("If-None-Match: W/{tag}\r\n"));
+        assert_eq!((known.status, known.header("etag")), (304, Some(tag.as_str())), "{}", known.head);
+        assert_eq!(ask(socket, "HEAD", "long.bin", &format!("If-Modified-Since: {date}\r\n")).status, 304);
+        assert_eq!(ask(socket, "HEAD", "long.bin", "If-Match: \"x\"\r\n").status, 412);
+        // Pages are made for whoever asks.
+        let page = ask(socket, "GET", "sub/", "Range: bytes=0-3\r\n");
+        assert_eq!((page.status, page.header("etag"), page.header("accept-ranges")), (200, None, None));
+    }
+    // What is another file by now comes whole, and what was written just now has no name yet.
+    let socket = &mut socket(own);
+    let tag = ask(socket, "HEAD", "short.txt", "").header("etag").expect("a tag").to_owned();
+    std::fs::write(root.join("short.txt"), "abcdefghij").unwrap();
+    let changed = ask(socket, "GET", "short.txt", &format!("Range: bytes=3-5\r\nIf-Range: {tag}\r\n"));
+    assert_eq!((changed.status, changed.body.as_str(), changed.header("etag")), (200, "abcdefghij", None));
+    assert_eq!(ask(socket, "GET", "short.txt", &format!("If-None-Match: {tag}\r\n")).status, 200);
+}
+
+#[test]
+fn a_browser_seeks_in_a_sound() {
+    let Some(browser) = Browser::start() else { return };
+    // The page is to stay while its files are new.
+    let (gateway, _) = start(json!({"canvasHost": {"liveReload": false}}));
+    let root = gateway.home.path().join("clawd/canvas");
+    // Twenty minutes of silence, more than a browser keeps; on the disk it is nothing but its head.
+    let bytes: u32 = 176_400 * 1200;
+    let mut sound = b"RIFF".to_vec();
+    sound.extend((36 + bytes).to_le_bytes());
+    sound.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
+    sound.extend([44_100u32, 176_400].into_iter().flat_map(u32::to_le_bytes));
+    sound.extend(b"\x04\0\x10\0data");
+    sound.extend(bytes.to_le_bytes());
+    std::fs::write(root.join("long.wav"), &sound).unwrap();
+    std::fs::File::options().write(true).open(root.join("long.wav")).unwrap().set_len(u64::from(44 + bytes)).unwrap();
+    std::fs::write(root.join("index.html"), "<audio src=long.wav preload=metadata></audio>").unwrap();
+    let mut tab = browser.tab(&format!("http://127.0.0.1:{}/__clawdbot__/canvas/", gateway.port));
+    let sound = "((it) => @)(document.querySelector('audio'))";
+    tab.wait(&sound.replace('@', "it.duration > 1199 && it.seekable.end(0) > 1199"));
+    tab.run(&sound.replace('@', "it.currentTime = 1190"));
+    tab.wait(&sound.replace('@', "!it.seeking && it.currentTime === 1190 && it.readyState >= 2"));
+    assert_eq!(tab.errors, Vec::<String>::new());
+}
+
 fn listen(port: u16) -> tungstenite::WebSocket<TcpStream> {
     tungstenite::client(format!("ws://127.0.0.1:{port}/__clawdbot/ws"), socket(port)).expect("a WebSocket").0
 }

@@ -2,7 +2,7 @@
 //!
 //! A path is decoded once; no segment may climb; links count as missing, and what was opened must lie in the root still.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,8 +16,8 @@ const HTML_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub enum Found {
     /// A page.
     Html(Vec<u8>),
-    /// A file of this type and length.
-    File(&'static str, File, u64),
+    /// A file of this type.
+    File(&'static str, File, Metadata),
     /// A part of the program.
     Static(&'static str, &'static [u8]),
     /// Nothing.
@@ -74,8 +74,8 @@ const TYPES: &[(&str, &str)] = &[
     ("otf", "font/otf"),
 ];
 
-/// Finds what the rest of a path leads to.
-pub fn find(root: &Path, rest: &str) -> Found {
+/// Finds what the rest of a path leads to; pages are files like others unless `reads_pages`.
+pub fn find(root: &Path, rest: &str, reads_pages: bool) -> Found {
     let Some(decoded) = decoded(rest) else { return Found::Malformed };
     let Some(mut path) = inside(root, &decoded) else { return Found::Missing };
     let is_directory = path.is_dir();
@@ -87,11 +87,11 @@ pub fn find(root: &Path, rest: &str) -> Found {
         return Found::MissingPage(String::new());
     }
     match open(root, &path) {
-        Ok((file, length)) if is_html(&path) && length <= HTML_BYTES_MAX => match read(file) {
+        Ok((file, meta)) if reads_pages && is_html(&path) && meta.len() <= HTML_BYTES_MAX => match read(file) {
             Ok(html) => Found::Html(html),
             Err(_) => Found::Missing,
         },
-        Ok((file, length)) => Found::File(kind_of(&path), file, length),
+        Ok((file, meta)) => Found::File(kind_of(&path), file, meta),
         Err(_) if wants_page => Found::MissingPage(String::new()),
         Err(_) => Found::Missing,
     }
@@ -127,7 +127,7 @@ fn inside(root: &Path, decoded: &str) -> Option<PathBuf> {
 }
 
 /// Opens a plain file that lies in the root on a way without links.
-fn open(root: &Path, path: &Path) -> io::Result<(File, u64)> {
+fn open(root: &Path, path: &Path) -> io::Result<(File, Metadata)> {
     let outside = || io::Error::from(io::ErrorKind::NotFound);
     if path.canonicalize()? != path {
         return Err(outside());
@@ -144,7 +144,7 @@ fn open(root: &Path, path: &Path) -> io::Result<(File, u64)> {
     {
         return Err(outside());
     }
-    Ok((file, meta.len()))
+    Ok((file, meta))
 }
 
 fn read(file: File) -> io::Result<Vec<u8>> {
@@ -205,7 +205,7 @@ mod tests {
         symlink(root.join("a.txt"), root.join("near.txt")).expect("link");
         symlink(base.join("secret.txt"), root.join("index.html")).expect("link");
 
-        let seen = |rest: &str| match find(&root, rest) {
+        let seen = |rest: &str| match find(&root, rest, true) {
             Found::File(kind, file, _) => {
                 format!("{kind} {}", String::from_utf8(read(file).expect("bytes")).expect("text"))
             }

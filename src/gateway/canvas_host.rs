@@ -2,10 +2,11 @@
 //!
 //! Owns the thread `canvas`, which reads files for both ports and lets writers settle before pages reload, and the loop
 //! `canvas-loop` of the second port. A port that is taken is a warning: nodes follow the URL of their hello, which names the
-//! gateway's. Not here: which file a path means (`canvas`).
+//! gateway's. Not here: which file a path means (`canvas`), and how it is sent (`send`).
 
-use std::fs::File;
-use std::io::{self, Read as _};
+mod send;
+
+use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use serde_json::Value;
 
+pub use self::send::LANE;
+use self::send::content;
 use super::auth::{host_name, is_origin_allowed};
 use super::client::Client;
 use super::ctx::Ctx;
@@ -35,11 +38,6 @@ const WAITING_MAX: usize = 256;
 const CONNECTIONS_MAX: usize = 512;
 /// How long files must be left alone before pages reload.
 const SETTLE: Duration = Duration::from_millis(150);
-/// A larger file is sent in parts, as fast as it is read.
-const WHOLE_BYTES_MAX: u64 = 256 * 1024;
-const PART_BYTES: usize = 32 * 1024;
-/// Lane of long files: whoever reads them slowly holds nobody up but others who do.
-pub const LANE: &str = "canvas";
 /// How long the second port may take to say goodbye.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
@@ -322,9 +320,11 @@ impl Actor {
         }
         let html = "text/html; charset=utf-8";
         match self.canvas.find(path) {
-            Found::Html(body) => exchange.respond(&file(html, Bytes::from(body))),
-            Found::Static(kind, body) => exchange.respond(&file(kind, Bytes::from_static(body))),
-            Found::File(kind, file, length) => self.send(exchange, kind, file, length),
+            Found::Html(body) => exchange.respond(&content(html, Bytes::from(body))),
+            Found::Static(kind, body) => exchange.respond(&content(kind, Bytes::from_static(body))),
+            Found::File(kind, file, meta) => {
+                send::send(&self.jobs, exchange, kind, file, &meta, self.clock.now_ms());
+            }
             Found::Missing => exchange.respond(&Response::text(404, "not found")),
             Found::MissingPage(body) => {
                 let mut response = Response::text(404, body);
@@ -335,45 +335,4 @@ impl Actor {
             Found::Upgrade => exchange.respond(&Response::text(426, "upgrade required")),
         }
     }
-
-    fn send(&self, exchange: Exchange, kind: &'static str, mut opened: File, length: u64) {
-        if length <= WHOLE_BYTES_MAX {
-            let mut body = Vec::new();
-            return match (&mut opened).take(WHOLE_BYTES_MAX).read_to_end(&mut body) {
-                Ok(_) => exchange.respond(&file(kind, Bytes::from(body))),
-                Err(error) => {
-                    log::warn!(target: "canvas", "cannot read a file: {error}");
-                    exchange.respond(&Response::text(500, "error"));
-                }
-            };
-        }
-        if exchange.head().method == "HEAD" {
-            return exchange.respond(&file(kind, Bytes::new()));
-        }
-        // A slow reader must not hold up the others.
-        let job = move || stream(exchange, kind, opened, length);
-        if let Err(error) = self.jobs.submit(vec![LANE.to_owned()], job) {
-            log::warn!(target: "canvas", "a file was not sent: {error}");
-        }
-    }
-}
-
-/// Sends a large file as fast as it is read; one that became shorter ends the connection.
-fn stream(exchange: Exchange, kind: &'static str, mut opened: File, length: u64) {
-    let stream = exchange.stream_of(&file(kind, Bytes::new()), Some(length));
-    let mut left = length;
-    let mut part = vec![0; PART_BYTES];
-    while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(PART_BYTES).min(PART_BYTES);
-        match opened.read(&mut part[..wanted]) {
-            Ok(count) if count > 0 && stream.send(&part[..count]).is_ok() => left -= count as u64,
-            _ => return,
-        }
-    }
-    stream.end();
-}
-
-fn file(kind: &str, body: Bytes) -> Response {
-    let headers = vec![("Cache-Control", "no-store".to_owned()), ("Content-Type", kind.to_owned())];
-    Response { status: 200, headers, body, close: false }
 }

@@ -83,7 +83,7 @@ pub fn ask(gateway: &Gateway, request: &Value) -> Option<Response> {
     let mut socket = gateway.socket();
     // A body that is refused before its end may break the pipe.
     let _ = socket.write_all(format!("{text}\r\n{body}").as_bytes());
-    let mut response = http::read_response(&socket)?;
+    let mut response = http::read_answer(&socket, request["method"].as_str()?)?;
     if response.header("transfer-encoding") == Some("chunked") {
         response.body = http::unchunked(&response.body);
     }

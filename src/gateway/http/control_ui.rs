@@ -17,6 +17,7 @@ use crate::agent::{session, workspace};
 use crate::config::types::Config;
 use crate::gateway::ctx::Ctx;
 use crate::net::http::{RequestHead, Response};
+use crate::net::partial::names;
 
 const INDEX: &str = include_str!("page/index.html");
 /// A file of the page, also as browsers take it compressed.
@@ -140,7 +141,7 @@ fn file(kind: &str, body: Bytes) -> Response {
 }
 
 fn asset(head: &RequestHead, asset: &PageFile, tag: &str) -> Response {
-    let is_known = head.header("if-none-match").is_some_and(|tags| tags.split(',').any(|given| given.trim() == tag));
+    let is_known = head.header("if-none-match").is_some_and(|tags| names(tags, Some(tag), true));
     let takes_gzip = head.header("accept-encoding").is_some_and(accepts_gzip);
     let body = if takes_gzip { asset.gzipped } else { asset.plain };
     let mut response = file(asset.kind, Bytes::from_static(body)).with("ETag", tag).with("Vary", "Accept-Encoding");
