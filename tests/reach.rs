@@ -45,6 +45,40 @@ fn the_port_speaks_tls_with_a_certificate_of_its_own() {
 }
 
 #[test]
+#[cfg(feature = "canvas")]
+fn the_canvas_speaks_tls_on_its_own_port_too() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        return crate::support::skipped("the canvas over TLS: no curl here");
+    }
+    let own = free_port();
+    let home = Home::with_config(&json!({ "gateway": { "tls": { "enabled": true } }, "canvasHost": { "port": own } }));
+    let root = home.path().join("clawd/canvas");
+    std::fs::create_dir_all(&root).unwrap();
+    let long: Vec<u8> = (0..3_000_000u32).map(|it| (it % 251) as u8).collect();
+    std::fs::write(root.join("long.bin"), &long).unwrap();
+    let gateway = Gateway::start_in(home, &[], &[("CLAWDBOT_SKIP_CANVAS_HOST", "0")]);
+    gateway.wait_lines(&format!("canvas host listening on https://127.0.0.1:{own}"), 1);
+    // The same certificate, given to curl as the only one to trust.
+    let certificate = gateway.home.state_dir().join("gateway/tls/gateway-cert.pem");
+    for port in [gateway.port, own] {
+        let output = std::process::Command::new("curl")
+            .args(["-s", "--max-time", "15", "--range", "1000000-", "--noproxy", "*", "--cacert"])
+            .arg(&certificate)
+            .arg(format!("https://127.0.0.1:{port}/__clawdbot__/canvas/long.bin"))
+            .output()
+            .expect("curl");
+        assert!(output.stdout == long[1_000_000..], "{port}: {} bytes, {:?}", output.stdout.len(), output.status);
+    }
+    // Plain HTTP gets no answer there either.
+    let mut plain = std::net::TcpStream::connect(("127.0.0.1", own)).expect("the port is served");
+    plain.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    plain.write_all(b"GET /__clawdbot__/canvas/ HTTP/1.1\r\nHost: x\r\n\r\n").expect("write");
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+}
+
+#[test]
 fn tls_that_cannot_work_stops_the_start() {
     let home = Home::with_config(&json!({ "gateway": { "tls": { "enabled": true, "autoGenerate": false } } }));
     let ended = Gateway::run_to_end(&home, free_port(), &[]);

@@ -322,7 +322,8 @@ impl Gateway {
         let watch = start_watch(&cx, ask);
         let base = RefCell::new(config);
         #[cfg(feature = "canvas")]
-        let canvas = super::canvas_host::start(&cx, address.ip, address.port);
+        let canvas =
+            super::canvas_host::start(&cx, address.ip, address.port, tls.as_ref().map(|tls| tls.config.clone()));
         #[cfg(feature = "discovery")]
         let advertiser = {
             #[cfg(feature = "canvas")]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use rustls::ServerConfig;
 use serde_json::Value;
 
 pub use self::send::LANE;
@@ -114,10 +115,11 @@ pub struct Running {
     thread: Option<Joiner>,
 }
 
-/// Starts the thread, the watch and the second port.
-pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
+/// Starts the thread, the watch and the second port, which speaks TLS where the gateway's does.
+pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16, tls: Option<Arc<ServerConfig>>) -> Option<Running> {
     let handle = cx.canvas.as_ref()?;
-    let (port, second) = match second_port(cx, handle, ip, gateway_port) {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (port, second) = match second_port(cx, handle, ip, gateway_port, tls) {
         Ok((port, second)) => (Some(port), Some(second)),
         Err(error) => {
             log::warn!(target: "canvas", "the canvas has no port of its own: {error}");
@@ -146,7 +148,7 @@ pub fn start(cx: &Arc<Ctx>, ip: IpAddr, gateway_port: u16) -> Option<Running> {
             never()
         };
         let root = actor.canvas.root().display();
-        log::info!(target: "canvas", "canvas host mounted at http://{ip}:{gateway_port}{}/ (root {root})", canvas::CANVAS);
+        log::info!(target: "canvas", "canvas host mounted at {scheme}://{ip}:{gateway_port}{}/ (root {root})", canvas::CANVAS);
         actor.run(&requests, &marks, &stopped);
         drop(watch);
     });
@@ -187,6 +189,7 @@ fn second_port(
     handle: &CanvasHandle,
     ip: IpAddr,
     gateway_port: u16,
+    tls: Option<Arc<ServerConfig>>,
 ) -> io::Result<(u16, (LoopHandle<Client>, Joiner))> {
     let of_env = std::env::var("CLAWDBOT_CANVAS_HOST_PORT").ok().and_then(|port| port.trim().parse().ok());
     let port = cx.config.get().canvas_host.port.or(of_env).unwrap_or_else(|| gateway_port.saturating_add(4));
@@ -199,9 +202,11 @@ fn second_port(
     let limits = Limits { connections_max: CONNECTIONS_MAX, unadmitted_max: CONNECTIONS_MAX, ..Limits::default() };
     let surface = Box::new(SecondPort { is_live: handle.canvas.is_live() });
     let event_loop = EventLoop::<Client, Work>::new(mailbox, listeners, surface, limits, handle.inbox.clone())?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let event_loop = event_loop.with_tls(tls);
     let joiner = thread::spawn("canvas-loop", thread::STACK_SMALL_BYTES, move || event_loop.run())?;
     if let Some(address) = address {
-        log::info!(target: "canvas", "canvas host listening on http://{address} (root {})", handle.canvas.root().display());
+        log::info!(target: "canvas", "canvas host listening on {scheme}://{address} (root {})", handle.canvas.root().display());
     }
     Ok((port, (net, joiner)))
 }
