@@ -206,9 +206,10 @@ impl Beacon {
         }
     }
 
-    /// Returns the host to reach it by: in the tailnet, on the local network, or whatever its service names.
+    /// Returns the host to reach it by: in the tailnet, on the local network, or whatever its service names. What is no
+    /// name of a host is passed over: it would mean something else in an address or on a command line.
     pub fn reach_host(&self) -> Option<&str> {
-        self.tailnet_dns.as_deref().or(self.lan_host.as_deref()).or(self.host.as_deref())
+        [&self.tailnet_dns, &self.lan_host, &self.host].into_iter().flatten().map(String::as_str).find(|it| is_host(it))
     }
 
     /// Returns its address; `None` where no host is known.
@@ -219,9 +220,30 @@ impl Beacon {
     }
 }
 
+/// Returns whether a text can be a host's name or IPv4 address.
+fn is_host(text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=253).contains(&text.len()) && !text.starts_with(['-', '.']) && text.chars().all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_no_options_or_commands() {
+        for host in ["box.local", "10.0.0.7", "a-b_c.example", "Bücher.local"] {
+            assert!(is_host(host), "{host}");
+        }
+        let long = "a".repeat(254);
+        for no_host in ["", "-oProxyCommand=x", "a b", "a;b", "$(a)", "`a`", "a@b", "a:1", "a/b", "a'b", ".", &long] {
+            assert!(!is_host(no_host), "{no_host}");
+        }
+        let texts = ["tailnetDns=-oProxyCommand=x", "lanHost=a b.local"].map(str::to_owned);
+        let beacon = Beacon::of("i", "local.", "box.local.", 1, &texts);
+        assert_eq!(beacon.ws_url().as_deref(), Some("ws://box.local:18789"));
+        assert_eq!(Beacon { host: None, ..beacon }.ws_url(), None);
+    }
 
     #[test]
     fn names_of_machines() {

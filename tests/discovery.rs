@@ -4,10 +4,12 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::reach::FORWARDER;
+use crate::service::with_tool;
 use crate::support::gateway::Gateway;
-use crate::support::home::Home;
+use crate::support::home::{Home, Ran};
 use crate::support::network::Network;
-use crate::support::{eventually_some, skipped};
+use crate::support::{TOKEN, eventually_some, skipped};
 
 const LISTEN: [&str; 5] = ["gateway", "discover", "--json", "--timeout", "1500"];
 
@@ -74,6 +76,56 @@ fn gateways_are_found_take_names_of_their_own_and_say_goodbye() {
 }
 
 #[test]
+fn only_machines_that_ssh_knows_are_reached_because_the_network_says_so() {
+    let network = match Network::start() {
+        Ok(network) => network,
+        Err(why) => return skipped(&format!("probing what is discovered: {why}")),
+    };
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return skipped("probing what is discovered: python3 stands in for ssh");
+    }
+    let advertised = |name: &str| {
+        let env = [("CLAWDBOT_DISABLE_BONJOUR", "0"), ("CLAWDBOT_TAILNET_DNS", name)];
+        let gateway = Gateway::start_in(home_on(&network), &[], &env);
+        gateway.wait_lines("bonjour: advertised", 1);
+        gateway
+    };
+    // The first to be tried, and what it says of its host is an option.
+    let first = advertised("-oProxyCommand=touch${IFS}evil");
+    let script = format!(
+        "case $* in *friend*) exec python3 -c \"{FORWARDER}\" \"$3\" ;; esac\n\
+         echo 'No ED25519 host key is known and you have requested strict checking.' >&2\n\
+         echo 'Host key verification failed.' >&2; exit 255"
+    );
+    let prober = home_on(&network);
+    let path = with_tool(&prober, "ssh", &script);
+    prober.write_config(&json!({"gateway": {"remote": {"token": TOKEN}}}).to_string());
+    let probe = |prober: &Home| {
+        let mut command = prober.command(&["gateway", "probe", "--ssh-auto", "--json", "--timeout", "8000"]);
+        command.env("PATH", &path).env("USER", "me").env("CLAWDBOT_GATEWAY_PORT", first.port.to_string());
+        let ran = Ran::of(command);
+        let log = std::fs::read_to_string(prober.path().join("ssh.log")).expect("ssh was run");
+        (serde_json::from_str::<Value>(&ran.stdout).expect("JSON"), log)
+    };
+    let (report, log) = probe(&prober);
+    let beacon = &report["discovery"]["beacons"][0];
+    assert_eq!(beacon["tailnetDns"], "-oProxyCommand=touch${IFS}evil", "{report}");
+    let host = beacon["lanHost"].as_str().expect("a host");
+    assert!(log.trim_end().ends_with(&format!(" -- me@{host}")) && !log.contains("ProxyCommand"), "{log}");
+    for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "UpdateHostKeys=no"] {
+        assert!(log.contains(option), "{log}");
+    }
+    let said = report["warnings"][0]["message"].as_str().expect("a warning");
+    assert!(said.contains("ssh does not know it") && said.contains(&format!("--ssh me@{host}\n")), "{said}");
+    // With the one that it knows the command goes on.
+    let second = advertised("friend.example");
+    let (report, _) = probe(&prober);
+    assert_eq!(report["primaryTargetId"], "sshTunnel", "{report}");
+    assert_eq!(report["targets"][0]["tunnel"]["target"], "me@friend.example", "{report}");
+    drop(second);
+}
+
+#[test]
 fn a_time_that_is_none_is_refused() {
     let ran = Home::empty().run(&["gateway", "discover", "--timeout", "soon"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), "gateway discover failed: Error: invalid --timeout: soon"));
@@ -119,7 +171,7 @@ fn avahi_finds_the_gateway_and_is_found() {
     let _bus = daemon(&["dbus-daemon", &format!("--config-file={}", path("dbus.conf")), "--nofork"]);
     let ask = |words: &[&str]| {
         let mut command = network.command(home.path(), words);
-        crate::support::home::Ran::of({
+        Ran::of({
             command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
             command
         })

@@ -124,14 +124,8 @@ fn tailscale_only_where_it_is_safe() {
     );
 }
 
-#[test]
-fn a_gateway_is_probed_through_ssh() {
-    if std::process::Command::new("python3").arg("--version").output().is_err() {
-        return crate::support::skipped("a tunnel: python3 stands in for ssh");
-    }
-    let gateway = Gateway::start(json!({ "gateway": { "remote": { "token": crate::support::TOKEN } } }));
-    // What `ssh -L` does, on this machine: every connection to the one port is led to the other.
-    let forwarder = "import socket, sys, threading
+/// What `ssh -L` does, on this machine: every connection to the one port is led to the other.
+pub const FORWARDER: &str = "import socket, sys, threading
 here, there = (int(it) for it in sys.argv[1].split(':')[::2])
 def lead(a, b):
     while data := a.recv(65536): b.sendall(data)
@@ -141,10 +135,17 @@ while True:
     a = server.accept()[0]; b = socket.create_connection(('127.0.0.1', there))
     for pair in ((a, b), (b, a)): threading.Thread(target=lead, args=pair, daemon=True).start()
 ";
+
+#[test]
+fn a_gateway_is_probed_through_ssh() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return crate::support::skipped("a tunnel: python3 stands in for ssh");
+    }
+    let gateway = Gateway::start(json!({ "gateway": { "remote": { "token": crate::support::TOKEN } } }));
     let script = format!(
         "case $1 in -G) echo 'user me'; echo 'hostname box.example'; exit ;; esac\n\
          case $* in *wrong*) echo 'Permission denied (publickey).' >&2; exit 255 ;; esac\n\
-         exec python3 -c \"{forwarder}\" \"$3\""
+         exec python3 -c \"{FORWARDER}\" \"$3\""
     );
     let path = with_tool(&gateway.home, "ssh", &script);
     let probe = |words: &[&str]| {

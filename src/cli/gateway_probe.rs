@@ -7,6 +7,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use serde_json::{Value, json};
 
+#[cfg(feature = "discovery")]
+use self::tunnel::SSH_PORT;
 use self::tunnel::{Host, Tunnel};
 use super::exit::{Failure, Outcome};
 use super::rpc::Positive;
@@ -31,6 +33,9 @@ const TUNNEL_MS_MAX: u64 = 2000;
 /// Time for gateways to say that they are there, in milliseconds; the probes go on beside it.
 const DISCOVERY_MS_MAX: u64 = 1200;
 
+/// Machines of discovered gateways that are tried.
+const DISCOVERED_HOSTS_MAX: usize = 4;
+
 /// What is said when more than one answers.
 const SEVERAL: &str = "More than one gateway answers. One per network is usual, unless profiles are kept apart on purpose, such as a rescue bot.";
 
@@ -46,7 +51,7 @@ pub(super) struct Probe {
     /// key file for that
     #[argh(option, arg_name = "path")]
     ssh_identity: Option<String>,
-    /// take the first gateway that is discovered for that
+    /// for that, take a gateway that is discovered, on a machine whose key ssh knows
     #[argh(switch)]
     ssh_auto: bool,
     /// gateway token
@@ -83,13 +88,16 @@ impl Command for Probe {
         let discovery_ms = budget_ms.min(DISCOVERY_MS_MAX);
         let discovery = Discovery::start(Duration::from_millis(discovery_ms));
         let port = gateway_port(None, cli.config());
-        let mut beacons = None;
-        let host = self.ssh_host(cli, budget_ms).or_else(|| {
-            let found = self.ssh_auto.then(|| beacons.insert(discovery.finish()))?;
-            found.iter().find_map(|beacon| self.ssh_host_of(beacon))
-        });
+        let mut found = None;
+        let wait = Duration::from_millis(budget_ms);
         // Stands until the probes are over.
-        let tunnel = host.map(|host| Tunnel::open(host, port, Duration::from_millis(budget_ms)));
+        let tunnel = match self.ssh_host(cli, budget_ms) {
+            Some(host) => Some(Tunnel::open(host, port, wait)),
+            None if self.ssh_auto => {
+                self.discovered_tunnel(found.insert(discovery.finish()), port, Deadline::after(wait))
+            }
+            None => None,
+        };
         let mut warnings = Vec::new();
         match &tunnel {
             Some(Ok(tunnel)) => {
@@ -112,7 +120,8 @@ impl Command for Probe {
             warnings.push(json!({"code": "multiple_gateways", "message": SEVERAL, "targetIds": ids}));
         }
         let is_ok = primary.is_some();
-        let beacons = beacons.unwrap_or_else(|| discovery.finish());
+        let beacons: Vec<Value> =
+            found.unwrap_or_else(|| discovery.finish()).into_iter().map(|gateway| gateway.view).collect();
         let tailnet = crate::base::host::tailnet_ipv4();
         let report = json!({
             "ok": is_ok,
@@ -152,11 +161,31 @@ impl Probe {
         Some(host.resolved(Duration::from_millis(budget_ms)))
     }
 
-    /// Returns the machine of a gateway that was discovered.
-    fn ssh_host_of(&self, beacon: &Value) -> Option<Host> {
-        let host = ["tailnetDns", "lanHost", "host"].iter().find_map(|key| beacon[*key].as_str())?;
-        let port = beacon["sshPort"].as_u64().unwrap_or(22);
-        Host::parse(&format!("{}:{port}", as_user(host)), self.ssh_identity.as_deref())
+    /// Opens a tunnel to the first machine of those that were discovered where one can be had; `None` where none was.
+    /// Whoever is on the network can say that it has a gateway, so the machine must be one that `ssh` has met before.
+    fn discovered_tunnel(&self, found: &[Found], port: u16, deadline: Deadline) -> Option<Result<Tunnel, String>> {
+        let mut hosts: Vec<Host> = Vec::new();
+        for gateway in found {
+            let host = gateway.host.as_deref().and_then(|host| {
+                Host::parse(&format!("{}:{}", as_user(host), gateway.ssh_port), self.ssh_identity.as_deref())
+            });
+            // Several gateways may be on one machine.
+            hosts.extend(host.map(Host::discovered).filter(|host| !hosts.contains(host)));
+        }
+        let mut errors = Vec::new();
+        for host in hosts.into_iter().take(DISCOVERED_HOSTS_MAX) {
+            let Ok(left) = deadline.left() else { break };
+            let name = host.text();
+            match Tunnel::open(host, port, left) {
+                Ok(tunnel) => return Some(Ok(tunnel)),
+                Err(error) if error.contains("Host key verification failed") => errors.push(format!(
+                    "{name} says on the network that it has a gateway, but ssh does not know it, and anybody there can say so. \
+                     If it is yours, connect once with ssh, or name it: --ssh {name}\n{error}"
+                )),
+                Err(error) => errors.push(format!("{name}: {error}")),
+            }
+        }
+        (!errors.is_empty()).then(|| Err(errors.join("\n")))
     }
 
     fn candidates(&self, cli: &Cli) -> Result<Vec<Candidate>, Failure> {
@@ -248,8 +277,17 @@ fn as_user(host: &str) -> String {
     }
 }
 
+/// A gateway that was discovered.
+struct Found {
+    /// As the report has it.
+    view: Value,
+    /// Its machine.
+    host: Option<String>,
+    ssh_port: u16,
+}
+
 /// Gateways that are being looked for, by a thread of its own.
-struct Discovery(Receiver<Vec<Value>>);
+struct Discovery(Receiver<Vec<Found>>);
 
 impl Discovery {
     fn start(timeout: Duration) -> Self {
@@ -267,15 +305,15 @@ impl Discovery {
     }
 
     /// Waits for it.
-    fn finish(&self) -> Vec<Value> {
+    fn finish(&self) -> Vec<Found> {
         self.0.recv().unwrap_or_default()
     }
 }
 
 #[cfg(feature = "discovery")]
-fn discover(timeout: Duration) -> Vec<Value> {
-    let view = |beacon: &Beacon| {
-        json!({
+fn discover(timeout: Duration) -> Vec<Found> {
+    let found = |beacon: &Beacon| Found {
+        view: json!({
             "instanceName": beacon.instance_name,
             "displayName": beacon.display_name,
             "domain": beacon.domain,
@@ -285,13 +323,15 @@ fn discover(timeout: Duration) -> Vec<Value> {
             "gatewayPort": beacon.gateway_port,
             "sshPort": beacon.ssh_port,
             "wsUrl": beacon.ws_url(),
-        })
+        }),
+        host: beacon.reach_host().map(str::to_owned),
+        ssh_port: beacon.ssh_port.unwrap_or(SSH_PORT),
     };
-    crate::discovery::find(timeout).iter().map(view).collect()
+    crate::discovery::find(timeout).iter().map(found).collect()
 }
 
 #[cfg(not(feature = "discovery"))]
-fn discover(_timeout: Duration) -> Vec<Value> {
+fn discover(_timeout: Duration) -> Vec<Found> {
     Vec::new()
 }
 

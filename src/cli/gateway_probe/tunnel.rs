@@ -1,7 +1,7 @@
 //! A tunnel through SSH to a gateway that listens on its own machine alone (cli.md §6).
 //!
 //! Owns the process of `ssh`, watched by a thread `ssh` and ended with the tunnel. Nobody is asked anything: keys that
-//! need a passphrase, and hosts that have changed, are failures.
+//! need a passphrase, hosts that have changed, and unknown ones that nobody named, are failures.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
@@ -23,6 +23,8 @@ const UP_WAIT_MAX: Duration = Duration::from_millis(1500);
 const UP_WAIT_MIN: Duration = Duration::from_millis(250);
 const UP_LOOK: Duration = Duration::from_millis(50);
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// The usual port.
+pub(super) const SSH_PORT: u16 = 22;
 
 /// Where to tunnel to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) struct Host {
     host: String,
     port: u16,
     identity: Option<String>,
+    /// Whether its owner named it: then a key that `ssh` does not know yet is believed once, as by the original.
+    is_named: bool,
 }
 
 impl Host {
@@ -40,9 +44,9 @@ impl Host {
         let text = text.strip_prefix("ssh ").unwrap_or(text).trim();
         let (user, rest) = text.rsplit_once('@').map_or((None, text), |(user, rest)| (unless_blank(user), rest));
         let (host, port) = match rest.rsplit_once(':') {
-            Some((host, "")) => (host, 22),
+            Some((host, "")) => (host, SSH_PORT),
             Some((host, port)) => (host, port.parse().ok().filter(|port| *port > 0)?),
-            None => (rest, 22),
+            None => (rest, SSH_PORT),
         };
         // A host that begins with a dash would be an option.
         let host = unless_blank(host).filter(|host| !host.starts_with('-'))?;
@@ -52,13 +56,19 @@ impl Host {
             host: host.to_owned(),
             port,
             identity,
+            is_named: true,
         })
+    }
+
+    /// Returns it as one that only the network speaks of.
+    pub(super) fn discovered(self) -> Self {
+        Self { is_named: false, ..self }
     }
 
     /// Returns `user@host`, with the port unless it is the usual one.
     pub(super) fn text(&self) -> String {
         let address = self.address();
-        if self.port == 22 { address } else { format!("{address}:{}", self.port) }
+        if self.port == SSH_PORT { address } else { format!("{address}:{}", self.port) }
     }
 
     fn address(&self) -> String {
@@ -69,10 +79,10 @@ impl Host {
     pub(super) fn resolved(&self, wait: Duration) -> Self {
         let mut command = Command::new("ssh");
         command.arg("-G");
-        if self.port != 22 {
+        if self.port != SSH_PORT {
             command.args(["-p", &self.port.to_string()]);
         }
-        command.args(self.identity.iter().flat_map(|file| ["-i", file])).arg(self.address());
+        command.args(self.identity.iter().flat_map(|file| ["-i", file])).args(["--", &self.address()]);
         let captured =
             capture(command, Some(wait.min(CONFIG_WAIT)), Keep::First(OUTPUT_BYTES_MAX), &CancelToken::new());
         let Ok(captured) = captured.map(|it| (it.ended, it.stdout)) else { return self.clone() };
@@ -88,6 +98,7 @@ impl Host {
             host: value("hostname").unwrap_or(&self.host).to_owned(),
             port: value("port").and_then(|port| port.parse().ok()).unwrap_or(self.port),
             identity: self.identity.clone().or(identity),
+            is_named: self.is_named,
         }
     }
 }
@@ -162,18 +173,23 @@ impl Tunnel {
 fn command(host: &Host, local_port: u16, remote_port: u16) -> Command {
     let mut command = Command::new("ssh");
     command.args(["-N", "-L", &format!("{local_port}:127.0.0.1:{remote_port}"), "-p", &host.port.to_string()]);
+    let (checking, update) = match host.is_named {
+        true => ("StrictHostKeyChecking=accept-new", "UpdateHostKeys=yes"),
+        false => ("StrictHostKeyChecking=yes", "UpdateHostKeys=no"),
+    };
     for option in [
         "ExitOnForwardFailure=yes",
         "BatchMode=yes",
-        "StrictHostKeyChecking=accept-new",
-        "UpdateHostKeys=yes",
+        checking,
+        update,
         "ConnectTimeout=5",
         "ServerAliveInterval=15",
         "ServerAliveCountMax=3",
     ] {
         command.args(["-o", option]);
     }
-    command.args(host.identity.iter().flat_map(|file| ["-i", file])).arg(host.address());
+    // Behind the dashes nothing is an option.
+    command.args(host.identity.iter().flat_map(|file| ["-i", file])).args(["--", &host.address()]);
     command
 }
 
