@@ -21,6 +21,7 @@ pub mod requests;
 pub mod rng;
 pub mod route;
 pub mod secret;
+pub mod signals;
 pub mod stamp;
 pub mod store;
 pub mod tailscale;

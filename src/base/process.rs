@@ -2,21 +2,21 @@
 //!
 //! The child leads a process group of its own, so that ending it ends what it started. Output is read through pipes as
 //! it arrives: both streams through one ([`run`]), or each through its own ([`capture`]). Runs on the caller's thread,
-//! which blocks in `poll` and looks at the token between slices. Commands that must leave nothing behind get a
-//! [`guard`]. Not here: background processes with a life of their own.
+//! which blocks in `poll` until something happens; a cancelled token wakes it. Commands that must leave nothing behind get
+//! a [`guard`]. Not here: background processes with a life of their own.
 
 pub mod guard;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cancel::{CancelToken, SLICE};
+use super::cancel::{CancelToken, Hooked, SLICE};
 
 /// Variables that no child of ours gets to see: the gateway's own secrets.
 pub const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
@@ -75,6 +75,26 @@ pub enum Keep {
     Last(usize),
 }
 
+/// How a child is looked after.
+#[derive(Debug, Clone, Copy)]
+pub struct Care<'a> {
+    /// When it is ended, at the latest.
+    pub deadline: Option<Instant>,
+    /// Ends it early.
+    pub cancel: &'a CancelToken,
+    /// Whether a [`guard`] stands before it.
+    pub is_guarded: bool,
+    /// How long it may take after SIGTERM before it is killed.
+    pub grace: Duration,
+}
+
+impl<'a> Care<'a> {
+    /// Cares for a child until its own end, or until the token's.
+    pub fn until(cancel: &'a CancelToken) -> Self {
+        Self { deadline: None, cancel, is_guarded: false, grace: TERM_GRACE }
+    }
+}
+
 /// Runs `command` to its end, keeping the last `output_bytes_max` bytes of its output.
 ///
 /// `on_output` sees each piece as it arrives.
@@ -97,8 +117,8 @@ pub fn run(
     drop(command);
     started(child.id());
     let mut tail = Tail::new(output_bytes_max);
-    let deadline = timeout.map(|timeout| start + timeout);
-    let ended = supervise(&mut child, &mut [Some(reader)], deadline, cancel, false, &mut |_, chunk| {
+    let care = Care { deadline: timeout.map(|timeout| start + timeout), ..Care::until(cancel) };
+    let ended = supervise(&mut child, &mut [Some(reader)], &care, &mut |_, chunk| {
         on_output(&String::from_utf8_lossy(chunk));
         tail.push(chunk);
     })?;
@@ -118,7 +138,7 @@ pub fn capture(
 ) -> io::Result<Captured> {
     let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let care = Care { deadline: timeout.map(|timeout| Instant::now() + timeout), ..Care::until(cancel) };
     let mut child = command.spawn()?;
     drop(command);
     let (mut room, tail_bytes_max) = match keep {
@@ -127,13 +147,12 @@ pub fn capture(
     };
     let mut tails = [Tail::new(tail_bytes_max), Tail::new(tail_bytes_max)];
     let mut is_full = false;
-    let ended =
-        supervise(&mut child, &mut [Some(stdout), Some(stderr)], deadline, cancel, false, &mut |stream, chunk| {
-            let kept = chunk.len().min(room);
-            room -= kept;
-            is_full |= kept < chunk.len();
-            tails[stream].push(&chunk[..kept]);
-        })?;
+    let ended = supervise(&mut child, &mut [Some(stdout), Some(stderr)], &care, &mut |stream, chunk| {
+        let kept = chunk.len().min(room);
+        room -= kept;
+        is_full |= kept < chunk.len();
+        tails[stream].push(&chunk[..kept]);
+    })?;
     let [(stdout, is_stdout_cut), (stderr, is_stderr_cut)] = tails.map(Tail::finish);
     Ok(Captured { ended, stdout, stderr, truncated: is_full || is_stdout_cut || is_stderr_cut })
 }
@@ -180,45 +199,54 @@ impl Tail {
 pub fn supervise(
     child: &mut Child,
     pipes: &mut [Option<File>],
-    deadline: Option<Instant>,
-    cancel: &CancelToken,
-    is_guarded: bool,
+    care: &Care<'_>,
     on_bytes: &mut dyn FnMut(usize, &[u8]),
 ) -> io::Result<Ended> {
     let pid = child.id();
     let exit = watch_exit(pid);
+    let (mut wake, _hooked) = match wake_on_cancel(care.cancel) {
+        Some((wake, hooked)) => (Some(wake), Some(hooked)),
+        None => (None, None),
+    };
     let mut killed: Option<(Ended, Instant)> = None;
     while !has_ended(pid)? {
         let now = Instant::now();
         let wake_at = match killed {
             None => {
-                let reason = match deadline {
-                    _ if cancel.is_cancelled() => Some(Ended::Cancelled),
+                let reason = match care.deadline {
+                    _ if care.cancel.is_cancelled() => Some(Ended::Cancelled),
                     Some(deadline) if now >= deadline => Some(Ended::TimedOut),
                     _ => None,
                 };
                 if let Some(reason) = reason {
                     // A guard leads a group of its own and passes it on.
                     kill_group(pid, libc::SIGTERM);
-                    killed = Some((reason, now + TERM_GRACE));
+                    killed = Some((reason, now + care.grace));
+                    // It has said what it had to, and would say it for ever.
+                    wake = None;
                 }
-                killed.map(|(_, kill_at)| kill_at).or(deadline)
+                let until = care.deadline.into_iter().chain(care.cancel.deadline()).min();
+                killed.map(|(_, kill_at)| kill_at).or(until)
             }
             Some((_, kill_at)) if now < kill_at => Some(kill_at),
             Some(_) => {
-                kill_group(pid, if is_guarded { guard::END_NOW } else { libc::SIGKILL });
+                kill_group(pid, if care.is_guarded { guard::END_NOW } else { libc::SIGKILL });
                 None
             }
         };
-        let slice = wake_at.map_or(SLICE, |at| at.saturating_duration_since(now).min(SLICE));
-        let slice = if exit.is_some() { slice } else { slice.min(UNWATCHED_SLICE) };
-        for index in wait_readable(pipes, exit.as_ref(), slice)? {
+        let mut slice = wake_at.map(|at| at.saturating_duration_since(now));
+        // Whoever cannot be woken looks from time to time; what is being killed is killed again.
+        let look = if exit.is_none() { UNWATCHED_SLICE } else { SLICE };
+        if exit.is_none() || wake.is_none() {
+            slice = Some(slice.map_or(look, |slice| slice.min(look)));
+        }
+        for index in wait_readable(pipes, exit.as_ref(), wake.as_ref(), slice)? {
             read_once(pipes, index, on_bytes)?;
         }
     }
     let mut left = LEFT_OVER_BYTES_MAX;
     while left > 0 {
-        let readable = wait_readable(pipes, None, Duration::ZERO)?;
+        let readable = wait_readable(pipes, None, None, Some(Duration::ZERO))?;
         let mut count = 0;
         for index in readable {
             count += read_once(pipes, index, on_bytes)?;
@@ -284,16 +312,34 @@ pub fn pipe() -> io::Result<(File, OwnedFd)> {
     Ok(unsafe { (std::fs::File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
-/// Waits until a pipe has something or the child's end is announced; returns the numbers of the readable pipes.
-fn wait_readable(pipes: &[Option<File>], exit: Option<&OwnedFd>, timeout: Duration) -> io::Result<Vec<usize>> {
+/// Returns a pipe that becomes readable when the token is cancelled, as long as the other value lives; `None` where no
+/// descriptors are left.
+fn wake_on_cancel(cancel: &CancelToken) -> Option<(File, Hooked)> {
+    let (wake, waker) = pipe().ok()?;
+    let hooked = cancel.hook(move || {
+        // Cannot fail: the pipe is empty, and whoever reads it holds it open.
+        let _ = File::from(waker).write_all(b"!");
+    });
+    Some((wake, hooked))
+}
+
+/// Waits until a pipe has something, the child's end is announced or `wake` says something; returns the numbers of the readable
+/// pipes.
+fn wait_readable(
+    pipes: &[Option<File>],
+    exit: Option<&OwnedFd>,
+    wake: Option<&File>,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<usize>> {
     let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // A negative descriptor is skipped by poll.
     let mut polls: Vec<libc::pollfd> =
         pipes.iter().map(|pipe| entry(pipe.as_ref().map_or(-1, |pipe| pipe.as_raw_fd()))).collect();
     polls.push(entry(exit.map_or(-1, |exit| exit.as_raw_fd())));
+    polls.push(entry(wake.map_or(-1, |wake| wake.as_raw_fd())));
     let count = libc::nfds_t::try_from(polls.len()).expect("a few descriptors");
     // Rounded up: waking too early would only poll again.
-    let timeout_ms = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+    let timeout_ms = timeout.map_or(-1, |it| i32::try_from(it.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
     // SAFETY: `polls` is a valid array of `count` entries for the length of the call.
     if unsafe { libc::poll(polls.as_mut_ptr(), count, timeout_ms) } == -1 {
         let error = io::Error::last_os_error();
@@ -386,6 +432,15 @@ mod tests {
             run(shell("echo go; sleep 60"), None, 100, &cancel, |_| (), move |_| other.cancel(CancelReason::Aborted))
                 .expect("run");
         assert_eq!((output.ended, output.text.as_str()), (Ended::Cancelled, "go\n"));
+    }
+
+    #[test]
+    fn so_does_a_token_s_own_deadline() {
+        let cancel = CancelToken::new();
+        cancel.set_deadline(Instant::now() + Duration::from_millis(50));
+        let output = run(shell("sleep 60"), None, 100, &cancel, |_| (), |_| ()).expect("run");
+        assert_eq!(output.ended, Ended::Cancelled);
+        assert!(output.duration < Duration::from_secs(10), "{:?}", output.duration);
     }
 
     fn check_captured(script: &str, timeout_ms: u64, cap: usize) -> Captured {

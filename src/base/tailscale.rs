@@ -1,6 +1,6 @@
-//! What Tailscale's own command says of the tailnet.
+//! Tailscale's own command: what it says of the tailnet, and having it do something.
 //!
-//! Runs the command on the caller's thread, within a time. Not here: publishing a port (`gateway::tailscale`).
+//! Runs the command on the caller's thread, within a time. Not here: what is published (`gateway::tailscale`, `gmail`).
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::process::{Ended, Keep, capture, find_program};
 
 /// A tailnet's status is some kilobytes a machine.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+const MISSING: &str = "tailscale is not installed, or not on the PATH";
 /// Where macOS has the command when it is not on the PATH.
 const MAC_APP: &str = "/Applications/Tailscale.app/Contents/MacOS/Tailscale";
 
@@ -27,14 +28,44 @@ pub fn program() -> Option<PathBuf> {
 /// # Errors
 /// A text for people, when there is no answer in time.
 pub fn status(wait: Duration, cancel: &CancelToken) -> Result<Value, String> {
-    let mut command = Command::new(program().ok_or("tailscale is not installed, or not on the PATH")?);
+    let mut command = Command::new(program().ok_or(MISSING)?);
     command.args(["status", "--json"]);
+    let answer = finish(command, wait, cancel)?;
+    parse(&answer).ok_or_else(|| "tailscale status: no JSON".to_owned())
+}
+
+/// Runs the command; where it wants more rights, once more through sudo, which must not ask.
+///
+/// # Errors
+/// A text for people: what it said, or that it did not answer in time.
+pub fn run(args: &[&str], wait: Duration, cancel: &CancelToken) -> Result<String, String> {
+    let tool = program().ok_or(MISSING)?;
+    let mut command = Command::new(&tool);
+    command.args(args);
+    let first = finish(command, wait, cancel);
+    match &first {
+        Err(error)
+            if ["permission denied", "access denied", "operator", "must be root"]
+                .iter()
+                .any(|sign| error.to_lowercase().contains(sign)) =>
+        {
+            let mut command = Command::new("sudo");
+            command.arg("-n").arg(&tool).args(args);
+            finish(command, wait, cancel).or(first)
+        }
+        _ => first,
+    }
+}
+
+fn finish(command: Command, wait: Duration, cancel: &CancelToken) -> Result<String, String> {
     let captured =
         capture(command, Some(wait), Keep::First(OUTPUT_BYTES_MAX), cancel).map_err(|error| error.to_string())?;
-    if captured.ended != Ended::Exited(0) {
-        return Err(captured.stderr.trim().to_owned());
+    match captured.ended {
+        Ended::Exited(0) => Ok(captured.stdout),
+        Ended::TimedOut => Err(format!("no answer within {}s", wait.as_secs())),
+        _ if captured.stderr.trim().is_empty() => Err(captured.stdout.trim().to_owned()),
+        _ => Err(captured.stderr.trim().to_owned()),
     }
-    parse(&captured.stdout).ok_or_else(|| "tailscale status: no JSON".to_owned())
 }
 
 /// Reads the answer; there may be warnings around it.
@@ -42,11 +73,15 @@ fn parse(text: &str) -> Option<Value> {
     serde_json::from_str(text.get(text.find('{')?..=text.rfind('}')?)?).ok()
 }
 
+/// Returns this machine's name in the tailnet.
+pub fn dns_name(status: &Value) -> Option<String> {
+    let name = status["Self"]["DNSName"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// Returns this machine's name in the tailnet, else its first address there.
 pub fn own_name(status: &Value) -> Option<String> {
-    let name = status["Self"]["DNSName"].as_str().unwrap_or_default().trim_end_matches('.').to_owned();
-    let address = || status["Self"]["TailscaleIPs"][0].as_str().map(str::to_owned);
-    Some(name).filter(|name| !name.is_empty()).or_else(address)
+    dns_name(status).or_else(|| status["Self"]["TailscaleIPs"][0].as_str().map(str::to_owned))
 }
 
 /// Returns the addresses of all machines, this one's first.

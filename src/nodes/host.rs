@@ -22,9 +22,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossbeam_channel::bounded;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::iterator::Signals;
 
 use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::signals::CloseOnDrop;
 use crate::base::thread::{self, STACK_WORKER_BYTES};
 use crate::client::Profile;
 use crate::client::link::mailbox;
@@ -65,7 +66,7 @@ pub struct Options {
 /// When signals, threads or descriptors cannot be had, or the connection's thread ends by itself.
 pub fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("signals")?;
-    let end_of_signals = EndOfSignals(signals.handle());
+    let end_of_signals = CloseOnDrop(signals.handle());
     let (post, mailbox) = mailbox(MAILBOX_LEN_MAX).context("poll")?;
     let stop = CancelToken::new();
     // Nothing is ever sent: the channel closes when the connection's thread ends.
@@ -108,14 +109,5 @@ fn profile(options: &Options) -> Profile {
         caps: vec!["system"],
         commands: Some(invoke::names()),
         path_env: Some(options.path_env.clone()),
-    }
-}
-
-/// Ends main's wait for signals when the thread that holds it ends, however that comes.
-struct EndOfSignals(Handle);
-
-impl Drop for EndOfSignals {
-    fn drop(&mut self) {
-        self.0.close();
     }
 }

@@ -17,7 +17,7 @@ use super::{OnEnd, terminal};
 use crate::base::cancel::{CancelReason, CancelToken, SLICE};
 use crate::base::clock::{Clock, UnixMs};
 use crate::base::ids::AgentId;
-use crate::base::process::{Ended, guard, pipe, supervise};
+use crate::base::process::{Care, Ended, guard, pipe, supervise};
 
 /// Most output kept, in bytes; the same again of what nobody has polled yet.
 pub const OUTPUT_BYTES_MAX: usize = 200_000;
@@ -236,8 +236,9 @@ impl Process {
         self.progress().pid = child.id();
         let _ = started.send(Ok(()));
         let deadline = self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let care = Care { deadline, is_guarded: true, ..Care::until(&self.cancel) };
         let mut decoder = Decoder::default();
-        let ended = supervise(&mut child, &mut [Some(reader)], deadline, &self.cancel, true, &mut |_, bytes| {
+        let ended = supervise(&mut child, &mut [Some(reader)], &care, &mut |_, bytes| {
             let text = decoder.push(bytes);
             let mut progress = self.progress();
             progress.output.push(&text);

@@ -187,7 +187,7 @@ unsafe fn end_as(status: libc::c_int) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Ended, is_alive, pipe, supervise};
+    use super::super::{Care, Ended, is_alive, pipe, supervise};
     use super::*;
     use crate::base::cancel::CancelToken;
     use std::process::Stdio;
@@ -203,7 +203,9 @@ mod tests {
         drop(command);
         let mut text = String::new();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let ended = supervise(&mut child, &mut [Some(reader)], deadline, &CancelToken::new(), true, &mut |_, bytes| {
+        let cancel = CancelToken::new();
+        let care = Care { deadline, is_guarded: true, ..Care::until(&cancel) };
+        let ended = supervise(&mut child, &mut [Some(reader)], &care, &mut |_, bytes| {
             text.push_str(&String::from_utf8_lossy(bytes));
         });
         (ended.expect("supervised"), text)
