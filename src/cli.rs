@@ -52,6 +52,8 @@ mod skills;
 mod status;
 mod system;
 mod update;
+#[cfg(feature = "gmail")]
+mod webhooks;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -167,6 +169,10 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["models", "image-fallbacks"], "models that are tried for images when others fail"),
     (&["security"], "who could get in"),
     (&["skills"], "what the agent has learnt to do"),
+    #[cfg(feature = "gmail")]
+    (&["webhooks"], "other programs that wake the agent"),
+    #[cfg(feature = "gmail")]
+    (&["webhooks", "gmail"], "new mail wakes the agent (through gogcli)"),
 ];
 
 /// Other names of commands and groups.
@@ -446,6 +452,16 @@ const COMMANDS: &[Row] = &[
     row::<skills::List>(&["skills", "list"], &["skills list --eligible", "skills list --json"]),
     row::<skills::Info>(&["skills", "info"], &["skills info github"]),
     row::<skills::Check>(&["skills", "check"], &["skills check", "skills check --json"]),
+    #[cfg(feature = "gmail")]
+    row::<webhooks::GmailSetup>(
+        &["webhooks", "gmail", "setup"],
+        &[
+            "webhooks gmail setup --account you@example.com",
+            "webhooks gmail setup --account you@example.com --push-endpoint https://mail.example.com/gmail-pubsub --json",
+        ],
+    ),
+    #[cfg(feature = "gmail")]
+    row::<webhooks::GmailRun>(&["webhooks", "gmail", "run"], &["webhooks gmail run", "webhooks gmail run --port 8799"]),
 ];
 
 const CRON_ADD_EXAMPLES: &[&str] = &[

@@ -30,6 +30,8 @@ mod fanout;
 mod feedback;
 mod force;
 mod forward_approvals;
+#[cfg(feature = "gmail")]
+mod gmail;
 mod health;
 mod heartbeat;
 mod hooks;

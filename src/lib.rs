@@ -5,6 +5,7 @@
         feature = "canvas",
         feature = "control-ui",
         feature = "discovery",
+        feature = "gmail",
         feature = "http-api",
         feature = "memory",
         feature = "node-host",
@@ -30,6 +31,8 @@ pub mod devices;
 #[cfg(feature = "discovery")]
 pub mod discovery;
 pub mod gateway;
+#[cfg(feature = "gmail")]
+pub mod gmail;
 pub mod heartbeat;
 pub mod logging;
 pub mod media;

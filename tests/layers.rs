@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
         "devices",
         "cron",
         "discovery",
+        "gmail",
         "canvas",
         "skills",
         "heartbeat",

@@ -19,6 +19,7 @@ mod discovery;
 mod doctor;
 mod fairness;
 mod faults;
+mod gmail;
 mod golden;
 mod handshake;
 mod heartbeat;

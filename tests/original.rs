@@ -3,5 +3,6 @@
 
 mod cli;
 mod control_ui;
+mod gmail;
 mod node_host;
 mod state;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub use self::builtin::SPOKEN;
 use self::builtin::builtin;
 pub use self::describe::{
-    Described, Keys, default_name, describe, is_local, keys, needs_no_key, price, providers_of_env,
+    Described, Keys, default_name, describe, faults, is_local, keys, needs_no_key, price, providers_of_env,
 };
 use self::resolver::Resolver;
 use crate::agent::session;

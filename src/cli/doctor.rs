@@ -15,7 +15,9 @@ pub(super) use service::ensure_linger;
 
 use super::exit::Outcome;
 use super::{Cli, Command, ask, output, security};
+use crate::agent::{models, session};
 use crate::config::paths::Paths;
+use crate::config::types::Config;
 
 /// look for problems and mend them
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -67,6 +69,7 @@ impl Command for Doctor {
         let is_remote = typed.gateway.mode.as_deref() == Some("remote");
         service::check(cli, &consent, is_remote, self.deep);
         security(&cli.paths, &typed);
+        hooks(&typed);
         health::check(cli, &typed, &consent, is_remote);
         if !self.no_workspace_suggestions {
             state::workspace_tip(cli, &typed);
@@ -111,7 +114,14 @@ fn note(title: &str, lines: &[String]) {
     lines.iter().flat_map(|text| text.lines()).for_each(|line| output::line(&format!("  {line}")));
 }
 
-fn security(paths: &Paths, config: &crate::config::types::Config) {
+fn hooks(config: &Config) {
+    let model = config.hooks.gmail.model.as_deref().unwrap_or_default();
+    let agent = session::default_agent(config);
+    let faults = models::faults(config, &agent, "hooks.gmail.model", model);
+    note("Hooks", &faults.iter().map(|fault| format!("- {fault}")).collect::<Vec<_>>());
+}
+
+fn security(paths: &Paths, config: &Config) {
     let findings = security::audit(paths, config);
     let mut lines: Vec<String> = findings
         .iter()

@@ -276,6 +276,8 @@ impl Gateway {
             wizards: Wizards::default(),
             #[cfg(feature = "canvas")]
             canvas: super::canvas_host::CanvasHandle::open(&config, &paths),
+            #[cfg(feature = "gmail")]
+            gmail: Default::default(),
             cron,
             metrics: Arc::new(super::metrics::Metrics::new(carried.starts.clone())),
             usage_costs: UsageCosts::default(),
@@ -316,6 +318,9 @@ impl Gateway {
         banner(&cx, &config, &addresses, tls.as_ref());
         expose(&cx, exposure, &addresses, &config);
         sweep::start(&cx);
+        super::hooks::judge_gmail_model(&config);
+        #[cfg(feature = "gmail")]
+        super::gmail::start(&cx);
         health::refresh_soon(&cx);
 
         // Watch the configuration.
@@ -397,6 +402,9 @@ impl Gateway {
         let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
         events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
         drop(self.timer.take());
+        // Its program may take three seconds to end; what follows goes on meanwhile.
+        #[cfg(feature = "gmail")]
+        self.cx.gmail.cancel();
         // First: what ends now asks whether the gateway is stopping. Accepted runs go on after the next start.
         self.cx.lifecycle.stop();
         self.cx.accepted.journal.pause(self.cx.clock.now_ms());
@@ -423,6 +431,8 @@ impl Gateway {
         if !have_ended {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
+        #[cfg(feature = "gmail")]
+        self.cx.gmail.join();
         self.cx.accepted.journal.close();
         self.cx.outbox.close();
         self.cx.sessions.close();

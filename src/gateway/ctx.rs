@@ -137,6 +137,9 @@ pub struct Ctx {
     /// Pages that nodes show, unless they are switched off.
     #[cfg(feature = "canvas")]
     pub canvas: Option<super::canvas_host::CanvasHandle>,
+    /// The watcher of a mailbox.
+    #[cfg(feature = "gmail")]
+    pub gmail: crate::gmail::watch::Watcher,
     /// Cron jobs.
     pub cron: Cron,
     /// What is counted.

@@ -16,7 +16,7 @@ use super::start_run::Start;
 use super::targets::{self, Aim};
 use crate::agent::run::RunRequest;
 use crate::agent::run_journal::{Ended, HookEnd, Origin};
-use crate::agent::{levels, session};
+use crate::agent::{levels, models, session};
 use crate::base::ids::RunId;
 use crate::base::rng::uuid;
 use crate::base::route::Route;
@@ -68,6 +68,14 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says what speaks against the model of mails; they are read with the usual one then.
+pub fn judge_gmail_model(config: &Config) {
+    let model = config.hooks.gmail.model.as_deref().unwrap_or_default();
+    for fault in models::faults(config, &session::default_agent(config), "hooks.gmail.model", model) {
+        log::warn!(target: "gateway/hooks", "{fault}");
+    }
+}
+
 /// Tells the main session something; with `wakes` its agent looks at once.
 pub fn wake(cx: &Arc<Ctx>, text: &str, wakes: bool) {
     cx.system_events.push(&cx.main_session(), text, cx.clock.now_ms());
@@ -92,8 +100,13 @@ fn accept(cx: &Arc<Ctx>, hook: AgentHook, told: Told) {
     // compat: always below the agent, also a key that names one.
     let key = crate::base::ids::SessionKey::new(format!("agent:{agent_id}:{}", hook.session_key.to_lowercase()));
     let gmail = Some(&config.hooks.gmail).filter(|_| hook.session_key.starts_with(GMAIL));
-    let model = hook.model.clone().or_else(|| gmail.and_then(|gmail| gmail.model.clone()));
-    let thinking = hook.thinking.clone().or_else(|| gmail.and_then(|gmail| gmail.thinking.clone()));
+    // One that may not be used is as none: the mail is read all the same. What the hook itself names must be allowed.
+    let of_gmail = gmail.and_then(|gmail| gmail.model.clone()).filter(|model| {
+        models::parse_name(&config, model).is_some_and(|name| models::is_allowed(&config, &agent_id, &name))
+    });
+    let model = hook.model.clone().or(of_gmail);
+    let known = |thinking: &Option<String>| thinking.as_deref().and_then(levels::thinking);
+    let thinking = known(&hook.thinking).or_else(|| known(&gmail?.thinking));
     if let Err(error) = choose_model(cx, &config, &agent_id, &key, model.as_deref()) {
         told();
         return report(cx, &hook.name, hook.wakes, "error", &error);
@@ -106,7 +119,7 @@ fn accept(cx: &Arc<Ctx>, hook: AgentHook, told: Told) {
     let mut request = RunRequest {
         // A session of its own for every run: a hook remembers nothing of its last one.
         session_id: Some(id.clone()),
-        thinking: thinking.as_deref().and_then(levels::thinking).map(str::to_owned),
+        thinking: thinking.map(str::to_owned),
         timeout: hook.timeout_seconds.map(Duration::from_secs),
         lane: Some("cron".to_owned()),
         ..RunRequest::new(

@@ -116,5 +116,7 @@ fn take_effect(cx: &Arc<Ctx>, plan: &diff::Plan) {
     if plan.hot.iter().any(|path| path == "cron" || path.starts_with("cron.")) {
         cron::reload(cx);
     }
+    #[cfg(feature = "gmail")]
+    super::gmail::reload(cx, &plan.changed);
     super::chats::reload(cx, &plan.changed);
 }

@@ -2,9 +2,11 @@
 //!
 //! Pure functions of the configuration and the environment. Not here: choosing and reaching models (`agent::models`).
 
+use serde_json::Value;
+
 use super::builtin::{BUILTIN, SPOKEN, env_names};
 use super::resolver::{Resolver, guess_input, process_env};
-use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, catalogue, offline};
+use super::{CONTEXT_TOKENS_DEFAULT, Name, OFFLINE, catalog, catalogue, is_allowed, offline, parse_name};
 use crate::base::ids::AgentId;
 use crate::base::secret::Secret;
 use crate::config::types::{Config, ModelCost};
@@ -51,6 +53,23 @@ pub fn needs_no_key(config: &Config, provider: &str) -> bool {
 pub fn providers_of_env() -> Vec<&'static str> {
     let all = BUILTIN.iter().map(|builtin| builtin.id);
     all.filter(|provider| env_names(provider).iter().any(|name| process_env(name).is_some())).collect()
+}
+
+/// Says what speaks against a model that the setting called `key` names; nothing where it is blank or good.
+pub fn faults(config: &Config, agent: &AgentId, key: &str, text: &str) -> Vec<String> {
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    let Some(name) = parse_name(config, text) else { return vec![format!("{key} \"{text}\" could not be resolved")] };
+    let mut faults = Vec::new();
+    if !is_allowed(config, agent, &name) {
+        faults.push(format!("{key} \"{name}\" not in agents.defaults.models allowlist (will use primary instead)"));
+    }
+    let is_row = |row: &Value| row["provider"] == name.provider && row["id"] == name.id;
+    if catalogue::find(&name.provider, &name.id).is_none() && !catalog(config).iter().any(is_row) {
+        faults.push(format!("{key} \"{name}\" not in the model catalog (may fail at runtime)"));
+    }
+    faults
 }
 
 /// Returns the model of an agent's sessions that chose none.

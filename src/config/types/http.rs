@@ -174,14 +174,66 @@ pub struct HookTransform {
     pub export: Option<String>,
 }
 
-/// `hooks.gmail`, as far as runs need it.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `hooks.gmail`: the watcher of a mailbox, and what its mails are answered with.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HooksGmail {
+    /// The account that is watched; nothing is without.
+    pub account: Option<String>,
+    /// Default INBOX.
+    pub label: Option<String>,
+    /// Pub/Sub topic, `projects/…/topics/…`.
+    pub topic: Option<String>,
+    /// Pub/Sub subscription; default gog-gmail-watch-push.
+    pub subscription: Option<String>,
+    /// What Google shows.
+    pub push_token: Option<String>,
+    /// Where mails are posted; default this gateway.
+    pub hook_url: Option<String>,
+    /// Default true.
+    pub include_body: Option<bool>,
+    /// Default 20,000.
+    pub max_bytes: Option<u64>,
+    /// Default 720.
+    pub renew_every_minutes: Option<u64>,
+    /// Where the watcher listens.
+    pub serve: HooksGmailServe,
+    /// How Google reaches it.
+    pub tailscale: HooksGmailTailscale,
     /// Model of its sessions.
     pub model: Option<String>,
     /// Thinking level of its sessions.
     pub thinking: Option<String>,
+}
+
+impl std::fmt::Debug for HooksGmail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HooksGmail").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// `hooks.gmail.serve`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HooksGmailServe {
+    /// Default 127.0.0.1.
+    pub bind: Option<String>,
+    /// Default 8788.
+    pub port: Option<u64>,
+    /// Default /gmail-pubsub.
+    pub path: Option<String>,
+}
+
+/// `hooks.gmail.tailscale`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HooksGmailTailscale {
+    /// off (default), serve or funnel.
+    pub mode: Option<String>,
+    /// Public path; default the watcher's.
+    pub path: Option<String>,
+    /// Where requests go, in place of the port.
+    pub target: Option<String>,
 }
 
 /// `discovery`: how gateways are found.
