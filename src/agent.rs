@@ -11,6 +11,7 @@ pub mod events;
 pub mod failover;
 pub mod levels;
 pub mod listing;
+pub mod looking;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod message;
@@ -30,7 +31,7 @@ pub mod speaker;
 pub mod stream;
 pub mod talk;
 pub mod tools;
-pub mod transcribe;
 pub mod transcript;
+pub mod understanding;
 pub mod usage;
 pub mod workspace;

@@ -9,6 +9,7 @@ mod files;
 mod grammy;
 mod groups;
 mod idle;
+mod pictures;
 mod proxy;
 mod receiving;
 mod sending;

@@ -79,6 +79,11 @@ impl Model {
         describe::is_local(&self.base_url)
     }
 
+    /// Returns whether it takes pictures.
+    pub fn sees(&self) -> bool {
+        self.input.iter().any(|kind| kind == "image")
+    }
+
     /// Returns its name.
     pub fn name_ref(&self) -> Name {
         Name { provider: self.provider.clone(), id: self.id.clone() }
@@ -116,6 +121,14 @@ pub fn resolve(
     requested: Option<&str>,
 ) -> Result<Model, String> {
     Resolver::of_process(config, Some(agent)).resolve(agent, entry, requested)
+}
+
+/// Returns a model by its name, whether or not sessions may choose it.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn named(config: &Config, agent: &AgentId, name: &Name) -> Result<Model, String> {
+    Resolver::of_process(config, Some(agent)).model(name)
 }
 
 /// Returns the models of a turn in the order in which they are tried: the chosen one, then the fallbacks; never empty.
@@ -205,6 +218,12 @@ pub fn key(config: &Config, provider: &str) -> Result<Option<Secret>, String> {
 /// Returns where a provider is: the configuration's address, else the built-in one.
 pub fn base_url(config: &Config, provider: &str) -> Option<String> {
     Resolver::of_process(config, None).base_url(provider, None).map(str::to_owned)
+}
+
+/// Returns what a provider is sent beside the key, as the configuration says.
+pub fn headers(config: &Config, provider: &str) -> StringMap {
+    let resolver = Resolver::of_process(config, None);
+    resolver.configured_provider(provider).map(|provider| provider.headers.clone()).unwrap_or_default()
 }
 
 /// Returns the key that the configuration writes as itself, or as the name of an environment variable.

@@ -9,12 +9,12 @@ pub mod briefing;
 mod files;
 mod groups;
 mod handle;
-pub mod hearing;
 pub mod history;
 pub mod pump;
 pub mod record;
 pub mod routing;
 pub mod sent;
+pub mod understanding;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,8 @@ pub struct Chats {
     pub sent: sent::Sent,
     /// Signs that go with the answer.
     pub acks: ack::Acks,
-    /// Recordings that are being put into words.
-    pub hearing: hearing::Busy,
+    /// Files that are being put into words.
+    pub understanding: understanding::Busy,
 }
 
 /// Starts every account that is switched on and configured, and goes on with what came in before.

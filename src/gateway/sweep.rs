@@ -1,8 +1,8 @@
-//! What nobody needs any more. After a kill: temporary files beside the ones that they were to replace, and sound that was
-//! being put into words. Of every day: files that were to be sent.
+//! What nobody needs any more. After a kill: temporary files beside the ones that they were to replace, and what programs
+//! wrote that were putting files into words. Of every day: files that were to be sent.
 //!
 //! The first is looked for once, in a job after the start: names of [`crate::base::fs::write_atomic`] whose process is gone,
-//! and places of [`crate::agent::transcribe`]; the second hourly, in a place of [`crate::media`]. Never follows links and
+//! and places of [`crate::agent::understanding`]; the second hourly, in a place of [`crate::media`]. Never follows links and
 //! never leaves the state directory.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::ctx::Ctx;
-use crate::agent::transcribe::HEARING;
+use crate::agent::understanding::SCRATCH;
 use crate::base::fs::is_left_behind;
 use crate::media;
 
@@ -32,7 +32,7 @@ pub fn start(cx: &Arc<Ctx>) {
         if let Some(dir) = job.paths.config_file.parent().filter(|dir| !dir.starts_with(&job.paths.state_dir)) {
             removed += sweep(dir, 0, &mut left);
         }
-        removed += sweep_heard(&job.paths.media_dir());
+        removed += sweep_scratch(&job.paths.media_dir());
         if removed > 0 {
             log::info!(target: "gateway", "removed {removed} files of work that a kill had cut off");
         }
@@ -56,12 +56,12 @@ fn on_disk(cx: &Ctx, job: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// One gateway owns the state directory: what is being heard is nobody's when it starts.
-fn sweep_heard(dir: &Path) -> usize {
-    let heard = entries(dir)
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(HEARING))
+/// One gateway owns the state directory: what programs write is nobody's when it starts.
+fn sweep_scratch(dir: &Path) -> usize {
+    let scratch = entries(dir)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(SCRATCH))
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    heard.filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok()).count()
+    scratch.filter(|entry| std::fs::remove_dir_all(entry.path()).is_ok()).count()
 }
 
 fn sweep_outbound(dir: &Path, now: SystemTime) -> usize {
@@ -101,17 +101,17 @@ mod tests {
     use crate::base::fs::testing::TempDir;
 
     #[test]
-    fn what_nobody_hears_or_sends_any_more_goes() {
+    fn what_nobody_reads_or_sends_any_more_goes() {
         let dir = TempDir::new("sweep");
-        for place in ["hearing-1", "outbound", "inbound"] {
+        for place in ["understanding-1", "outbound", "inbound"] {
             std::fs::create_dir(dir.path().join(place)).expect("made");
             std::fs::write(dir.path().join(place).join("a.ogg"), "sound").expect("written");
         }
         let now = SystemTime::now();
-        assert_eq!(sweep_heard(dir.path()) + sweep_outbound(dir.path(), now), 1, "only what was being heard");
-        assert!(!dir.path().join("hearing-1").exists());
+        assert_eq!(sweep_scratch(dir.path()) + sweep_outbound(dir.path(), now), 1, "only what a program wrote");
+        assert!(!dir.path().join("understanding-1").exists());
         let later = now + OUTBOUND_KEPT + Duration::from_secs(60);
-        assert_eq!(sweep_heard(dir.path()) + sweep_outbound(dir.path(), later), 1, "and later what waits too long");
+        assert_eq!(sweep_scratch(dir.path()) + sweep_outbound(dir.path(), later), 1, "and later what waits too long");
         assert!(!dir.path().join("outbound/a.ogg").exists() && dir.path().join("inbound/a.ogg").exists());
     }
 }

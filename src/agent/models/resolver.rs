@@ -109,7 +109,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn model(&self, name: &Name) -> Result<Model, String> {
+    pub(super) fn model(&self, name: &Name) -> Result<Model, String> {
         if name.provider == OFFLINE {
             return Ok(offline());
         }
@@ -364,7 +364,8 @@ fn looks_reasoning(id: &str) -> bool {
 /// Guesses what a model that nobody described takes.
 pub(super) fn guess_input(id: &str) -> Vec<String> {
     let id = id.rsplit('/').next().unwrap_or(id);
-    let sees = ["gpt-4o", "gpt-4.1", "gpt-5", "o3", "o4", "claude", "gemini"].iter().any(|start| id.starts_with(start));
+    let sees = ["gpt-4o", "gpt-4.1", "gpt-5", "o3", "o4", "claude", "gemini", "MiniMax-VL"];
+    let sees = sees.iter().any(|start| id.starts_with(start));
     let kinds: &[&str] = if sees { &["text", "image"] } else { &["text"] };
     kinds.iter().map(|kind| (*kind).to_owned()).collect()
 }

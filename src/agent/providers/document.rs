@@ -1,4 +1,4 @@
-//! One request to a service whose answer is one JSON document: vectors of texts, words of a recording.
+//! One request to a service whose answer is one JSON document: vectors of texts, words of a recording, of a film.
 //!
 //! Whatever goes wrong becomes the same error as a turn's, without secrets, so that `credentials` and `failover` judge it
 //! alike. Runs on the thread that asks.
@@ -57,7 +57,8 @@ pub fn post(request: &Request<'_>, body: &[u8], fetch: &Fetch) -> Result<Value, 
     Err(ProviderError::Failed { status: Some(answer.status), message, retry_after: answer.retry_after })
 }
 
-fn without_secrets(request: &Request<'_>, text: &str) -> String {
+/// Takes the secrets of a request out of what the service says.
+pub fn without_secrets(request: &Request<'_>, text: &str) -> String {
     let values = request.headers.iter().map(|(_, value)| value.as_str());
     let secrets = request.key.map(Secret::expose).into_iter().chain(values).filter(|it| it.len() >= SECRET_BYTES_MIN);
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))

@@ -98,11 +98,6 @@ pub(super) fn turns<'a>(messages: &'a [Message], model: &Model, ids: Ids) -> Vec
     reader.out
 }
 
-/// Whether the model takes images.
-pub(super) fn sees(model: &Model) -> bool {
-    model.input.iter().any(|kind| kind == "image")
-}
-
 struct Reader<'a, 'm> {
     model: &'m Model,
     ids: Ids,
@@ -127,7 +122,7 @@ impl<'a> Reader<'a, '_> {
                 .iter()
                 .filter_map(|block| match block {
                     Block::Text { text, .. } => text_piece(text, None),
-                    Block::Image { data, mime_type } if sees(self.model) => Some(Piece::Image { data, mime_type }),
+                    Block::Image { data, mime_type } if self.model.sees() => Some(Piece::Image { data, mime_type }),
                     _ => None,
                 })
                 .collect(),
@@ -185,7 +180,7 @@ impl<'a> Reader<'a, '_> {
             Block::Image { data, mime_type } => Some((data.as_str(), mime_type.as_str())),
             _ => None,
         };
-        content.iter().filter(|_| sees(self.model)).filter_map(image).collect()
+        content.iter().filter(|_| self.model.sees()).filter_map(image).collect()
     }
 
     /// Spells an id, unlike all before it: some servers count their calls from one in every turn.

@@ -4,23 +4,19 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::arguments::Arguments;
 use super::policy::Subject;
 use super::read::image_type;
 use super::{Tool, ToolContext, ToolResult};
-use crate::agent::credentials::{self, Credential, Wallet};
-use crate::agent::failover;
-use crate::agent::message::{Block, Content, Message, UserMessage, blocks_text};
+use crate::agent::credentials::Wallet;
+use crate::agent::looking::{self, PROMPT, Question};
 use crate::agent::models::{self, Model};
-use crate::agent::providers::{self, ProviderError, TurnRequest};
-use crate::config::types::ModelRef;
+use crate::agent::providers::ProviderError;
 use crate::net::fetch::Fetch;
 use crate::net::public::{self, PublicError};
 
-/// What is asked when the model asks nothing.
-const PROMPT_DEFAULT: &str = "Describe the image.";
 /// Largest picture unless the model says otherwise, and at most, in megabytes.
 const MEGABYTES_DEFAULT: f64 = 6.0;
 const MEGABYTES_MAX: f64 = 20.0;
@@ -46,22 +42,12 @@ pub(super) const TOOL: Tool = Tool {
 /// Returns the models that may be asked, the first choice first.
 fn candidates(subject: &Subject<'_>, wanted: Option<&str>) -> Vec<Model> {
     let mut names: Vec<String> = wanted.map(str::to_owned).into_iter().collect();
-    let configured = subject.config.tree.pointer("/agents/defaults/imageModel").cloned();
-    let configured = configured.and_then(|value| serde_json::from_value::<ModelRef>(value).ok());
-    match &configured {
-        Some(ModelRef::Plain(name)) => names.push(name.clone()),
-        Some(ModelRef::Chain { primary, fallbacks }) => {
-            names.extend(primary.clone());
-            names.extend(fallbacks.iter().flatten().cloned());
-        }
-        None => {
-            let (provider, id) = subject.model;
-            names.push(format!("{provider}/{id}"));
-            names.extend(FALLBACKS.map(str::to_owned));
-        }
-    }
+    names.extend(looking::configured(subject.config).unwrap_or_else(|| {
+        let (provider, id) = subject.model;
+        std::iter::once(format!("{provider}/{id}")).chain(FALLBACKS.map(str::to_owned)).collect()
+    }));
     let usable = names.iter().filter_map(|name| models::resolve(subject.config, subject.agent, None, Some(name)).ok());
-    usable.filter(|model| !model.is_offline() && model.input.iter().any(|kind| kind == "image")).collect()
+    usable.filter(|model| !model.is_offline() && model.sees()).collect()
 }
 
 fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String> {
@@ -69,11 +55,8 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
     let given = given.strip_prefix('@').unwrap_or(given);
     let megabytes = args.number("maxBytesMb").unwrap_or(MEGABYTES_DEFAULT).clamp(0.1, MEGABYTES_MAX);
     let (data, mime_type) = load(cx, given, (megabytes * 1024.0 * 1024.0) as usize)?;
-    let blocks = vec![
-        Block::text(args.text("prompt").unwrap_or(PROMPT_DEFAULT)),
-        Block::Image { data: STANDARD.encode(data), mime_type },
-    ];
-    let messages = [Message::User(UserMessage { content: Content::Blocks(blocks), timestamp: cx.clock.now_ms() })];
+    let picture = (args.text("prompt").unwrap_or(PROMPT), data.as_slice(), mime_type.as_str());
+    let question = Question::new(cx.config, (&**cx.clock, &**cx.rng), &cx.entry.session_id, picture, None);
     let fetch = Fetch::new(cx.cancel);
     let mut failures = Vec::new();
     for model in candidates(&cx.subject(), args.text("model")) {
@@ -87,13 +70,7 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
                 continue;
             }
         };
-        let cooldowns = &cx.config.auth.cooldowns;
-        let asked = credentials::each(&keys, &fetch, &**cx.clock, cooldowns, |key, has_next| {
-            credentials::tries(failover::TRIES_MAX, has_next, &fetch, &**cx.rng, || {
-                ask(cx, &model, key, &messages, &fetch)
-            })
-        });
-        match asked {
+        match question.ask(&model, &keys, &fetch) {
             Ok(text) => {
                 let details = json!({"model": model.label(), "image": shown(given)});
                 return Ok(ToolResult::text(text, Some(details)));
@@ -106,28 +83,6 @@ fn run(cx: &ToolContext<'_>, args: &Arguments<'_>) -> Result<ToolResult, String>
         return Err("no model that can see images is configured (agents.defaults.imageModel)".to_owned());
     }
     Err(format!("no model could look at the image: {}", failures.join(" | ")))
-}
-
-/// Asks one model with one key.
-fn ask(
-    cx: &ToolContext<'_>,
-    model: &Model,
-    credential: &Credential,
-    messages: &[Message],
-    fetch: &Fetch,
-) -> Result<String, ProviderError> {
-    let request = TurnRequest {
-        model,
-        key: credential.key.as_ref(),
-        account: credential.account.as_deref(),
-        session_id: &cx.entry.session_id,
-        system_prompt: "You look at images and answer questions about them.",
-        messages,
-        tools: &[],
-        thinking: "off",
-        params: &Map::new(),
-    };
-    providers::turn(&request, fetch, &**cx.clock, &mut |_: &str| ()).map(|turn| blocks_text(&turn.content))
 }
 
 /// A data URL is too long to be shown.

@@ -31,8 +31,8 @@ const IMAGE_BYTES_MAX: usize = 5_000_000;
 pub(super) struct Files {
     /// Paths and types of those that were kept.
     pub saved: Vec<(String, Option<String>)>,
-    /// Pictures among them.
-    pub images: Vec<Block>,
+    /// Pictures, and their places among those that were kept.
+    pub images: Vec<(Option<usize>, Block)>,
     /// Why others are missing.
     pub failed: Vec<String>,
 }
@@ -101,16 +101,20 @@ fn keep(chat: &Chat<'_>, download: Download, file: &MediaRef, files: &mut Files)
     let name = download.name.as_deref().or(file.name.as_deref());
     let mime = media::mime_of(&download.bytes, download.mime.as_deref().or(file.mime.as_deref()), name);
     let (paths, rng) = (chat.at.paths, &*chat.cx.rng);
-    match media::save(paths, media::INBOUND, rng, &download.bytes, mime.as_deref(), file.name.as_deref()) {
-        Ok(path) => files.saved.push((path.display().to_string(), mime.clone())),
+    let place = match media::save(paths, media::INBOUND, rng, &download.bytes, mime.as_deref(), file.name.as_deref()) {
+        Ok(path) => {
+            files.saved.push((path.display().to_string(), mime.clone()));
+            Some(files.saved.len() - 1)
+        }
         Err(error) => {
             log::error!(target: "gateway/channels", "a received file cannot be kept: {error}");
             files.failed.push("it could not be written to the disk".to_owned());
+            None
         }
-    }
+    };
     let is_picture = mime.as_deref().is_some_and(is_shown);
     if is_picture && download.bytes.len() <= IMAGE_BYTES_MAX {
         let data = STANDARD.encode(&download.bytes);
-        files.images.push(Block::Image { data, mime_type: mime.unwrap_or_default() });
+        files.images.push((place, Block::Image { data, mime_type: mime.unwrap_or_default() }));
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::hearing::{self, Heard as Hearing};
 use super::routing::{self, Peer, Place};
+use super::understanding::{Leave, Understood};
 use super::{ack, files, groups, pump, record};
 use crate::agent::speaker::{self, Speaker};
 use crate::base::ids::RunId;
@@ -190,12 +190,12 @@ impl Chat<'_> {
         is_authorised: bool,
         was_mentioned: bool,
     ) -> Result<Turn, bool> {
-        let leave = hearing::leave(self, message, place).ok_or(true)?;
-        let files = files::fetch(self, message, &id)?;
+        let leave = Leave::of(self, message, place).ok_or(true)?;
+        let mut files = files::fetch(self, message, &id)?;
         let entry = self.cx.sessions.entry(&place.session);
-        let heard = Hearing::of(self, place, entry.as_ref(), &files, &leave);
+        let understood = Understood::of(self, place, entry.as_ref(), &files, &leave);
         drop(leave);
-        let with_words = heard.message(message);
+        let with_words = understood.message(message);
         let told = with_words.as_ref().unwrap_or(message);
         let style = Style::of(self.config);
         let from = envelope::conversation(message);
@@ -209,7 +209,7 @@ impl Chat<'_> {
         if message.chat.is_group() {
             text = groups::with_history(self, message, &style, text);
         }
-        let mut lines: Vec<String> = envelope::media_note(&heard.left(&files)).into_iter().collect();
+        let mut lines: Vec<String> = envelope::media_note(&understood.take_from(&mut files)).into_iter().collect();
         if !lines.is_empty() {
             lines.push(files::HINT.to_owned());
         }
@@ -221,7 +221,7 @@ impl Chat<'_> {
             log::error!(target: "gateway/channels", "session {} cannot be written: {error}", place.session);
             return Err(true);
         }
-        let said = heard.said();
+        let said = understood.said();
         let raw = if message.text.trim().is_empty() { said.as_deref().unwrap_or(raw) } else { message.text.as_str() };
         Ok(Turn {
             id,
@@ -230,7 +230,7 @@ impl Chat<'_> {
             echo: None,
             raw: command_text(raw, message.own_username.as_deref()),
             text: lines.join("\n"),
-            images: files.images,
+            images: files.images.into_iter().map(|(_, image)| image).collect(),
             speaker: self.speaker(message, is_authorised, was_mentioned),
             route: Some(self.route(message)),
             thinking: None,

@@ -1,42 +1,96 @@
-//! Programs that put recordings into words: any command, and those that are known when they are installed.
+//! Programs that put files into words: any command, and those that are known when they are installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{HEARING, Limits, Listener, PROMPT};
+use super::{Interpreter, SCRATCH, Task};
 use crate::base::fs::{create_dir_private, read_text_capped};
-use crate::base::process::{Ended, Keep, WITHHELD, capture, find_program, guard};
+use crate::base::process::{Captured, Ended, Keep, WITHHELD, capture, find_program, guard};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
 
+/// Google's program, which looks at files of any kind.
+const GEMINI: &str = "gemini";
 /// Most that is read of what a program says.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Characters of its complaint that are shown.
 const ERROR_CHARS_MAX: usize = 300;
 const WHISPER_CPP_MODEL: &str = "/opt/homebrew/share/whisper-cpp/for-tests-ggml-tiny.bin";
+/// How long Gemini's program may take to show that it answers.
+const PROBE_PATIENCE: Duration = Duration::from_secs(8);
+/// How long it is not asked again after it did not.
+const PROBE_REST: Duration = Duration::from_secs(10 * 60);
+
+/// What is known of this machine's programs; one per start.
+#[derive(Debug, Default)]
+pub struct Programs {
+    /// Whether Gemini's program answered, and when.
+    gemini: Mutex<Option<(bool, Instant)>>,
+}
+
+impl Programs {
+    /// Returns Gemini's program if it is installed and answers: who is not signed in to it is asked for that instead.
+    pub(super) fn gemini(&self, with: &Interpreter<'_>) -> Option<MediaModel> {
+        find_program(GEMINI)?;
+        let now = with.clock.now();
+        let known = *self.gemini.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.filter(|(answers, at)| *answers || now.saturating_duration_since(*at) < PROBE_REST);
+        let answers = known.map_or_else(|| gemini_answers(with), |(answers, _)| answers);
+        // Not held meanwhile: who comes then asks as well.
+        *self.gemini.lock().unwrap_or_else(PoisonError::into_inner) = Some((answers, known.map_or(now, |(_, at)| at)));
+        let args = [
+            "--output-format",
+            "json",
+            "--allowed-tools",
+            "read_many_files",
+            "--include-directories",
+            "{{MediaDir}}",
+            "{{Prompt}}",
+            "Use read_many_files to read {{MediaPath}} and respond with only the text output.",
+        ];
+        answers.then(|| program_entry(GEMINI, args))
+    }
+}
+
+fn gemini_answers(with: &Interpreter<'_>) -> bool {
+    let ran = Scratch::new(with).and_then(|scratch| {
+        let args = ["--output-format", "json", "ok"].map(str::to_owned);
+        execute(GEMINI, &args, &scratch.0, PROBE_PATIENCE, with)
+    });
+    let is_ok = |ran: &Captured| {
+        ran.ended == Ended::Exited(0)
+            && (in_json(&ran.stdout, "response").is_some() || ran.stdout.to_lowercase().contains("ok"))
+    };
+    let answers = ran.as_ref().is_ok_and(is_ok);
+    if !answers {
+        log::info!(target: "agent", "{GEMINI} is installed and does not answer, so it is not asked about files");
+    }
+    answers
+}
 
 /// See the module.
 pub(super) struct Program<'a> {
     command: String,
-    args: Vec<String>,
-    prompt: String,
-    with: &'a Listener<'a>,
+    args: &'a [String],
+    task: &'a Task<'a>,
+    with: &'a Interpreter<'a>,
 }
 
 impl<'a> Program<'a> {
-    pub(super) fn new(entry: &MediaModel, with: &'a Listener<'a>) -> Result<Self, String> {
+    pub(super) fn new(entry: &'a MediaModel, task: &'a Task<'a>, with: &'a Interpreter<'a>) -> Result<Self, String> {
         let command = entry.command.as_deref().and_then(unless_blank).ok_or("it names no command")?;
-        let shared = with.config.tools.media.audio.prompt.as_deref();
-        let prompt = entry.prompt.as_deref().or(shared).and_then(unless_blank).unwrap_or(PROMPT);
-        Ok(Self { command: command.to_owned(), args: entry.args.clone(), prompt: prompt.to_owned(), with })
+        Ok(Self { command: command.to_owned(), args: &entry.args, task, with })
     }
 
     /// Runs it; what it leaves in its directory goes with it.
-    pub(super) fn run(&self, file: &Path, limits: &Limits) -> Result<String, String> {
-        let scratch = Scratch::new(&self.with.paths.media_dir(), &uuid(self.with.rng))?;
+    pub(super) fn run(&self) -> Result<String, String> {
+        let (file, task) = (self.task.file, self.task);
+        let scratch = Scratch::new(self.with)?;
         let path = |path: &Path| path.display().to_string();
         let base = scratch.0.join(file.file_stem().unwrap_or(file.as_os_str()));
         let fill = |name: &str| match name {
@@ -44,22 +98,15 @@ impl<'a> Program<'a> {
             "MediaDir" => file.parent().map(path).unwrap_or_default(),
             "OutputDir" => path(&scratch.0),
             "OutputBase" => path(&base),
-            "Prompt" => self.prompt.clone(),
-            "MaxChars" => limits.chars_max.to_string(),
+            "Prompt" => task.prompt.clone(),
+            "MaxChars" => task.chars_max.map(|chars| chars.to_string()).unwrap_or_default(),
             _ => String::new(),
         };
         let args: Vec<String> = self.args.iter().map(|arg| filled(arg, &fill)).collect();
-        let mut command = Command::new(self.with.paths.expand(&self.command));
-        command.args(&args).current_dir(&scratch.0);
-        for name in WITHHELD {
-            command.env_remove(name);
-        }
-        guard::put_before(&mut command, false);
-        let ran = capture(command, Some(limits.patience), Keep::First(OUTPUT_BYTES_MAX), self.with.cancel);
-        let ran = ran.map_err(|error| format!("it cannot be started: {error}"))?;
+        let ran = execute(&self.command, &args, &scratch.0, task.patience, self.with)?;
         match ran.ended {
             Ended::Exited(0) => Ok(self.said(&args, &base, &ran.stdout)),
-            Ended::TimedOut => Err(format!("it took longer than {:.0?}", limits.patience)),
+            Ended::TimedOut => Err(task.too_slow()),
             Ended::Cancelled => Err("it was stopped".to_owned()),
             Ended::Exited(code) => {
                 let complaint = unless_blank(&ran.stderr).or(unless_blank(&ran.stdout)).unwrap_or("without a word");
@@ -90,18 +137,37 @@ impl<'a> Program<'a> {
         if let Some(text) = written.as_deref().and_then(unless_blank) {
             return text.to_owned();
         }
-        let in_json = |key: &str| {
-            let lines = stdout.lines().rev().chain([stdout]);
-            let mut found = lines.filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
-            found.find_map(|value| value[key].as_str().and_then(unless_blank).map(str::to_owned))
-        };
         let found = match program {
-            "sherpa-onnx-offline" => in_json("text"),
-            "gemini" => in_json("response"),
+            "sherpa-onnx-offline" => in_json(stdout, "text"),
+            GEMINI => in_json(stdout, "response"),
             _ => None,
         };
         found.unwrap_or_else(|| stdout.to_owned())
     }
+}
+
+fn execute(
+    program: &str,
+    args: &[String],
+    dir: &Path,
+    patience: Duration,
+    with: &Interpreter<'_>,
+) -> Result<Captured, String> {
+    let mut command = Command::new(with.paths.expand(program));
+    command.args(args).current_dir(dir);
+    for name in WITHHELD {
+        command.env_remove(name);
+    }
+    guard::put_before(&mut command, false);
+    let ran = capture(command, Some(patience), Keep::First(OUTPUT_BYTES_MAX), with.cancel);
+    ran.map_err(|error| format!("it cannot be started: {error}"))
+}
+
+/// Returns a text of the last JSON that a program wrote, in one line or in all.
+fn in_json(stdout: &str, key: &str) -> Option<String> {
+    let lines = stdout.lines().rev().chain([stdout]);
+    let mut found = lines.filter_map(|line| serde_json::from_str::<Value>(line.trim()).ok());
+    found.find_map(|value| value[key].as_str().and_then(unless_blank).map(str::to_owned))
 }
 
 /// Puts values into `{{Name}}`.
@@ -128,8 +194,8 @@ fn filled(text: &str, fill: &dyn Fn(&str) -> String) -> String {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(parent: &Path, id: &str) -> Result<Self, String> {
-        let dir = parent.join(format!("{}{id}", HEARING));
+    fn new(with: &Interpreter<'_>) -> Result<Self, String> {
+        let dir = with.paths.media_dir().join(format!("{SCRATCH}{}", uuid(with.rng)));
         create_dir_private(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         Ok(Self(dir))
     }
@@ -143,16 +209,16 @@ impl Drop for Scratch {
     }
 }
 
-/// Returns a program that is installed and needs nothing more.
+fn program_entry(command: &str, args: impl IntoIterator<Item: Into<String>>) -> MediaModel {
+    let args = args.into_iter().map(Into::into).collect();
+    MediaModel { command: Some(command.to_owned()), args, ..MediaModel::default() }
+}
+
+/// Returns a program that is installed, puts recordings into words and needs nothing more.
 pub(super) fn installed(env: &dyn Fn(&str) -> Option<String>) -> Option<MediaModel> {
-    let entry = |command: &str, args: &[String]| {
-        find_program(command).map(|_| MediaModel {
-            command: Some(command.to_owned()),
-            args: args.to_vec(),
-            ..MediaModel::default()
-        })
-    };
-    let texts = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<String>>();
+    fn entry<const N: usize>(command: &str, args: [&str; N]) -> Option<MediaModel> {
+        find_program(command).map(|_| program_entry(command, args))
+    }
     let sherpa = || {
         let dir = PathBuf::from(env("SHERPA_ONNX_MODEL_DIR").filter(|dir| !dir.trim().is_empty())?.trim());
         let file = |name: &str| Some(dir.join(name)).filter(|file| file.is_file());
@@ -162,12 +228,12 @@ pub(super) fn installed(env: &dyn Fn(&str) -> Option<String>) -> Option<MediaMod
             args.push(arg(part, &format!("{part}.onnx"))?);
         }
         args.push("{{MediaPath}}".to_owned());
-        entry("sherpa-onnx-offline", &args)
+        find_program("sherpa-onnx-offline").map(|_| program_entry("sherpa-onnx-offline", args))
     };
     let whisper_cpp = || {
         let named = env("WHISPER_CPP_MODEL").map(|path| path.trim().to_owned());
         let model = named.into_iter().chain([WHISPER_CPP_MODEL.to_owned()]).find(|path| Path::new(path).is_file())?;
-        entry("whisper-cli", &texts(&["-m", &model, "-otxt", "-of", "{{OutputBase}}", "-np", "-nt", "{{MediaPath}}"]))
+        entry("whisper-cli", ["-m", &model, "-otxt", "-of", "{{OutputBase}}", "-np", "-nt", "{{MediaPath}}"])
     };
     let whisper = || {
         let args = [
@@ -181,7 +247,7 @@ pub(super) fn installed(env: &dyn Fn(&str) -> Option<String>) -> Option<MediaMod
             "False",
             "{{MediaPath}}",
         ];
-        entry("whisper", &texts(&args))
+        entry("whisper", args)
     };
     sherpa().or_else(whisper_cpp).or_else(whisper)
 }

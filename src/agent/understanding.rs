@@ -1,0 +1,267 @@
+//! What people send, in words: what a voice note says and what a picture or a film shows, by a service or a program of this
+//! machine (`tools.media`).
+//!
+//! Whoever is configured is asked in order, else whoever could be (`choice`). The first that says something counts; when
+//! none does, the message is answered without. Runs on the caller's thread and ends with its token. Not here: which files
+//! of a message, and how the words are told (`gateway::chats`); models that look at pictures themselves.
+
+mod choice;
+mod program;
+mod service;
+mod sight;
+
+use std::path::Path;
+use std::time::Duration;
+
+use self::program::Program;
+pub use self::program::Programs;
+use self::service::Service;
+use super::credentials::Wish;
+use super::models;
+use super::sessions::Entry;
+use crate::base::cancel::CancelToken;
+use crate::base::clock::Clock;
+use crate::base::ids::{AgentId, SessionKey};
+use crate::base::rng::Rng;
+use crate::base::text::unless_blank;
+use crate::config::paths::Paths;
+use crate::config::types::{Config, MediaModel, MediaOptions, Medium};
+
+const MB: u64 = 1024 * 1024;
+/// Longest text that is kept, whatever is configured, in characters.
+const CHARS_MAX: usize = 50_000;
+/// Longest description, unless configured, in characters.
+const DESCRIPTION_CHARS: u64 = 500;
+/// How the names of directories begin, within [`Paths::media_dir`], in which a program puts a file into words.
+pub const SCRATCH: &str = "understanding-";
+/// Services and programs that are asked about one file.
+const ENTRIES_MAX: usize = 8;
+/// Files of one kind of one message.
+const FILES_MAX: u64 = 10;
+
+/// What holds for a kind unless configured: largest file, patience, and what is asked.
+fn defaults(medium: Medium) -> (u64, Duration, &'static str) {
+    let (megabytes, seconds, prompt) = match medium {
+        Medium::Image => (10, 60, super::looking::PROMPT),
+        Medium::Audio => (20, 60, "Transcribe the audio."),
+        Medium::Video => (50, 120, "Describe the video."),
+    };
+    (megabytes * MB, Duration::from_secs(seconds), prompt)
+}
+
+/// Who wants to know, and what of.
+pub struct Interpreter<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// Where files are.
+    pub paths: &'a Paths,
+    /// Whose message it is.
+    pub agent: &'a AgentId,
+    /// Its session's entry.
+    pub entry: Option<&'a Entry>,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub rng: &'a dyn Rng,
+    /// What is known of this machine's programs.
+    pub programs: &'a Programs,
+    /// Ends it.
+    pub cancel: &'a CancelToken,
+}
+
+/// Returns whether files of a kind are put into words in a chat. `chat`: direct, group or channel.
+pub fn is_wanted(config: &Config, medium: Medium, channel: &str, chat: &str, session: &SessionKey) -> bool {
+    let section = config.tools.media.section(medium);
+    if section.enabled == Some(false) {
+        return false;
+    }
+    let Some(scope) = &section.scope else { return true };
+    let is = |wanted: &Option<String>, have: &str| {
+        wanted.as_deref().and_then(unless_blank).is_none_or(|wanted| wanted.eq_ignore_ascii_case(have))
+    };
+    let rule = scope.rules.iter().find(|rule| {
+        let start = rule.matches.key_prefix.as_deref().map(|start| start.trim().to_lowercase());
+        is(&rule.matches.channel, channel)
+            && is(&rule.matches.chat_type, chat)
+            && start.is_none_or(|start| session.as_str().starts_with(&start))
+    });
+    rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) != Some("deny")
+}
+
+/// Returns whether the model that answers a session looks at pictures itself, so that nobody has to describe them.
+pub fn sees(config: &Config, agent: &AgentId, entry: Option<&Entry>) -> bool {
+    models::chain(config, agent, entry).into_iter().find_map(Result::ok).is_some_and(|model| model.sees())
+}
+
+/// Chooses among so many files of a kind of one message; returns their places.
+pub fn chosen(config: &Config, medium: Medium, count: usize) -> Vec<usize> {
+    let which = &config.tools.media.section(medium).attachments;
+    let most = match which.mode.as_deref() {
+        Some("all") => which.max_attachments.unwrap_or(1).clamp(1, FILES_MAX),
+        _ => 1,
+    };
+    let places = 0..count;
+    let most = usize::try_from(most).unwrap_or(1);
+    if which.prefer.as_deref() == Some("last") {
+        places.rev().take(most).collect()
+    } else {
+        places.take(most).collect()
+    }
+}
+
+impl Interpreter<'_> {
+    /// Returns what a recording says, or what a picture or a film shows; `None` when nobody can tell, which is logged.
+    pub fn words(&self, medium: Medium, file: &Path, mime: Option<&str>) -> Option<String> {
+        let what = match medium {
+            Medium::Image => "a picture",
+            Medium::Audio => "a recording",
+            Medium::Video => "a film",
+        };
+        for entry in self.entries(medium).iter().take(ENTRIES_MAX) {
+            let task = Task::of(self.config, entry, medium, file, mime);
+            let said = task.check().and_then(|()| match (entry.is_program(), medium) {
+                (true, _) => Program::new(entry, &task, self)?.run(),
+                (false, Medium::Image) => sight::describe(entry, &task, self),
+                (false, Medium::Audio | Medium::Video) => Service::new(entry, &task, self)?.ask(),
+            });
+            match said.map(|text| task.cut(&text)) {
+                Ok(Some(text)) => return Some(text),
+                Ok(None) => log::info!(target: "agent", "{} found nothing to say about {what}", name(entry)),
+                Err(why) => log::warn!(target: "agent", "{} did not put {what} into words: {why}", name(entry)),
+            }
+            if self.cancel.is_cancelled() {
+                break;
+            }
+        }
+        None
+    }
+}
+
+fn name(entry: &MediaModel) -> String {
+    let (kind, model) = match entry.is_program() {
+        true => (entry.command.as_deref(), None),
+        false => (entry.provider.as_deref(), entry.model.as_deref()),
+    };
+    let model = model.map(|model| format!("/{model}")).unwrap_or_default();
+    format!("{}{model}", kind.unwrap_or("a nameless entry of tools.media"))
+}
+
+/// Returns the id of a provider as it is compared.
+fn normal(provider: &str) -> String {
+    let provider = models::normalize_provider(provider);
+    if provider == "gemini" { "google".to_owned() } else { provider }
+}
+
+/// Returns whose credential an entry wants.
+fn wish(entry: &MediaModel) -> Wish {
+    match (&entry.profile, &entry.preferred_profile) {
+        (Some(id), _) => Wish::Only(id.clone()),
+        (None, Some(id)) => Wish::First(id.clone()),
+        (None, None) => Wish::Next,
+    }
+}
+
+/// One file for one service or program, and what that may take.
+struct Task<'a> {
+    medium: Medium,
+    file: &'a Path,
+    mime: Option<&'a str>,
+    /// The entry's, completed by the section's.
+    options: MediaOptions,
+    prompt: String,
+    bytes_max: u64,
+    /// `None`: as much as it says.
+    chars_max: Option<usize>,
+    patience: Duration,
+}
+
+impl<'a> Task<'a> {
+    fn of(config: &Config, entry: &MediaModel, medium: Medium, file: &'a Path, mime: Option<&'a str>) -> Self {
+        let options = entry.options.over(&config.tools.media.section(medium).options);
+        let (bytes_max, patience, prompt) = defaults(medium);
+        let chars_max = options.max_chars.or((medium != Medium::Audio).then_some(DESCRIPTION_CHARS));
+        let prompt = options.prompt.as_deref().unwrap_or(prompt);
+        let prompt = match chars_max.filter(|_| medium != Medium::Audio) {
+            Some(chars) => format!("{prompt} Respond in at most {chars} characters."),
+            None => prompt.to_owned(),
+        };
+        let seconds = options.timeout_seconds.filter(|seconds| (0.0..1e6).contains(seconds));
+        Self {
+            medium,
+            file,
+            mime,
+            prompt,
+            bytes_max: options.max_bytes.unwrap_or(bytes_max),
+            chars_max: chars_max.map(|chars| usize::try_from(chars).unwrap_or(CHARS_MAX)),
+            patience: seconds.map_or(patience, |seconds| Duration::from_secs_f64(seconds.max(1.0))),
+            options,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let size = std::fs::metadata(self.file).map_err(|error| format!("{}: {error}", self.file.display()))?.len();
+        if size > self.bytes_max {
+            return Err(format!("it has {size} bytes; {} may have been (maxBytes)", self.bytes_max));
+        }
+        Ok(())
+    }
+
+    fn cut(&self, text: &str) -> Option<String> {
+        let kept: String = text.trim().chars().take(self.chars_max.unwrap_or(CHARS_MAX).min(CHARS_MAX)).collect();
+        unless_blank(&kept).map(str::to_owned)
+    }
+
+    fn read(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(self.file).map_err(|error| format!("{}: {error}", self.file.display()))
+    }
+
+    /// Says that patience is at an end.
+    fn too_slow(&self) -> String {
+        format!("it took longer than {:.0?}", self.patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn scopes_and_choices() {
+        let wanted = |audio: Value, chat: &str| {
+            let config = Config::of(json!({"tools": {"media": {"audio": audio}}}));
+            assert!(is_wanted(&config, Medium::Video, "telegram", chat, &SessionKey::new("agent:main:main")));
+            is_wanted(&config, Medium::Audio, "telegram", chat, &SessionKey::new("agent:main:main"))
+        };
+        assert!(wanted(json!({}), "direct") && !wanted(json!({"enabled": false}), "direct"));
+        let direct_only =
+            json!({"scope": {"default": "deny", "rules": [{"action": "allow", "match": {"chatType": "direct"}}]}});
+        assert!(wanted(direct_only.clone(), "direct") && !wanted(direct_only, "group"));
+        let not_here = json!({"scope": {"rules": [{"action": "deny", "match": {"channel": "Telegram", "keyPrefix": "agent:main"}}]}});
+        assert!(!wanted(not_here, "group"));
+        let places = |attachments: Value, count| {
+            let config = Config::of(json!({"tools": {"media": {"image": {"attachments": attachments}}}}));
+            chosen(&config, Medium::Image, count)
+        };
+        assert_eq!((places(json!({}), 3), places(json!({}), 0)), (vec![0], vec![]));
+        assert_eq!(places(json!({"mode": "all", "maxAttachments": 2, "prefer": "last"}), 3), [2, 1]);
+    }
+
+    #[test]
+    fn tasks_have_the_limits_of_their_kind() {
+        let config = Config::of(json!({"tools": {"media": {
+            "video": {"maxBytes": 7, "timeoutSeconds": 0.1, "prompt": "What happens?", "maxChars": 3},
+        }}}));
+        let task = |medium| Task::of(&config, &MediaModel::default(), medium, Path::new("/x"), None);
+        let of = |medium| {
+            let task = task(medium);
+            (task.prompt, task.bytes_max, task.chars_max, task.patience.as_secs())
+        };
+        let described = "Describe the image. Respond in at most 500 characters.".to_owned();
+        assert_eq!(of(Medium::Image), (described, 10 * MB, Some(500), 60));
+        assert_eq!(of(Medium::Audio), ("Transcribe the audio.".to_owned(), 20 * MB, None, 60));
+        let film = "What happens? Respond in at most 3 characters.".to_owned();
+        assert_eq!(of(Medium::Video), (film, 7, Some(3), 1));
+        assert_eq!(task(Medium::Video).cut("  äöüß "), Some("äöü".to_owned()));
+    }
+}
