@@ -3,10 +3,13 @@
 //! Owns the names in use and what each link was told when. Sans-IO: messages and instants in, messages out; `advertise`
 //! has the sockets and the thread. A name that somebody else holds is given up for the next one.
 
+mod allowance;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::allowance::Allowance;
 use super::message::{Data, Message, Name, Question, Record, kind};
 use super::{Advert, DOMAIN, PORT, SERVICE};
 use crate::base::rng::{Rng, below};
@@ -51,6 +54,8 @@ struct Link {
     waiting: Vec<Record>,
     /// Until then.
     due: Option<Instant>,
+    /// Answers that may go to single askers.
+    allowance: Allowance,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +93,10 @@ impl Responder {
         if is_same {
             return;
         }
-        let link = |addresses| Link { addresses, said: Vec::new(), waiting: Vec::new(), due: None };
+        let link = |addresses| {
+            let allowance = Allowance::whole(now);
+            Link { addresses, said: Vec::new(), waiting: Vec::new(), due: None, allowance }
+        };
         self.links = links.into_iter().map(link).collect();
         // Somebody on a new network may hold the names.
         self.claim(now + Duration::from_millis(below(&*self.rng, 250)));
@@ -282,9 +290,14 @@ impl Responder {
                 }
             }
         }
+        let may_answer_alone = alone.is_empty() || self.links[link].allowance.take(now);
+        if !may_answer_alone && !is_legacy {
+            // Who speaks mDNS hears it with everybody else, at the pace of that (RFC 6762 §5.4 allows it).
+            all.extend(alone.drain(..).filter(|record| !all.contains(record)).collect::<Vec<_>>());
+        }
         let is_probe = !message.authorities.is_empty();
         self.put_off(link, all, is_probe, now);
-        if alone.is_empty() {
+        if alone.is_empty() || !may_answer_alone {
             return Vec::new();
         }
         let mut reply = Message { is_answer: true, additionals: self.companions(link, &alone), ..Message::default() };

@@ -203,6 +203,30 @@ fn nobody_keeps_others_from_an_answer() {
 }
 
 #[test]
+fn nobody_makes_it_flood_an_address() {
+    let mut network = Network::of(1);
+    network.pass(Duration::from_secs(5));
+    network.heard.clear();
+    let ask = question("_clawdbot-gw._tcp.local", kind::PTR);
+    let answers = |network: &mut Network, port, question: &Message| -> usize {
+        let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 99), port);
+        let now = network.now;
+        (0..1000).map(|_| network.machines[0].1.receive(0, question, from, now).len()).sum()
+    };
+    assert_eq!(answers(&mut network, 40_000, &ask), 20);
+    network.pass(Duration::from_secs(1));
+    assert_eq!(answers(&mut network, 40_001, &ask), 10, "whatever port it says to come from");
+    assert!(network.heard.is_empty(), "and nobody else is told");
+    // Who speaks mDNS and would like an answer alone hears the one for all.
+    let mut alone = ask.clone();
+    alone.questions[0].is_unicast = true;
+    assert_eq!(answers(&mut network, PORT, &alone), 0);
+    network.pass(Duration::from_secs(1));
+    assert_eq!(network.heard.len(), 1, "{:?}", network.heard);
+    assert_eq!(answers(&mut network, PORT, &alone), 10);
+}
+
+#[test]
 fn names_are_given_up_one_by_one_and_not_for_an_address_of_ones_own() {
     let mut network = Network::of(1);
     network.pass(Duration::from_secs(5));
