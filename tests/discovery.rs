@@ -8,8 +8,9 @@ use crate::reach::FORWARDER;
 use crate::service::with_tool;
 use crate::support::gateway::Gateway;
 use crate::support::home::{Home, Ran};
+use crate::support::lines::Lines;
 use crate::support::network::Network;
-use crate::support::{TOKEN, eventually_some, skipped};
+use crate::support::{PATIENCE, TOKEN, eventually_some, skipped};
 
 const LISTEN: [&str; 5] = ["gateway", "discover", "--json", "--timeout", "1500"];
 
@@ -73,6 +74,49 @@ fn gateways_are_found_take_names_of_their_own_and_say_goodbye() {
         "{human:?}"
     );
     assert!(human.stdout.contains(&format!("\n  ws: ws://{host}:{port}\n  role: gateway\n")), "{human:?}");
+}
+
+/// Says of each answer that reaches the group whether it is a goodbye.
+const LISTENER: &str = "import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); s.bind(('', 5353))
+group = socket.inet_aton('224.0.0.251') + socket.inet_aton('127.0.0.1')
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group); print('listening', flush=True)
+while True:
+    data = s.recv(9000); at = 12
+    if not data[2] & 128 or b'_clawdbot-gw' not in data: continue
+    while data[at]: at += data[at] + 1
+    print('goodbye' if struct.unpack_from('>I', data, at + 5)[0] == 0 else 'said', flush=True)
+";
+
+#[test]
+fn nobody_keeps_the_advertisement_of_a_gateway_that_does_not_come_back() {
+    let network = match Network::start() {
+        Ok(network) => network,
+        Err(why) => return skipped(&format!("a goodbye after a restart that fails: {why}")),
+    };
+    let mut home = Home::with_config(&json!({"commands": {"restart": true}}));
+    network.hold(&mut home);
+    let mut command = network.command(home.path(), &["python3", "-c", LISTENER]);
+    let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
+        return skipped("a goodbye after a restart that fails: no nsenter");
+    };
+    let heard = Lines::collect(child.stdout.take().expect("piped"));
+    let _listener = Daemon(child);
+    if !heard.wait_count(PATIENCE, "listening", 1) {
+        return skipped("a goodbye after a restart that fails: python3 listens");
+    }
+    let mut gateway = Gateway::start_in(home, &[], &[("CLAWDBOT_DISABLE_BONJOUR", "0")]);
+    gateway.wait_lines("bonjour: advertised", 1);
+    assert!(heard.wait_count(PATIENCE, "said", 2), "{}", heard.text());
+    gateway.signal(libc::SIGUSR1);
+    gateway.wait_lines("bonjour: advertised", 2);
+    assert!(heard.wait_count(PATIENCE, "said", 4), "{}", heard.text());
+    assert_eq!(heard.count("goodbye"), 0, "it came back: {}", heard.text());
+    gateway.home.write_config("{ broken");
+    gateway.signal(libc::SIGUSR1);
+    assert_eq!(gateway.wait_end().code, Some(1));
+    assert!(heard.wait_count(PATIENCE, "goodbye", 1), "{}", heard.text());
 }
 
 #[test]

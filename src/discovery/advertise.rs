@@ -30,6 +30,7 @@ const WAKE: Token = Token(usize::MAX);
 /// A gateway that is being advertised; dropping it ends that without a word.
 pub struct Advertiser {
     leave: Sender<()>,
+    farewells: Receiver<Farewell>,
     waker: Arc<Waker>,
     preparing: CancelToken,
     thread: Option<Joiner>,
@@ -44,34 +45,63 @@ impl Advertiser {
     pub fn start(prepare: impl FnOnce(&CancelToken) -> Option<Advert> + Send + 'static) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        // Holds the one word there is: to say goodbye.
+        // Holds the one word there is: to leave. The other one holds what is to be said then.
         let (leave, left) = bounded(1);
+        let (farewell, farewells) = bounded(1);
         let preparing = CancelToken::new();
         let token = preparing.clone();
         let thread = thread::spawn("mdns", thread::STACK_SMALL_BYTES, move || {
             if let Some(advert) = prepare(&token) {
-                Actor::new(advert, poll, left).run();
+                let goodbye = Actor::new(advert, poll, left).run();
+                // Nobody takes it where the advertiser was dropped without a word.
+                let _ = goodbye.map(|goodbye| farewell.send(goodbye));
             }
         })?;
-        Ok(Self { leave, waker, preparing, thread: Some(thread) })
+        Ok(Self { leave, farewells, waker, preparing, thread: Some(thread) })
     }
 
-    /// Tells everybody that the gateway goes, and ends.
-    pub fn say_goodbye(self) {
+    /// Ends; returns what is still to be said, if anything was said before.
+    pub fn leave(self) -> Option<Farewell> {
         // Full only if that was asked for before.
         let _ = self.leave.try_send(());
+        self.hurry();
+        self.farewells.recv().ok()
+    }
+
+    fn hurry(&self) {
+        self.preparing.cancel(CancelReason::Shutdown);
+        if let Err(error) = self.waker.wake() {
+            log::warn!(target: "gateway/discovery", "bonjour: cannot wake the thread: {error}");
+        }
     }
 }
 
 impl Drop for Advertiser {
     fn drop(&mut self) {
-        self.preparing.cancel(CancelReason::Shutdown);
         // Replaced by one whose receiver is gone: the thread sees that nobody holds it any more.
         self.leave = bounded(0).0;
-        if let Err(error) = self.waker.wake() {
-            log::warn!(target: "gateway/discovery", "bonjour: cannot wake the thread: {error}");
-        }
+        self.hurry();
         drop(self.thread.take());
+    }
+}
+
+/// What tells everybody that a gateway goes: said when it is dropped, so that nobody is left with an advertisement of a
+/// gateway that did not come back, which would be kept for 75 minutes.
+pub struct Farewell {
+    links: Vec<Link>,
+    messages: Vec<Out>,
+}
+
+impl Farewell {
+    /// Says nothing: the gateway is there again and says the same as before.
+    pub fn withdraw(mut self) {
+        self.messages.clear();
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        send(&self.links, std::mem::take(&mut self.messages));
     }
 }
 
@@ -95,7 +125,8 @@ impl Actor {
         Self { poll, left, responder, links, is_told: false, is_failing: false, is_disputed: false, port }
     }
 
-    fn run(mut self) {
+    /// Runs until nobody wants it any more; returns what is to be said then, where that was asked for.
+    fn run(mut self) -> Option<Farewell> {
         let mut events = Events::with_capacity(16);
         let mut buffer = Box::new([0; MESSAGE_BYTES_MAX]);
         let mut look_at = SystemClock.now();
@@ -108,21 +139,21 @@ impl Actor {
                 look_at = now + LOOK_GAP;
             }
             let due = self.responder.run(now);
-            self.send(due);
+            send(&self.links, due);
             self.tell();
             let until = self.responder.next().map_or(look_at, |next| next.min(look_at));
             let wait = if is_more { Duration::ZERO } else { until.saturating_duration_since(SystemClock.now()) };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     log::warn!(target: "gateway/discovery", "bonjour: {error}; nothing is advertised any more");
-                    return;
+                    return None;
                 }
                 _ => {}
             }
             match self.left.try_recv() {
                 Err(TryRecvError::Empty) => {}
-                Ok(()) => return self.send(self.responder.goodbye()),
-                Err(TryRecvError::Disconnected) => return,
+                Ok(()) => return Some(Farewell { messages: self.responder.goodbye(), links: self.links }),
+                Err(TryRecvError::Disconnected) => return None,
             }
             is_more = self.receive(&mut buffer);
         }
@@ -138,7 +169,7 @@ impl Actor {
                 let Some((message, from)) = taken else { continue };
                 let was_settled = self.responder.is_settled();
                 let answers = self.responder.receive(index, &message, from, SystemClock.now());
-                self.send(answers);
+                send(&self.links, answers);
                 self.is_disputed |= was_settled && !self.responder.is_settled();
             }
         }
@@ -178,14 +209,6 @@ impl Actor {
         self.is_failing = is_failing;
     }
 
-    fn send(&self, messages: Vec<Out>) {
-        for Out { link, to, message } in messages {
-            if let Err(error) = self.links[link].send(&message, to) {
-                log::debug!(target: "gateway/discovery", "bonjour: not sent: {error}");
-            }
-        }
-    }
-
     /// Says once under which names the gateway is found.
     fn tell(&mut self) {
         if self.is_told || self.links.is_empty() || !self.responder.is_settled() {
@@ -195,5 +218,13 @@ impl Actor {
         let port = self.port;
         log::info!(target: "gateway/discovery", "bonjour: advertised {instance:?} ({SERVICE}) host={host} port={port}");
         self.is_told = true;
+    }
+}
+
+fn send(links: &[Link], messages: Vec<Out>) {
+    for Out { link, to, message } in messages {
+        if let Err(error) = links[link].send(&message, to) {
+            log::debug!(target: "gateway/discovery", "bonjour: not sent: {error}");
+        }
     }
 }

@@ -65,7 +65,7 @@ use crate::config::types::Config;
 use crate::config::watch::{ConfigWatch, Look};
 use crate::devices::pairing::Pairing;
 #[cfg(feature = "discovery")]
-use crate::discovery::advertise::Advertiser;
+use crate::discovery::advertise::{Advertiser, Farewell};
 use crate::logging;
 use crate::net::{EventLoop, Limits, LoopMsg, mailbox};
 use crate::nodes::pairing::NodePairing;
@@ -88,7 +88,6 @@ const FLUSH_GRACE: Duration = Duration::from_secs(1);
 const FLUSH_GRACE_RESTART: Duration = Duration::from_millis(60);
 
 /// What survives a restart in the process.
-#[derive(Clone)]
 pub struct Carried {
     /// Who is there.
     pub presence: Arc<Presence>,
@@ -100,6 +99,9 @@ pub struct Carried {
     pub started_at: Instant,
     /// How often the gateway did.
     pub starts: Arc<AtomicU64>,
+    /// What the network is told if it does not come back.
+    #[cfg(feature = "discovery")]
+    farewell: RefCell<Option<Farewell>>,
 }
 
 impl Carried {
@@ -125,7 +127,15 @@ impl Carried {
             heartbeats: Arc::default(),
             started_at: Instant::now(),
             starts: Arc::default(),
+            #[cfg(feature = "discovery")]
+            farewell: RefCell::default(),
         }
+    }
+
+    /// Says what the gateway that is gone has left to say: another program takes its place, or nobody.
+    pub fn say_farewell(&self) {
+        #[cfg(feature = "discovery")]
+        drop(self.farewell.take());
     }
 }
 
@@ -338,7 +348,7 @@ impl Gateway {
             let port = addresses.first().map_or(address.port, SocketAddr::port);
             let tls_fingerprint = tls.map(|tls| tls.fingerprint);
             let facts = discovery::Facts { port, tls_fingerprint, canvas_port, has_tailscale: exposure.is_some() };
-            discovery::start(&cx, facts)
+            discovery::start(&cx, facts, carried.farewell.take())
         };
         Ok(Self {
             cx,
@@ -383,18 +393,19 @@ impl Gateway {
         (self.cx.runs.active_count(), idle)
     }
 
-    /// Stops, in order; what does not end in time is abandoned.
-    pub fn stop(mut self, kind: StopKind) {
+    /// Stops, in order; what does not end in time is abandoned. What is to be said if no other start follows is left in
+    /// `carried`.
+    pub fn stop(mut self, kind: StopKind, carried: &Carried) {
         let (reason, restart_expected_ms) = match kind {
             StopKind::Stop => ("gateway stopping", None),
             StopKind::Restart => ("gateway restarting", Some(1500)),
         };
         drop(self.watch.take());
         #[cfg(feature = "discovery")]
-        match self.advertiser.take() {
-            Some(advertiser) if kind == StopKind::Stop => advertiser.say_goodbye(),
-            // The next start says the same again.
-            advertiser => drop(advertiser),
+        carried.farewell.replace(self.advertiser.take().and_then(Advertiser::leave));
+        // The next start says the same again.
+        if kind == StopKind::Stop {
+            carried.say_farewell();
         }
         if let Some(exposure) = self.exposure.filter(|exposure| exposure.is_reset_at_end && kind == StopKind::Stop) {
             tailscale::reset(exposure.mode);

@@ -15,7 +15,7 @@ use crate::base::clock::iso_utc;
 use crate::base::process::{Ended, Keep, capture};
 use crate::base::text::{is_truthy, unless_blank};
 use crate::base::{host, tailscale};
-use crate::discovery::advertise::Advertiser;
+use crate::discovery::advertise::{Advertiser, Farewell};
 use crate::discovery::{Advert, WIDE_AREA_DOMAIN, without_local, zone};
 
 /// How long Tailscale and macOS may take to say a name.
@@ -33,8 +33,8 @@ pub struct Facts {
     pub has_tailscale: bool,
 }
 
-/// Begins; nothing of it is waited for.
-pub fn start(cx: &Arc<Ctx>, facts: Facts) -> Option<Advertiser> {
+/// Begins; nothing of it is waited for. `farewell` is what the last start has left to say, if nobody says the same again.
+pub fn start(cx: &Arc<Ctx>, facts: Facts, farewell: Option<Farewell>) -> Option<Advertiser> {
     let env = |name: &str| std::env::var(name).ok();
     let is_advertised = !env("CLAWDBOT_DISABLE_BONJOUR").is_some_and(|text| is_truthy(&text));
     let is_wide = cx.config.get().discovery.wide_area.enabled == Some(true);
@@ -53,6 +53,9 @@ pub fn start(cx: &Arc<Ctx>, facts: Facts) -> Option<Advertiser> {
         }
         is_advertised.then_some(advert)
     });
+    if let Some(farewell) = farewell.filter(|_| is_advertised && started.is_ok()) {
+        farewell.withdraw();
+    }
     started.inspect_err(|error| log::warn!(target: "gateway/discovery", "bonjour advertising failed: {error}")).ok()
 }
 

@@ -115,14 +115,16 @@ fn supervise(mut options: RunOptions) -> Result<(), String> {
         let next = drain(&gateway, &inbox, wait(&gateway, &inbox, start, &options));
         signals.limit_stop(STOP_SECONDS_MAX);
         if matches!(next, Next::End) {
-            gateway.stop(StopKind::Stop);
+            gateway.stop(StopKind::Stop, &carried);
             return Ok(());
         }
-        gateway.stop(StopKind::Restart);
+        gateway.stop(StopKind::Restart, &carried);
         // Before another program gets this process, which would inherit the alarm.
         signals.limit_stop(0);
         if let Next::Program(program) = next {
             drop(lock);
+            // It may say something else, or nothing.
+            carried.say_farewell();
             let error = exec(&program);
             log::error!(target: "gateway", "cannot run {}: {error}; going on as before", program.display());
             lock = take_lock(&options)?;
