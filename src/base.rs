@@ -17,6 +17,7 @@ pub mod order;
 pub mod pending;
 pub mod ports;
 pub mod process;
+pub mod program;
 pub mod requests;
 pub mod rng;
 pub mod route;

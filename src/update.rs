@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::base::cancel::CancelToken;
 use crate::base::process::{self, Ended, Keep};
+use crate::base::program;
 
 /// Limit of a step that the caller names none for.
 pub const STEP_TIMEOUT: Duration = Duration::from_secs(20 * 60);
@@ -40,7 +41,7 @@ impl Program {
     /// # Errors
     /// The system's error when it cannot say, or when nothing is there any more.
     pub fn find() -> std::io::Result<Self> {
-        let exe = std::env::current_exe()?;
+        let exe = program::file()?;
         // Linux says so of a file that has another inode by now.
         let known = exe.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
         let file = fs::canonicalize(known.map_or(&*exe, Path::new))?;

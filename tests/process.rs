@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
+use crate::service::with_systemctl;
 use crate::support::client::{Client, Device, connect_params, now_ms};
 use crate::support::gateway::{Gateway, free_port};
-use crate::support::home::Home;
+use crate::support::home::{Home, Ran};
 use crate::support::provider::{Answer, Gate, Provider};
 use crate::support::wire;
 
@@ -51,6 +52,36 @@ fn a_port_in_use() {
         format!("Gateway failed to start: another gateway instance is already listening on ws://127.0.0.1:{port}");
     assert!(ended.stderr.contains(&wanted), "{}", ended.stderr);
     assert!(ended.stderr.contains(&format!("Port {port} is already in use.")), "{}", ended.stderr);
+}
+
+/// `ld-linux-x86-64.so.2 ./clawdbot gateway`, as on systems whose loader is not where programs look for it.
+#[test]
+fn a_loader_that_is_called_by_hand_runs_it() {
+    let loaders = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
+    let Some(loader) = loaders.into_iter().find(|it| std::path::Path::new(it).exists()) else {
+        return crate::support::skipped("a start by the loader: none here");
+    };
+    let mut home = Home::with_config(&json!({}));
+    let program = home.program.clone();
+    let unit = home.path().join(".config/systemd/user/clawdbot-gateway.service");
+    let path = with_systemctl(&home, &unit.display().to_string());
+    let wrapper = home.path().join("by-loader");
+    std::fs::write(&wrapper, format!("#!/bin/sh\nexec {loader} '{}' \"$@\"\n", program.display())).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    home.program = wrapper;
+
+    let mut command = home.command(&["gateway", "install", "--json"]);
+    command.env("PATH", &path);
+    assert_eq!(Ran::of(command).json()["result"], "installed");
+    let text = std::fs::read_to_string(&unit).expect("a unit");
+    let program = program.canonicalize().unwrap();
+    assert!(text.contains(&format!("ExecStart={} ", program.display())), "{text}");
+
+    let mut gateway = Gateway::start_in(home, &[], &[]);
+    assert_eq!(gateway.client().request("health", json!({})).expect("health")["ok"], true);
+    let environment = std::fs::read(format!("/proc/{}/environ", gateway.pid())).expect("its environment");
+    assert!(!String::from_utf8_lossy(&environment).contains("GLIBC_TUNABLES"), "it goes on as it was started");
+    assert_eq!(gateway.stop().code, Some(0));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! The only place that changes environment variables; it runs first, while the process has one thread.
 
 use super::argv::Globals;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use crate::base::program;
 use crate::config::paths::Paths;
 
 /// Port of the gateway in profile `dev`, apart from an everyday gateway's.
@@ -60,8 +62,8 @@ pub(super) fn lean_malloc() {
             }
             return;
         }
-        // Otherwise the owner has other wishes, or there is no way to the program.
-        if let (None, Ok(program)) = (given, std::env::current_exe()) {
+        // Otherwise the owner has other wishes, or there is no way to the program but by its loader.
+        if let (None, Some(program)) = (given, program::started()) {
             let mut words = std::env::args_os();
             let mut again = std::process::Command::new(program);
             if let Some(name) = words.next() {

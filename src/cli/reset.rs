@@ -147,7 +147,7 @@ impl Command for Uninstall {
             paths.push("/Applications/Clawdbot.app".into());
         }
         removal.all(&paths)?;
-        let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+        let program = crate::base::program::file().map(|path| path.display().to_string()).unwrap_or_default();
         output::line(&format!("The program itself is still installed: {program}"));
         if state_too && !workspace && workspaces.iter().any(|dir| dir.is_dir()) {
             output::line("Tip: workspaces were preserved. Re-run with --workspace to remove them.");

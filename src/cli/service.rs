@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, output};
+use crate::base::program;
 use crate::config::paths::is_nix_mode;
 use crate::service::plan::Plan;
 use crate::service::{Manager, systemd};
@@ -199,7 +200,7 @@ pub(super) fn snapshot(manager: &dyn Manager, is_loaded: bool) -> Value {
 
 /// Returns this program as a service should name it: the path it was called by, when that is a stable name for it.
 pub(super) fn this_program() -> Result<String, String> {
-    let current = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let current = program::file().map_err(|error| format!("the path of this program: {error}"))?;
     let called = std::env::args_os().next().map(std::path::PathBuf::from).unwrap_or_default();
     let candidates = if called.components().count() > 1 {
         vec![std::path::absolute(&called).unwrap_or_default()]

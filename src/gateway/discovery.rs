@@ -4,7 +4,6 @@
 //! fails is only logged; the gateway works without. compat: a gateway that listens on loopback alone is advertised, too:
 //! companion apps reach it through SSH, whose port is in the advertisement.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::clock::iso_utc;
 use crate::base::process::{Ended, Keep, capture};
 use crate::base::text::{is_truthy, unless_blank};
-use crate::base::{host, tailscale};
+use crate::base::{host, program, tailscale};
 use crate::discovery::advertise::{Advertiser, Farewell};
 use crate::discovery::{Advert, WIDE_AREA_DOMAIN, without_local, zone};
 
@@ -66,7 +65,7 @@ fn advert(facts: Facts, cancel: &CancelToken) -> Advert {
     let machine = computer_name(cancel).unwrap_or_else(|| without_local(&name).to_owned());
     let told = env("CLAWDBOT_TAILNET_DNS").map(|name| name.trim_end_matches('.').to_owned());
     let tailnet = || tailscale::own_name(&tailscale::status(NAME_WAIT, cancel).ok()?);
-    let program = || std::env::current_exe().ok().map(|path: PathBuf| path.display().to_string());
+    let own = || program::file().ok().map(|path| path.display().to_string());
     Advert {
         host: Advert::host_for(&name),
         instance: Advert::instance_for(&machine),
@@ -74,7 +73,7 @@ fn advert(facts: Facts, cancel: &CancelToken) -> Advert {
         tls_fingerprint: facts.tls_fingerprint,
         canvas_port: facts.canvas_port,
         tailnet_dns: told.or_else(|| if facts.has_tailscale { tailnet() } else { None }),
-        cli_path: env("CLAWDBOT_CLI_PATH").or_else(program),
+        cli_path: env("CLAWDBOT_CLI_PATH").or_else(own),
         ssh_port: env("CLAWDBOT_SSH_PORT").and_then(|port| port.parse().ok()).filter(|port| *port > 0),
     }
 }
