@@ -8,19 +8,19 @@
 pub mod setup;
 pub mod watch;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::cancel::CancelToken;
+use crate::base::process::{find_program, is_executable};
 use crate::base::secret::Secret;
 use crate::base::tailscale;
 use crate::base::text::{trimmed, unless_blank};
 use crate::config::types::Config;
 use crate::config::types::http::Hooks;
 
-/// The program that watches: its name, and what to do where it is missing.
-pub const GOG: &str = "gog";
-/// Where to get it.
-pub const GOG_HINT: &str = "gog is not installed, or not on the PATH: install gogcli (https://gogcli.sh), sign in with `gog auth add <account>`, and try again";
+/// What to do where `gog` is missing.
+const GOG_HINT: &str = "gog is not installed, or not on the PATH: install gogcli (https://gogcli.sh), sign in with `gog auth add <account>`, and try again";
 
 const LABEL_DEFAULT: &str = "INBOX";
 const SUBSCRIPTION_DEFAULT: &str = "gog-gmail-watch-push";
@@ -32,6 +32,17 @@ const RENEW_MINUTES_DEFAULT: u64 = 12 * 60;
 const HOOKS_PATH_DEFAULT: &str = "/hooks";
 /// How long Tailscale's command may take.
 const TAILSCALE_WAIT: Duration = Duration::from_secs(30);
+
+/// Finds `gog`: on the `PATH`, or where Homebrew puts programs, which services do not look.
+///
+/// # Errors
+/// How to get it.
+pub fn gog() -> Result<PathBuf, &'static str> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".linuxbrew"));
+    let brews = home.into_iter().chain(["/home/linuxbrew/.linuxbrew", "/opt/homebrew"].map(PathBuf::from));
+    let brewed = || brews.map(|brew| brew.join("bin/gog")).find(|file| is_executable(file));
+    find_program("gog").or_else(brewed).ok_or(GOG_HINT)
+}
 
 /// What the command line says in place of the configuration.
 #[derive(Debug, Default)]

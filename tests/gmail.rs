@@ -24,9 +24,9 @@ serve)
     env > "$HOME/gog.env"
     echo "$$" >> "$HOME/gog.pids"
     test ! -e "$HOME/taken" || { echo "listen tcp 127.0.0.1:8788: bind: address already in use" >&2; exit 1; }
-    echo "serving with --token pushtok-1 for hooktok-1" >&2
     test ! -e "$HOME/stubborn" || trap '' TERM
     test -e "$HOME/stubborn" || trap 'echo told >> "$HOME/gog.told"; exit 0' TERM
+    echo "serving with --token pushtok-1 for hooktok-1" >&2
     while :; do sleep 1 & wait $!; done ;;
 esac"#;
 
@@ -258,6 +258,9 @@ fn tailscale_publishes_the_port_first() {
     let gateway = watched(home, &[]);
     gateway.wait_errors("gmail watcher not started: tailscale setup failed: tailscale status failed: not running", 1);
     assert_eq!(calls(&gateway.home, "gog"), [""; 0]);
+    // As after the start of a machine: it comes up later.
+    std::fs::remove_file(gateway.home.path().join("tailscale-down")).expect("remove");
+    gateway.wait_lines("gmail watcher started", 1);
 }
 
 /// `webhooks gmail run`, killed when dropped.

@@ -8,14 +8,13 @@ use log::Level;
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, Command, output};
-use crate::base::process::find_program;
 use crate::base::rng::SystemRng;
 use crate::base::secret::Secret;
 use crate::base::text::unless_blank;
 use crate::config::paths::gateway_port;
 use crate::gmail::setup::{self, Request};
 use crate::gmail::watch::{self, Watch};
-use crate::gmail::{GOG, GOG_HINT, Overrides, Settings};
+use crate::gmail::{self, Overrides, Settings};
 
 /// Declares a command with the options that both share; what is not given is as configured.
 macro_rules! gmail_command {
@@ -158,7 +157,7 @@ impl Command for GmailRun {
 
     fn run(self, cli: &Cli) -> Outcome {
         let over = self.overrides()?;
-        let gog = find_program(GOG).ok_or_else(|| Failure::error(GOG_HINT))?;
+        let gog = gmail::gog().map_err(Failure::error)?;
         let config = cli.config();
         let settings = Settings::resolve(config, gateway_port(None, config), &over).map_err(Failure::error)?;
         let tell = Arc::new(|level, text: &str| match level {

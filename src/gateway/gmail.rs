@@ -3,16 +3,14 @@
 //! At the start, and where an edit of the configuration concerns it. Runs on whoever asks, `main` mostly, and returns at
 //! once. Not here: what it does (`gmail::watch`).
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ctx::Ctx;
-use crate::base::process::find_program;
 use crate::base::text::{is_truthy, unless_blank};
 use crate::config::paths::gateway_port;
 use crate::config::types::Config;
 use crate::gmail::watch::Watch;
-use crate::gmail::{GOG, GOG_HINT, Overrides, Settings};
+use crate::gmail::{self, Overrides, Settings};
 
 /// Keys whose change concerns the watcher; with them everything below.
 const KEYS: [&str; 4] = ["hooks.gmail", "hooks.enabled", "hooks.token", "hooks.path"];
@@ -49,8 +47,10 @@ fn wanted(config: &Config) -> Option<Watch> {
         log::info!(target: "gateway/hooks", "gmail watcher not started (CLAWDBOT_SKIP_GMAIL_WATCHER)");
         return None;
     }
-    let found = program()
-        .and_then(|gog| Ok((gog, Settings::resolve(config, gateway_port(None, config), &Overrides::default())?)));
+    let found = gmail::gog().map_err(|hint| format!("gog binary not found ({hint})")).and_then(|gog| {
+        let settings = Settings::resolve(config, gateway_port(None, config), &Overrides::default())?;
+        Ok((gog, settings))
+    });
     match found {
         Ok((gog, settings)) => {
             let tell = Arc::new(|level, text: &str| log::log!(target: "gmail-watcher", level, "{text}"));
@@ -61,8 +61,4 @@ fn wanted(config: &Config) -> Option<Watch> {
             None
         }
     }
-}
-
-fn program() -> Result<PathBuf, String> {
-    find_program(GOG).ok_or_else(|| format!("gog binary not found ({GOG_HINT})"))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{GOG, GOG_HINT, Overrides, Place, SUBSCRIPTION_DEFAULT, hook_url, start_args};
+use super::{Overrides, Place, SUBSCRIPTION_DEFAULT, hook_url, start_args};
 use crate::base::cancel::CancelToken;
 use crate::base::process::{Ended, Keep, capture, find_program};
 use crate::base::rng::{Rng, hex_token};
@@ -110,7 +110,7 @@ pub fn run(
         return Err("push endpoint required (set --push-endpoint <url>, or --tailscale funnel)".to_owned());
     }
     let google = Google::find()?;
-    let gog = find_program(GOG).ok_or(GOG_HINT)?;
+    let gog = super::gog()?;
     if push_endpoint.is_none() && tailscale::program().is_none() {
         return Err("tailscale is not installed, or not on the PATH: install it (https://tailscale.com/download) and run `tailscale up`, or pass --push-endpoint <url>".to_owned());
     }

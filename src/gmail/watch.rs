@@ -1,7 +1,7 @@
 //! Keeps `gog gmail watch serve` running, and Google pushing.
 //!
-//! A [`Watch`] runs on a thread of its own (`gmail`): it publishes the port, asks Google to push, keeps `gog` running behind
-//! a guard, and waits in `poll` over its output, its end and the token. A second thread (`gmail-renew`) asks Google again
+//! A [`Watch`] runs on a thread of its own (`gmail`): it publishes the port, asks Google to push, keeps `gog` running, which
+//! ends with that thread, and waits in `poll` over its output, its end and the token. A second thread (`gmail-renew`) asks Google again
 //! every renewal period; it only sleeps between. [`Watcher`] holds at most one watch and replaces it without making anybody
 //! wait. Not here: when there is to be one (`gateway::gmail`, `cli::webhooks`).
 
@@ -17,8 +17,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Settings;
+use crate::base::backoff::Backoff;
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::process::{Captured, Care, Ended, Keep, WITHHELD, capture, guard, kill_group, pipe, supervise};
+use crate::base::rng::SystemRng;
 use crate::base::signals::CloseOnDrop;
 use crate::base::thread::{self, Joiner};
 
@@ -30,6 +32,8 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_secs(5);
 const QUICK_ENDS_MAX: u32 = 5;
 const PAUSE_LONG: Duration = Duration::from_secs(60);
+/// Longest pause before Tailscale is asked again to publish the port; the first is [`PAUSE`].
+const UNPUBLISHED_PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 /// An end after this time is not quick.
 const STEADY: Duration = Duration::from_secs(60);
 /// Longest period between two questions to Google, whatever is configured.
@@ -97,9 +101,8 @@ impl Watch {
         self.keep_serving(cancel)
     }
 
-    /// Asks Google again every renewal period, until `cancel`.
-    pub fn keep_asking(&self, cancel: &CancelToken) {
-        let period = Duration::from_secs(self.settings.renew_minutes.saturating_mul(60)).min(RENEW_MAX);
+    /// Asks Google again every `period`, until `cancel`.
+    fn keep_asking(&self, period: Duration, cancel: &CancelToken) {
         while cancel.sleep(period) {
             self.ask_google(cancel);
         }
@@ -154,7 +157,7 @@ impl Watch {
         }
     }
 
-    /// Runs it once, behind a guard: nothing of it may hold the port when this process is killed.
+    /// Runs it once, for as long as this thread lives: nothing of it may hold the port when this process is killed.
     fn serve(&self, cancel: &CancelToken) -> Served {
         self.info(&format!("starting gog {}", self.settings.shown_serve_args()));
         let (mut child, mut pipes) = match self.spawn() {
@@ -168,7 +171,7 @@ impl Watch {
             let level = if stream == 0 { Level::Info } else { Level::Warn };
             (self.tell)(level, &format!("[gog] {}", self.settings.mask(line)));
         };
-        let care = Care { is_guarded: true, grace: STOP_GRACE, ..Care::until(cancel) };
+        let care = Care { grace: STOP_GRACE, ..Care::until(cancel) };
         let ended = supervise(&mut child, &mut pipes, &care, &mut |stream, bytes| {
             lines[stream].push(bytes, |line| hear(stream, line));
         });
@@ -179,7 +182,7 @@ impl Watch {
             _ if is_address_in_use => Served::AddressInUse,
             Ok(ended) => Served::Ended(ended),
             Err(error) => {
-                kill_group(child.id(), guard::END_NOW);
+                kill_group(child.id(), libc::SIGKILL);
                 // Killed above; without this it would stay as a zombie.
                 let _ = child.wait();
                 Served::Failed(error.to_string())
@@ -192,7 +195,7 @@ impl Watch {
         let mut command = Command::new(&self.gog);
         command.args(self.settings.serve_args()).stdin(Stdio::null()).stdout(out).stderr(err);
         withhold(&mut command);
-        guard::put_before(&mut command, false);
+        guard::tie_to_thread(&mut command);
         // Dropping the command closes its ends of the pipes here.
         Ok((command.spawn()?, [Some(stdout), Some(stderr)]))
     }
@@ -371,21 +374,32 @@ impl Drop for Watcher {
 /// The body of the thread `gmail`.
 fn watch_until(watch: &Arc<Watch>, cancel: &CancelToken) {
     let mut renewing = None;
-    let stopped = watch.run(cancel, || {
-        renewing = renew(watch, cancel);
-        let Settings { account, renew_minutes, .. } = &watch.settings;
-        watch.info(&format!("gmail watcher started for {account} (renew every {renew_minutes}m)"));
-    });
-    match stopped {
-        Err(Stopped::Unpublished(error)) => {
-            watch.warn(&format!(
-                "gmail watcher not started: tailscale setup failed: {error} (mend that, then restart the gateway)"
-            ));
-            return;
+    // After a machine's start Tailscale may not be there yet.
+    let mut pauses = Backoff::new(PAUSE, UNPUBLISHED_PAUSE_MAX, 2.0, 0.0);
+    loop {
+        let stopped = watch.run(cancel, || {
+            renewing = renew(watch, cancel);
+            let Settings { account, renew_minutes, .. } = &watch.settings;
+            watch.info(&format!("gmail watcher started for {account} (renew every {renew_minutes}m)"));
+        });
+        match stopped {
+            Err(Stopped::Unpublished(error)) => {
+                let pause = pauses.next_delay(&SystemRng);
+                let seconds = pause.as_secs();
+                watch.warn(&format!(
+                    "gmail watcher not started: tailscale setup failed: {error}; trying again in {seconds}s"
+                ));
+                if !cancel.sleep(pause) {
+                    return;
+                }
+            }
+            // Google is asked on: the mails go to whoever has the port.
+            Err(Stopped::AddressInUse) => cancel.wait(),
+            Ok(()) => break,
         }
-        // Google is asked on: the mails go to whoever has the port.
-        Err(Stopped::AddressInUse) => cancel.wait(),
-        Ok(()) => {}
+        if cancel.is_cancelled() {
+            break;
+        }
     }
     drop(renewing);
     watch.info("gmail watcher stopped");
@@ -393,13 +407,17 @@ fn watch_until(watch: &Arc<Watch>, cancel: &CancelToken) {
 
 fn renew(watch: &Arc<Watch>, cancel: &CancelToken) -> Option<Joiner> {
     let (inner, token) = (watch.clone(), cancel.clone());
-    let started = thread::spawn("gmail-renew", thread::STACK_SMALL_BYTES, move || inner.keep_asking(&token));
+    let period = Duration::from_secs(watch.settings.renew_minutes.saturating_mul(60)).min(RENEW_MAX);
+    let started = thread::spawn("gmail-renew", thread::STACK_SMALL_BYTES, move || inner.keep_asking(period, &token));
     started.inspect_err(|error| watch.error(&format!("the watch is not renewed: {error}"))).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::types::Config;
+    use crate::gmail::Overrides;
+    use serde_json::json;
 
     #[test]
     fn lines_as_they_arrive() {
@@ -411,6 +429,30 @@ mod tests {
         lines.push(&[b'x'; LINE_BYTES_MAX], |line| heard.push(line[line.len() - 1..].to_owned()));
         lines.finish(|line| heard.push(line.to_owned()));
         assert_eq!(heard, ["one", "two", "three", "x", "xxxx"]);
+    }
+
+    #[test]
+    fn google_is_asked_every_period() {
+        let hooks = json!({"token": "h", "gmail": {"account": "me@x.y", "topic": "t", "pushToken": "p"}});
+        let config = Config { hooks: serde_json::from_value(hooks).expect("hooks"), ..Config::default() };
+        let settings = Settings::resolve(&config, 1, &Overrides::default()).expect("settings");
+        let (heard, hears) = bounded(1);
+        let tell = Arc::new(move |_, text: &str| heard.send(text.to_owned()).expect("somebody listens"));
+        let watch = Arc::new(Watch { settings, gog: PathBuf::from("/bin/echo"), tell });
+        let (cancel, asking) = (CancelToken::new(), watch.clone());
+        let token = cancel.clone();
+        let body = move || asking.keep_asking(Duration::from_millis(1), &token);
+        let thread = thread::spawn("t", thread::STACK_SMALL_BYTES, body).expect("spawn");
+        for _ in 0..3 {
+            let text = hears.recv_timeout(Duration::from_secs(20)).expect("asked");
+            assert_eq!(text, "watch started for me@x.y");
+        }
+        cancel.cancel(CancelReason::Aborted);
+        // What is said last must not wait for a listener.
+        while !thread.is_finished() {
+            let _ = hears.recv_timeout(Duration::from_millis(10));
+        }
+        assert!(thread.join());
     }
 
     #[test]

@@ -28,6 +28,26 @@ pub fn put_before(command: &mut Command, has_terminal: bool) {
     unsafe { command.pre_exec(move || split(parent, has_terminal)) };
 }
 
+/// Has `command` killed when the thread that starts it ends, however this process dies. For a program that stays and starts
+/// nothing itself: a guard would keep a copy of this process's memory for as long.
+pub fn tie_to_thread(command: &mut Command) {
+    let parent = std::process::id();
+    command.process_group(0);
+    let tie = move || {
+        // SAFETY: plain system calls on plain integers.
+        unsafe {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            if u32::try_from(libc::getppid()) != Ok(parent) {
+                // Whoever asked for it is gone already.
+                libc::_exit(1);
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec `tie` only makes system calls and touches no heap and no locks.
+    unsafe { command.pre_exec(tie) };
+}
+
 /// Runs in the new process: becomes the guard, and returns only in the command's process.
 fn split(parent: u32, has_terminal: bool) -> io::Result<()> {
     // SAFETY: plain system calls on values of this frame.
