@@ -69,13 +69,54 @@ pub struct Interpreter<'a> {
     pub cancel: &'a CancelToken,
 }
 
-/// Returns whether files of a kind are put into words in a chat. `chat`: direct, group or channel.
-pub fn is_wanted(config: &Config, medium: Medium, channel: &str, chat: &str, session: &SessionKey) -> bool {
+/// What came of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its words.
+    Words {
+        /// They.
+        text: String,
+        /// Who found them, for people; never a path.
+        by: String,
+    },
+    /// There are none; why, in a word or two, unless there was nobody to ask.
+    Nothing(Option<&'static str>),
+}
+
+/// Why one service or program found no words.
+struct Failure {
+    /// For people in chats.
+    short: &'static str,
+    /// For the log.
+    text: String,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self { short: "failed", text }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+/// Returns why files of a kind are not put into words in a chat: `off` or `denied`; `None` when they are. `chat`: direct,
+/// group or channel.
+pub fn refusal(
+    config: &Config,
+    medium: Medium,
+    channel: &str,
+    chat: &str,
+    session: &SessionKey,
+) -> Option<&'static str> {
     let section = config.tools.media.section(medium);
     if section.enabled == Some(false) {
-        return false;
+        return Some("off");
     }
-    let Some(scope) = &section.scope else { return true };
+    let scope = section.scope.as_ref()?;
     let is = |wanted: &Option<String>, have: &str| {
         wanted.as_deref().and_then(unless_blank).is_none_or(|wanted| wanted.eq_ignore_ascii_case(have))
     };
@@ -85,7 +126,8 @@ pub fn is_wanted(config: &Config, medium: Medium, channel: &str, chat: &str, ses
             && is(&rule.matches.chat_type, chat)
             && start.is_none_or(|start| session.as_str().starts_with(&start))
     });
-    rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) != Some("deny")
+    let is_denied = rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) == Some("deny");
+    is_denied.then_some("denied")
 }
 
 /// Returns whether the model that answers a session looks at pictures itself, so that nobody has to describe them.
@@ -110,13 +152,14 @@ pub fn chosen(config: &Config, medium: Medium, count: usize) -> Vec<usize> {
 }
 
 impl Interpreter<'_> {
-    /// Returns what a recording says, or what a picture or a film shows; `None` when nobody can tell, which is logged.
-    pub fn words(&self, medium: Medium, file: &Path, mime: Option<&str>) -> Option<String> {
+    /// Finds out what a recording says, or what a picture or a film shows; who cannot tell is logged.
+    pub fn interpret(&self, medium: Medium, file: &Path, mime: Option<&str>) -> Outcome {
         let what = match medium {
             Medium::Image => "a picture",
             Medium::Audio => "a recording",
             Medium::Video => "a film",
         };
+        let mut first = None;
         for entry in self.entries(medium).iter().take(ENTRIES_MAX) {
             let task = Task::of(self.config, entry, medium, file, mime);
             let said = task.check().and_then(|()| match (entry.is_program(), medium) {
@@ -125,15 +168,21 @@ impl Interpreter<'_> {
                 (false, Medium::Audio | Medium::Video) => Service::new(entry, &task, self)?.ask(),
             });
             match said.map(|text| task.cut(&text)) {
-                Ok(Some(text)) => return Some(text),
-                Ok(None) => log::info!(target: "agent", "{} found nothing to say about {what}", name(entry)),
-                Err(why) => log::warn!(target: "agent", "{} did not put {what} into words: {why}", name(entry)),
+                Ok(Some(text)) => return Outcome::Words { text, by: label(entry) },
+                Ok(None) => {
+                    first.get_or_insert("empty output");
+                    log::info!(target: "agent", "{} found nothing to say about {what}", name(entry));
+                }
+                Err(Failure { short, text }) => {
+                    first.get_or_insert(short);
+                    log::warn!(target: "agent", "{} did not put {what} into words: {text}", name(entry));
+                }
             }
             if self.cancel.is_cancelled() {
                 break;
             }
         }
-        None
+        Outcome::Nothing(first)
     }
 }
 
@@ -144,6 +193,14 @@ fn name(entry: &MediaModel) -> String {
     };
     let model = model.map(|model| format!("/{model}")).unwrap_or_default();
     format!("{}{model}", kind.unwrap_or("a nameless entry of tools.media"))
+}
+
+/// Names an entry for people in chats: of a program the name alone.
+fn label(entry: &MediaModel) -> String {
+    match entry.command.as_deref().filter(|_| entry.is_program()) {
+        Some(command) => format!("cli/{}", Path::new(command).file_stem().unwrap_or_default().display()),
+        None => name(entry),
+    }
 }
 
 /// Returns the id of a provider as it is compared.
@@ -198,10 +255,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Failure> {
         let size = std::fs::metadata(self.file).map_err(|error| format!("{}: {error}", self.file.display()))?.len();
         if size > self.bytes_max {
-            return Err(format!("it has {size} bytes; {} may have been (maxBytes)", self.bytes_max));
+            return Err(too_large(size, self.bytes_max));
         }
         Ok(())
     }
@@ -216,9 +273,13 @@ impl<'a> Task<'a> {
     }
 
     /// Says that patience is at an end.
-    fn too_slow(&self) -> String {
-        format!("it took longer than {:.0?}", self.patience)
+    fn too_slow(&self) -> Failure {
+        Failure { short: "timeout", text: format!("it took longer than {:.0?}", self.patience) }
     }
+}
+
+fn too_large(size: u64, bytes_max: u64) -> Failure {
+    Failure { short: "maxBytes", text: format!("it has {size} bytes; {bytes_max} may have been (maxBytes)") }
 }
 
 #[cfg(test)]
@@ -228,17 +289,18 @@ mod tests {
 
     #[test]
     fn scopes_and_choices() {
-        let wanted = |audio: Value, chat: &str| {
+        let refused = |audio: Value, chat: &str| -> Option<&'static str> {
             let config = Config::of(json!({"tools": {"media": {"audio": audio}}}));
-            assert!(is_wanted(&config, Medium::Video, "telegram", chat, &SessionKey::new("agent:main:main")));
-            is_wanted(&config, Medium::Audio, "telegram", chat, &SessionKey::new("agent:main:main"))
+            let refusal = |medium| refusal(&config, medium, "telegram", chat, &SessionKey::new("agent:main:main"));
+            assert_eq!(refusal(Medium::Video), None);
+            refusal(Medium::Audio)
         };
-        assert!(wanted(json!({}), "direct") && !wanted(json!({"enabled": false}), "direct"));
+        assert_eq!((refused(json!({}), "direct"), refused(json!({"enabled": false}), "direct")), (None, Some("off")));
         let direct_only =
             json!({"scope": {"default": "deny", "rules": [{"action": "allow", "match": {"chatType": "direct"}}]}});
-        assert!(wanted(direct_only.clone(), "direct") && !wanted(direct_only, "group"));
+        assert_eq!((refused(direct_only.clone(), "direct"), refused(direct_only, "group")), (None, Some("denied")));
         let not_here = json!({"scope": {"rules": [{"action": "deny", "match": {"channel": "Telegram", "keyPrefix": "agent:main"}}]}});
-        assert!(!wanted(not_here, "group"));
+        assert_eq!(refused(not_here, "group"), Some("denied"));
         let places = |attachments: Value, count| {
             let config = Config::of(json!({"tools": {"media": {"image": {"attachments": attachments}}}}));
             chosen(&config, Medium::Image, count)

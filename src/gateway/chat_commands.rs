@@ -206,6 +206,7 @@ fn status(cx: &Ctx, turn: &Turn) -> String {
         model,
         uptime: cx.clock.now().saturating_duration_since(cx.started_at),
         active_runs: cx.runs.active_count(),
+        media: cx.chats.understanding.of(key),
         queue: (queue::settings(cx, key, &turn.speaker.channel), cx.queue.depth(key)),
         #[cfg(feature = "tts")]
         voice: tts::line(cx, key),

@@ -42,8 +42,8 @@ pub struct Chats {
     pub sent: sent::Sent,
     /// Signs that go with the answer.
     pub acks: ack::Acks,
-    /// Files that are being put into words.
-    pub understanding: understanding::Busy,
+    /// Files that are being put into words, and what became of earlier ones.
+    pub understanding: understanding::State,
 }
 
 /// Starts every account that is switched on and configured, and goes on with what came in before.

@@ -177,6 +177,9 @@ fn the_next_is_asked_when_one_fails_and_a_program_sees_too() {
     api.wait_texts("5", 1);
     let (text, _) = told(&model);
     assert!(text.contains("] [Image]\nDescription:\n12 chars: Wh\n[message_id: "), "{text}");
+    api.say(5, "/status");
+    let status = api.wait_texts("5", 2).pop().unwrap();
+    assert!(status.contains("\n📎 Media: image ok (cli/sees)\n"), "no path: {status}");
     let log = log(&gateway);
     for why in [
         "eyes/eye did not put a picture into words: 401",
@@ -193,7 +196,7 @@ fn a_message_is_answered_without_a_description_when_nobody_can_give_one() {
     let api = api();
     let model = Provider::always(Answer::Text(vec!["ok"]));
     let seer = Provider::absent();
-    let local = |more: Value| with(json!({"provider": "eyes", "model": "eye", "timeoutSeconds": 1}), more);
+    let local = |more: Value| with(json!({"provider": "eyes", "model": "eye"}), more);
     let media = json!({
         "image": {"scope": {"rules": [{"action": "deny", "match": {"chatType": "group"}}]},
             "models": [local(json!({})), local(json!({"maxBytes": 3})), {"command": "/nope/nothing"}]},
@@ -212,8 +215,11 @@ fn a_message_is_answered_without_a_description_when_nobody_can_give_one() {
     api.message_in(group(-100), 5, with(picture(), json!({"caption": "@test_bot look"})));
     api.wait_texts("-100", 1);
     assert!(told(&model).0.contains("[media attached: "), "{}", told(&model).0);
+    api.say(5, "/status");
+    let status = api.wait_texts("5", 2).pop().unwrap();
+    assert!(status.contains("\n📎 Media: image skipped (failed)\n"), "{status}");
     api.message(5, film());
-    api.wait_texts("5", 2);
+    api.wait_texts("5", 3);
     assert!(told(&model).0.contains("<media:video>"), "{}", told(&model).0);
     assert_eq!(log(&gateway).matches(" into words: ").count(), failures, "{}", log(&gateway));
 }
@@ -313,4 +319,27 @@ fn geminis_program_looks_when_it_answers() {
         assert!(text.contains(words), "{text}\n{}", log(&gateway));
     }
     assert_eq!(std::fs::read_to_string(gateway.home.path().join("probes")).unwrap(), "probed\n");
+}
+
+#[test]
+fn a_stop_cuts_a_description_off_and_it_is_made_after_the_next_start() {
+    let api = api();
+    let model = Provider::always(Answer::Text(vec!["ok"]));
+    let gate = Gate::default();
+    let seer = Provider::start(move |index, _| match index {
+        0 => Answer::Hang(gate.clone()),
+        _ => Answer::Text(vec!["a red cat"]),
+    });
+    let media = json!({"image": {"models": [{"provider": "eyes", "model": "eye"}]}});
+    let home = home(&api, &model, &json!({"eyes": eyes(&seer, "openai-completions")}), &media);
+    let mut gateway = Gateway::start_in(home, &[], &ENV);
+    api.message(5, picture());
+    seer.wait_requests(1);
+    let ended = gateway.stop();
+    assert!(ended.code == Some(0) && !log(&gateway).contains("did not end in time"), "{}", log(&gateway));
+    let gateway = Gateway::start_in(gateway.kill(), &[], &ENV);
+    assert_eq!(api.wait_texts("5", 1), ["ok"]);
+    let (text, _) = told(&model);
+    assert!(text.contains("] [Image]\nDescription:\na red cat\n[message_id: "), "{text}\n{}", log(&gateway));
+    assert_eq!(model.requests().len(), 1);
 }

@@ -28,6 +28,8 @@ pub struct StatusCard<'a> {
     pub active_runs: usize,
     /// How its messages wait, and how many do.
     pub queue: (Settings, usize),
+    /// What became of the last files that were sent to it.
+    pub media: Option<String>,
     /// How answers are spoken, where they are.
     pub voice: Option<String>,
 }
@@ -39,6 +41,7 @@ pub fn status_reply(card: &StatusCard<'_>) -> String {
     let uptime = duration(u64::try_from(card.uptime.as_millis()).unwrap_or(u64::MAX) / 1000 * 1000);
     let (queue, depth) = &card.queue;
     let waiting = if *depth > 0 { format!(" (depth {depth})") } else { String::new() };
+    lines.extend(card.media.as_ref().map(|media| format!("📎 Media: {media}")));
     lines.extend(card.voice.as_ref().map(|voice| format!("🔊 Voice: {voice}")));
     lines.push(format!("🪢 Queue: {}{waiting}", queue.mode.as_str()));
     lines.push(format!("⏱️ Uptime: {uptime} · Active runs: {}", card.active_runs));
@@ -139,12 +142,13 @@ mod tests {
             uptime: Duration::from_millis(61_500),
             active_runs: 2,
             queue: (Settings::default(), 3),
+            media: Some("image ok (p/m)".into()),
             voice: Some("always".into()),
         };
         assert_eq!(
             status_reply(&card),
             "🦞 Clawdbot 2026.1.24\n🧠 Model: ⚠️ no key\n📚 Context: 8.0k/32k (25%) · 🧹 Compactions: 0\n\
-             🧵 Session: agent:main:main\n⚙️ Think: off\n🔊 Voice: always\n🪢 Queue: collect (depth 3)\n⏱️ Uptime: 1m 1s · Active runs: 2"
+             🧵 Session: agent:main:main\n⚙️ Think: off\n📎 Media: image ok (p/m)\n🔊 Voice: always\n🪢 Queue: collect (depth 3)\n⏱️ Uptime: 1m 1s · Active runs: 2"
         );
     }
 }

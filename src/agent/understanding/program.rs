@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Interpreter, SCRATCH, Task};
+use super::{Failure, Interpreter, SCRATCH, Task};
 use crate::base::fs::{create_dir_private, read_text_capped};
 use crate::base::process::{Captured, Ended, Keep, WITHHELD, capture, find_program, guard};
 use crate::base::rng::uuid;
@@ -88,7 +88,7 @@ impl<'a> Program<'a> {
     }
 
     /// Runs it; what it leaves in its directory goes with it.
-    pub(super) fn run(&self) -> Result<String, String> {
+    pub(super) fn run(&self) -> Result<String, Failure> {
         let (file, task) = (self.task.file, self.task);
         let scratch = Scratch::new(self.with)?;
         let path = |path: &Path| path.display().to_string();
@@ -107,12 +107,12 @@ impl<'a> Program<'a> {
         match ran.ended {
             Ended::Exited(0) => Ok(self.said(&args, &base, &ran.stdout)),
             Ended::TimedOut => Err(task.too_slow()),
-            Ended::Cancelled => Err("it was stopped".to_owned()),
+            Ended::Cancelled => Err("it was stopped".into()),
             Ended::Exited(code) => {
                 let complaint = unless_blank(&ran.stderr).or(unless_blank(&ran.stdout)).unwrap_or("without a word");
-                Err(format!("it ended with {code}: {}", ellipsize(complaint, ERROR_CHARS_MAX)))
+                Err(format!("it ended with {code}: {}", ellipsize(complaint, ERROR_CHARS_MAX)).into())
             }
-            Ended::Signalled(signal) => Err(format!("signal {signal} ended it")),
+            Ended::Signalled(signal) => Err(format!("signal {signal} ended it").into()),
         }
     }
 

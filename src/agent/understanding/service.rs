@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Interpreter, MB, Task, normal, wish};
+use super::{Failure, Interpreter, MB, Task, normal, too_large, wish};
 use crate::agent::credentials::{self, Credential, Wallet, Wish};
 use crate::agent::failover;
 use crate::agent::models;
@@ -120,7 +120,7 @@ impl<'a> Service<'a> {
     }
 
     /// Asks with one credential after the other while these are to blame.
-    pub(super) fn ask(&self) -> Result<String, String> {
+    pub(super) fn ask(&self) -> Result<String, Failure> {
         let body = self.body()?;
         let fetch = Fetch::new(&self.with.cancel.within(self.task.patience));
         let cooldowns = &self.with.config.auth.cooldowns;
@@ -131,7 +131,7 @@ impl<'a> Service<'a> {
         });
         said.map_err(|error| match error {
             ProviderError::Cancelled => self.task.too_slow(),
-            ProviderError::Failed { message, .. } => message,
+            ProviderError::Failed { message, .. } => message.into(),
         })
     }
 
@@ -140,7 +140,7 @@ impl<'a> Service<'a> {
     }
 
     /// Returns what is sent, and its type.
-    fn body(&self) -> Result<(Option<String>, Vec<u8>), String> {
+    fn body(&self) -> Result<(Option<String>, Vec<u8>), Failure> {
         let task = self.task;
         match self.kind {
             Kind::OpenAi => {
@@ -158,13 +158,13 @@ impl<'a> Service<'a> {
     }
 
     /// A film is large: it is neither held beside its base64 nor copied.
-    fn gemini_body(&self) -> Result<Vec<u8>, String> {
+    fn gemini_body(&self) -> Result<Vec<u8>, Failure> {
         let task = self.task;
         let failed = |error: std::io::Error| format!("{}: {error}", task.file.display());
         let file = std::fs::File::open(task.file).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         if size > FILM_BYTES_MAX {
-            return Err(format!("it has {size} bytes; {FILM_BYTES_MAX} may be sent"));
+            return Err(too_large(size, FILM_BYTES_MAX));
         }
         let (prompt, mime) = (json!(task.prompt), json!(self.mime()));
         let head = format!(

@@ -1,7 +1,7 @@
 //! Pictures, described by models that can see, as any turn asks them.
 
 use super::choice::service_entry;
-use super::{Interpreter, Task, normal, wish};
+use super::{Failure, Interpreter, Task, normal, wish};
 use crate::agent::credentials::{Wallet, Wish};
 use crate::agent::looking::Question;
 use crate::agent::models::{self, Model, Name};
@@ -37,7 +37,7 @@ pub(super) fn model_of(with: &Interpreter<'_>, wallet: &Wallet<'_>, provider: &s
 }
 
 /// Has a picture described.
-pub(super) fn describe(entry: &MediaModel, task: &Task<'_>, with: &Interpreter<'_>) -> Result<String, String> {
+pub(super) fn describe(entry: &MediaModel, task: &Task<'_>, with: &Interpreter<'_>) -> Result<String, Failure> {
     let provider = entry.provider.as_deref().map(normal).filter(|provider| !provider.is_empty());
     let provider = provider.ok_or("it names neither a provider nor a command")?;
     let wallet = Wallet::open(with.config, with.paths, with.agent, with.clock.now_ms());
@@ -46,7 +46,7 @@ pub(super) fn describe(entry: &MediaModel, task: &Task<'_>, with: &Interpreter<'
     let name = models::parse_name(with.config, &format!("{provider}/{id}")).ok_or("it names no model")?;
     let mut model: Model = models::named(with.config, with.agent, &name)?;
     if !model.sees() {
-        return Err(format!("{name} takes no pictures"));
+        return Err(format!("{name} takes no pictures").into());
     }
     if let Some(url) = &task.options.base_url {
         model.base_url = url.trim_end_matches('/').to_owned();
@@ -64,6 +64,6 @@ pub(super) fn describe(entry: &MediaModel, task: &Task<'_>, with: &Interpreter<'
     let fetch = Fetch::new(&with.cancel.within(task.patience));
     question.ask(&model, &keys, &fetch).map_err(|error| match error {
         ProviderError::Cancelled => task.too_slow(),
-        ProviderError::Failed { message, .. } => message,
+        ProviderError::Failed { message, .. } => message.into(),
     })
 }

@@ -195,6 +195,10 @@ impl Chat<'_> {
         let entry = self.cx.sessions.entry(&place.session);
         let understood = Understood::of(self, place, entry.as_ref(), &files, &leave);
         drop(leave);
+        if self.cx.received.is_closed() {
+            // A stop cuts descriptions off; after the next start they are made anew.
+            return Err(true);
+        }
         let with_words = understood.message(message);
         let told = with_words.as_ref().unwrap_or(message);
         let style = Style::of(self.config);

@@ -4,6 +4,7 @@
 //! models that look at them themselves. A message's files are put into words on this thread and a few beside it. Not here:
 //! who puts them into words (`agent::understanding`).
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,9 @@ use super::handle::{Chat, kind_of};
 use super::pump::WORKERS_MAX;
 use super::routing::Place;
 use crate::agent::sessions::Entry;
-use crate::agent::understanding::{self, Interpreter, Programs};
-use crate::base::cancel::CancelToken;
+use crate::agent::understanding::{self, Interpreter, Outcome, Programs};
+use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::ids::SessionKey;
 use crate::base::thread::STACK_WORKER_BYTES;
 use crate::channels::inbound::{Inbound, MediaKind, MediaRef};
 use crate::config::types::{Config, Medium};
@@ -32,17 +34,39 @@ fn at_a_time(config: &Config) -> u64 {
     config.tools.media.concurrency.unwrap_or(AT_A_TIME).clamp(1, AT_A_TIME_MAX)
 }
 
-/// How many messages' files are being put into words, and by which programs that may be.
+/// Sessions of which it is remembered what became of the last files.
+const SESSIONS_MAX: usize = 200;
+
+/// How many messages' files are being put into words, by which programs that may be, and what became of earlier ones.
 #[derive(Debug, Default)]
-pub struct Busy {
+pub struct State {
     count: Arc<AtomicU64>,
     programs: Programs,
+    became: Mutex<VecDeque<(SessionKey, String)>>,
+}
+
+impl State {
+    /// Returns what became of the last files of a session, for people.
+    pub fn of(&self, session: &SessionKey) -> Option<String> {
+        let became = self.became.lock().unwrap_or_else(PoisonError::into_inner);
+        became.iter().find(|(its, _)| its == session).map(|(_, line)| line.clone())
+    }
+
+    fn remember(&self, session: &SessionKey, line: String) {
+        let mut became = self.became.lock().unwrap_or_else(PoisonError::into_inner);
+        became.retain(|(its, _)| its != session);
+        if became.len() == SESSIONS_MAX {
+            became.pop_front();
+        }
+        became.push_back((session.clone(), line));
+    }
 }
 
 /// The leave to put a message's files of some kinds into words; gives its place back when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
-    kinds: Vec<Medium>,
+    /// The kinds of files that there are; why those of a kind are left as they are.
+    kinds: Vec<(Medium, Option<&'static str>)>,
     count: Option<Arc<AtomicU64>>,
 }
 
@@ -59,14 +83,15 @@ impl Leave {
     pub(super) fn of(chat: &Chat<'_>, message: &Inbound, place: &Place) -> Option<Self> {
         let has = |medium: Medium| message.media.iter().any(|file| medium_of(file) == Some(medium));
         let (channel, kind) = (chat.channel.info().id, kind_of(message).as_str());
-        let is_wanted = |medium: &Medium| {
-            has(*medium)
-                && understanding::is_wanted(chat.config, *medium, channel, kind, &place.session)
-                && (*medium != Medium::Image || !is_seen(chat, place))
+        let refusal = |medium: Medium| {
+            let refused = understanding::refusal(chat.config, medium, channel, kind, &place.session);
+            let is_seen = || medium == Medium::Image && is_seen(chat, place);
+            refused.or_else(|| is_seen().then_some("skipped (the model sees it)"))
         };
-        let kinds: Vec<Medium> = Medium::ALL.into_iter().filter(is_wanted).collect();
-        if kinds.is_empty() {
-            return Some(Self::default());
+        let kinds = Medium::ALL.into_iter().filter(|medium| has(*medium));
+        let kinds: Vec<_> = kinds.map(|medium| (medium, refusal(medium))).collect();
+        if kinds.iter().all(|(_, refusal)| refusal.is_some()) {
+            return Some(Self { kinds, count: None });
         }
         let most = at_a_time(chat.config);
         let count = chat.cx.chats.understanding.count.clone();
@@ -110,12 +135,12 @@ impl Understood {
             let chosen = understanding::chosen(chat.config, *medium, places.len()).into_iter();
             chosen.map(|at| (*medium, places[at])).collect::<Vec<_>>()
         };
-        let tasks: Vec<(Medium, usize)> = leave.kinds.iter().flat_map(chosen).collect();
-        if tasks.is_empty() {
-            return Self::default();
-        }
+        let wanted = leave.kinds.iter().filter(|(_, refusal)| refusal.is_none());
+        let tasks: Vec<(Medium, usize)> = wanted.flat_map(|(medium, _)| chosen(medium)).collect();
         let cancel = CancelToken::new();
         cancel.set_deadline(Instant::now() + PATIENCE);
+        let ended = cancel.clone();
+        let _hooked = chat.cx.lifecycle.stopping().hook(move || ended.cancel(CancelReason::Shutdown));
         let interpreter = Interpreter {
             config: chat.config,
             paths: chat.at.paths,
@@ -127,12 +152,20 @@ impl Understood {
             cancel: &cancel,
         };
         let most = usize::try_from(at_a_time(chat.config)).unwrap_or(1);
-        let words = at_once(tasks.len(), most, |task| {
+        let outcomes = at_once(tasks.len(), most, |task| {
             let (medium, at) = tasks[task];
             let (path, mime) = &files.saved[at];
-            interpreter.words(medium, Path::new(path), mime.as_deref()).map(|words| (medium, at, words))
+            (medium, at, interpreter.interpret(medium, Path::new(path), mime.as_deref()))
         });
-        Self { words: words.into_iter().flatten().collect() }
+        let line = line(&leave.kinds, &outcomes);
+        if !line.is_empty() {
+            chat.cx.chats.understanding.remember(&place.session, line);
+        }
+        let words = outcomes.into_iter().filter_map(|(medium, at, outcome)| match outcome {
+            Outcome::Words { text, .. } => Some((medium, at, text)),
+            Outcome::Nothing(_) => None,
+        });
+        Self { words: words.collect() }
     }
 
     /// Takes out of a message's files what are words now; returns those that are to be told of as files.
@@ -187,6 +220,28 @@ impl Understood {
     }
 }
 
+/// Returns what became of a message's files, for people.
+fn line(kinds: &[(Medium, Option<&'static str>)], outcomes: &[(Medium, usize, Outcome)]) -> String {
+    let part = |(medium, refusal): &(Medium, Option<&'static str>)| {
+        let kind = medium.as_str();
+        if let Some(refusal) = refusal {
+            return Some(format!("{kind} {refusal}"));
+        }
+        let its: Vec<&Outcome> = outcomes.iter().filter(|(of, ..)| of == medium).map(|(.., outcome)| outcome).collect();
+        let count = if its.len() > 1 { format!(" x{}", its.len()) } else { String::new() };
+        let by = its.iter().find_map(|outcome| match outcome {
+            Outcome::Words { by, .. } => Some(by),
+            Outcome::Nothing(_) => None,
+        });
+        Some(match (by, its.first()?) {
+            (Some(by), _) => format!("{kind}{count} ok ({by})"),
+            (None, Outcome::Nothing(Some(why))) => format!("{kind}{count} skipped ({why})"),
+            (None, _) => format!("{kind}{count} skipped"),
+        })
+    };
+    kinds.iter().filter_map(part).collect::<Vec<_>>().join(" · ")
+}
+
 /// Does `count` pieces of work, `most` at a time; returns what they gave, in order.
 fn at_once<T: Send>(count: usize, most: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -234,6 +289,20 @@ mod tests {
         assert_eq!(understood(vec![(image, 0, "a cat".to_owned())]).said(), None);
         let spoken = vec![(audio, 0, "one".to_owned()), (audio, 1, "two".to_owned())];
         assert_eq!(understood(spoken).said().as_deref(), Some("Audio 1:\none\n\nAudio 2:\ntwo"));
+    }
+
+    #[test]
+    fn what_became_of_files_is_one_line() {
+        let (image, audio, video) = (Medium::Image, Medium::Audio, Medium::Video);
+        let kinds = [(image, None), (audio, None), (video, Some("denied"))];
+        let outcomes = [
+            (image, 0, Outcome::Nothing(Some("timeout"))),
+            (image, 1, Outcome::Words { text: "a cat".into(), by: "cli/sees".into() }),
+            (audio, 2, Outcome::Nothing(Some("maxBytes"))),
+        ];
+        assert_eq!(line(&kinds, &outcomes), "image x2 ok (cli/sees) · audio skipped (maxBytes) · video denied");
+        assert_eq!(line(&kinds[..1], &[(image, 0, Outcome::Nothing(None))]), "image skipped");
+        assert_eq!(line(&kinds[..1], &[]), "", "it did not arrive");
     }
 
     #[test]
