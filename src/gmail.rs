@@ -16,6 +16,7 @@ use crate::base::process::{find_program, is_executable};
 use crate::base::secret::Secret;
 use crate::base::tailscale;
 use crate::base::text::{trimmed, unless_blank};
+use crate::client::target;
 use crate::config::types::Config;
 use crate::config::types::http::Hooks;
 
@@ -131,11 +132,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them from the configuration of a gateway on `gateway_port`; what `over` says wins.
+    /// Reads them from the configuration of a gateway at `origin` (`http://127.0.0.1:18789`); what `over` says wins.
     ///
     /// # Errors
     /// What is missing and where to set it.
-    pub fn resolve(config: &Config, gateway_port: u16, over: &Overrides) -> Result<Self, String> {
+    pub fn resolve(config: &Config, origin: &str, over: &Overrides) -> Result<Self, String> {
         let gmail = &config.hooks.gmail;
         let pick = |over: &Option<String>, configured: &Option<String>| {
             over.as_ref().and_then(trimmed).or_else(|| configured.as_ref().and_then(trimmed))
@@ -160,7 +161,7 @@ impl Settings {
             label: pick(&over.label, &gmail.label).unwrap_or_else(|| LABEL_DEFAULT.to_owned()),
             topic,
             push_token,
-            hook_url: pick(&over.hook_url, &gmail.hook_url).unwrap_or_else(|| hook_url(&config.hooks, gateway_port)),
+            hook_url: pick(&over.hook_url, &gmail.hook_url).unwrap_or_else(|| hook_url(&config.hooks, origin)),
             hook_token,
             include_body: over.include_body.or(gmail.include_body).unwrap_or(true),
             max_bytes: over.max_bytes.or(gmail.max_bytes).unwrap_or(MAX_BYTES_DEFAULT),
@@ -262,14 +263,20 @@ fn said(command: &str, error: &str) -> String {
 }
 
 /// Returns the hooks' path with a slash before and none behind.
-pub fn hooks_path(hooks: &Hooks) -> String {
+fn hooks_path(hooks: &Hooks) -> String {
     let path = slashed(hooks.path.clone(), HOOKS_PATH_DEFAULT);
     if path == "/" { HOOKS_PATH_DEFAULT.to_owned() } else { path }
 }
 
-/// Returns where `gog` posts to a gateway of this machine.
-pub fn hook_url(hooks: &Hooks, gateway_port: u16) -> String {
-    format!("http://127.0.0.1:{gateway_port}{}/gmail", hooks_path(hooks))
+/// Returns where `gog` posts to a gateway.
+fn hook_url(hooks: &Hooks, origin: &str) -> String {
+    format!("{origin}{}/gmail", hooks_path(hooks))
+}
+
+/// Returns the origin of this machine's gateway, as far as the configuration tells.
+pub fn local_origin(config: &Config) -> String {
+    // ws and wss become http and https.
+    target::local_url(config).0.replacen("ws", "http", 1)
 }
 
 fn slashed(path: Option<String>, default: &str) -> String {
@@ -290,7 +297,7 @@ mod tests {
     }
 
     fn settings(hooks: &Value, over: &Overrides) -> Result<Settings, String> {
-        Settings::resolve(&config(hooks), 18789, over)
+        Settings::resolve(&config(hooks), "http://127.0.0.1:18789", over)
     }
 
     fn least() -> Value {

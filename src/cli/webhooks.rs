@@ -11,7 +11,6 @@ use super::{Cli, Command, output};
 use crate::base::rng::SystemRng;
 use crate::base::secret::Secret;
 use crate::base::text::unless_blank;
-use crate::config::paths::gateway_port;
 use crate::gmail::setup::{self, Request};
 use crate::gmail::watch::{self, Watch};
 use crate::gmail::{self, Overrides, Settings};
@@ -159,7 +158,7 @@ impl Command for GmailRun {
         let over = self.overrides()?;
         let gog = gmail::gog().map_err(Failure::error)?;
         let config = cli.config();
-        let settings = Settings::resolve(config, gateway_port(None, config), &over).map_err(Failure::error)?;
+        let settings = Settings::resolve(config, &gmail::local_origin(config), &over).map_err(Failure::error)?;
         let tell = Arc::new(|level, text: &str| match level {
             Level::Error | Level::Warn => output::error_line(text),
             _ => output::line(text),

@@ -287,7 +287,7 @@ impl Gateway {
             #[cfg(feature = "canvas")]
             canvas: super::canvas_host::CanvasHandle::open(&config, &paths),
             #[cfg(feature = "gmail")]
-            gmail: Default::default(),
+            mailbox: super::gmail::Mailbox::new(addresses.first(), tls.is_some()),
             cron,
             metrics: Arc::new(super::metrics::Metrics::new(carried.starts.clone())),
             usage_costs: UsageCosts::default(),
@@ -415,7 +415,7 @@ impl Gateway {
         drop(self.timer.take());
         // Its program may take three seconds to end; what follows goes on meanwhile.
         #[cfg(feature = "gmail")]
-        self.cx.gmail.cancel();
+        self.cx.mailbox.watcher.cancel();
         // First: what ends now asks whether the gateway is stopping. Accepted runs go on after the next start.
         self.cx.lifecycle.stop();
         self.cx.accepted.journal.pause(self.cx.clock.now_ms());
@@ -443,7 +443,7 @@ impl Gateway {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
         #[cfg(feature = "gmail")]
-        self.cx.gmail.join();
+        self.cx.mailbox.watcher.join();
         self.cx.accepted.journal.close();
         self.cx.outbox.close();
         self.cx.sessions.close();

@@ -139,7 +139,7 @@ pub struct Ctx {
     pub canvas: Option<super::canvas_host::CanvasHandle>,
     /// The watcher of a mailbox.
     #[cfg(feature = "gmail")]
-    pub gmail: crate::gmail::watch::Watcher,
+    pub mailbox: super::gmail::Mailbox,
     /// Cron jobs.
     pub cron: Cron,
     /// What is counted.

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Overrides, Place, SUBSCRIPTION_DEFAULT, hook_url, start_args};
+use super::{Overrides, Place, SUBSCRIPTION_DEFAULT, hook_url, local_origin, start_args};
 use crate::base::cancel::CancelToken;
 use crate::base::process::{Ended, Keep, capture, find_program};
 use crate::base::rng::{Rng, hex_token};
 use crate::base::tailscale;
 use crate::base::text::{trimmed, unless_blank};
 use crate::config::json5;
-use crate::config::paths::{Paths, gateway_port};
+use crate::config::paths::Paths;
 use crate::config::tree::object_mut;
 use crate::config::types::Config;
 use crate::config::write::{self, EditError};
@@ -160,7 +160,7 @@ pub fn run(
     finish(command, "gog gmail watch start", CHANGE_WAIT)?;
 
     let made = Made {
-        hook_url: pick(&over.hook_url, &gmail.hook_url, &hook_url(&config.hooks, gateway_port(None, config))),
+        hook_url: pick(&over.hook_url, &gmail.hook_url, &hook_url(&config.hooks, &local_origin(config))),
         project,
         topic: topic_path,
         subscription,

@@ -435,7 +435,7 @@ mod tests {
     fn google_is_asked_every_period() {
         let hooks = json!({"token": "h", "gmail": {"account": "me@x.y", "topic": "t", "pushToken": "p"}});
         let config = Config { hooks: serde_json::from_value(hooks).expect("hooks"), ..Config::default() };
-        let settings = Settings::resolve(&config, 1, &Overrides::default()).expect("settings");
+        let settings = Settings::resolve(&config, "http://x", &Overrides::default()).expect("settings");
         let (heard, hears) = bounded(1);
         let tell = Arc::new(move |_, text: &str| heard.send(text.to_owned()).expect("somebody listens"));
         let watch = Arc::new(Watch { settings, gog: PathBuf::from("/bin/echo"), tell });
