@@ -21,6 +21,17 @@ fn the_port_speaks_tls_with_a_certificate_of_its_own() {
     assert!(big.to_string().len() > 100_000, "a large answer arrives whole");
     let status = gateway.cli(&["gateway", "status", "--json"]).json();
     assert_eq!(status["rpc"]["ok"], true, "{status}");
+    let probed = gateway.cli(&["gateway", "probe", "--json"]).json();
+    assert_eq!(
+        (&probed["primaryTargetId"], &probed["targets"][0]["url"]),
+        (&json!("localLoopback"), &json!(format!("wss://127.0.0.1:{}", gateway.port))),
+        "{probed}"
+    );
+    let page = format!("https://127.0.0.1:{}/", gateway.port);
+    for words in [&["status"][..], &["gateway", "status"], &["dashboard", "--no-open"]] {
+        let ran = gateway.cli(words);
+        assert!(ran.stdout.contains(&page), "{ran:?}");
+    }
     // Somebody who does not know it is not fooled.
     let url = format!("wss://127.0.0.1:{}", gateway.port);
     let stranger = gateway.cli(&["gateway", "call", "health", "--url", &url]);
@@ -76,6 +87,22 @@ fn the_canvas_speaks_tls_on_its_own_port_too() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+}
+
+/// The whole of 127.0.0.0/8 is this machine's, on Linux.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_gateway_on_an_address_of_its_own_is_found_there() {
+    let home = Home::with_config(&json!({ "gateway": { "bind": "custom", "customBindHost": "127.0.0.2" } }));
+    let gateway = Gateway::start_in(home, &[], &[]);
+    gateway.wait_lines(&format!("listening on ws://127.0.0.2:{} ", gateway.port), 1);
+    assert_eq!(gateway.cli(&["health", "--json"]).json()["ok"], true);
+    let probed = gateway.cli(&["gateway", "probe", "--json"]).json();
+    assert_eq!(probed["targets"][0]["url"], format!("ws://127.0.0.2:{}", gateway.port), "{probed}");
+    let status = gateway.cli(&["status"]);
+    for part in [format!("http://127.0.0.2:{}/", gateway.port), "(local custom 127.0.0.2)".to_owned()] {
+        assert!(status.stdout.contains(&part), "{status:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::process::{Command as Process, Stdio};
 use super::exit::Outcome;
 use super::{Cli, Command, environment, output};
 use crate::base::text::{percent_encoded, trimmed};
+use crate::client::target::local_host;
 use crate::config::paths::gateway_port;
+use crate::config::types::Config;
 
 /// open the Control UI in a browser, or say how to reach it
 #[derive(argh::FromArgs, argh::ArgsInfo)]
@@ -27,19 +29,10 @@ impl Command for Dashboard {
 pub(super) fn show(cli: &Cli, opens: bool) {
     let gateway = &cli.config().gateway;
     let port = gateway_port(None, cli.config());
-    let base = base_path(gateway.control_ui.base_path.as_deref());
     let token = gateway.auth.token.clone().or_else(|| environment::var("CLAWDBOT_GATEWAY_TOKEN"));
     let query = token.and_then(trimmed);
     let query = query.map(|token| format!("?token={}", percent_encoded(&token))).unwrap_or_default();
-    let host = match gateway.bind.as_deref() {
-        Some("custom") => gateway.custom_bind_host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
-        Some("tailnet") => {
-            crate::base::host::tailnet_ipv4().map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string())
-        }
-        _ => "127.0.0.1".to_owned(),
-    };
-    let scheme = if gateway.tls.enabled == Some(true) { "https" } else { "http" };
-    let url = format!("{scheme}://{host}:{port}{base}/{query}");
+    let url = format!("{}{query}", page_url(cli.config(), port));
     output::line(&format!("Dashboard URL: {url}"));
     output::line(if copy(&url) { "Copied to clipboard." } else { "Copy to clipboard unavailable." });
     if !opens {
@@ -51,15 +44,25 @@ pub(super) fn show(cli: &Cli, opens: bool) {
         output::line("No GUI detected. Open from your computer:");
         output::line(&format!("ssh -N -L {port}:127.0.0.1:{port} {user}@<host>"));
         output::line("Then open:");
-        output::line(&format!("{scheme}://localhost:{port}{base}/{query}"));
+        output::line(&format!("{}{query}", url_on("localhost", cli.config(), port)));
         output::line("Docs:");
         output::line("https://docs.clawd.bot/gateway/remote");
         output::line("https://docs.clawd.bot/web/control-ui");
     }
 }
 
+/// Returns the page's address on this machine, with a slash at its end.
+pub(super) fn page_url(config: &Config, port: u16) -> String {
+    url_on(&local_host(config).0.to_string(), config, port)
+}
+
+fn url_on(host: &str, config: &Config, port: u16) -> String {
+    let scheme = if config.gateway.tls.enabled == Some(true) { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}{}/", base_path(config.gateway.control_ui.base_path.as_deref()))
+}
+
 /// Returns `/path` without a slash at the end; empty for the root.
-pub(super) fn base_path(configured: Option<&str>) -> String {
+fn base_path(configured: Option<&str>) -> String {
     let path = configured.unwrap_or_default().trim().trim_matches('/');
     if path.is_empty() { String::new() } else { format!("/{path}") }
 }

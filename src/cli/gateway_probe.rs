@@ -16,7 +16,7 @@ use super::{Cli, Command, environment, output};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::unless_blank;
 use crate::base::thread;
-use crate::client::target::{Overrides, Target, local_url};
+use crate::client::target::{Overrides, Target, local_url, scheme};
 use crate::client::{Client, ClientError, Deadline, Profile};
 use crate::config::paths::gateway_port;
 #[cfg(feature = "discovery")]
@@ -101,7 +101,9 @@ impl Command for Probe {
         let mut warnings = Vec::new();
         match &tunnel {
             Some(Ok(tunnel)) => {
-                let url = tunnel.url();
+                // What the gateway is spoken to with does not change on the way.
+                let remote = cli.config().gateway.remote.url.as_deref().unwrap_or_default();
+                let url = tunnel.url(if remote.trim().starts_with("wss://") { "wss" } else { "ws" });
                 candidates.retain(|candidate| candidate.url != url);
                 candidates.insert(0, Candidate { kind: "sshTunnel", url, is_active: true, tunnel: tunnel.view() });
             }
@@ -123,6 +125,7 @@ impl Command for Probe {
         let beacons: Vec<Value> =
             found.unwrap_or_else(|| discovery.finish()).into_iter().map(|gateway| gateway.view).collect();
         let tailnet = crate::base::host::tailnet_ipv4();
+        let scheme = scheme(cli.config());
         let report = json!({
             "ok": is_ok,
             "ts": ts,
@@ -131,8 +134,8 @@ impl Command for Probe {
             "primaryTargetId": primary.map(|target| target["id"].clone()),
             "warnings": warnings,
             "network": {
-                "localLoopbackUrl": format!("ws://127.0.0.1:{port}"),
-                "localTailnetUrl": tailnet.map(|ip| format!("ws://{ip}:{port}")),
+                "localLoopbackUrl": format!("{scheme}://127.0.0.1:{port}"),
+                "localTailnetUrl": tailnet.map(|ip| format!("{scheme}://{ip}:{port}")),
                 "tailnetIPv4": tailnet.map(|ip| ip.to_string()),
             },
             "discovery": {"timeoutMs": discovery_ms, "count": beacons.len(), "beacons": beacons},
@@ -206,10 +209,9 @@ impl Probe {
         if let Some(url) = gateway.remote.url.as_deref().and_then(unless_blank) {
             add("configRemote", url.to_owned(), is_remote);
         }
-        let (_, source) = local_url(cli.config());
+        let (url, source) = local_url(cli.config());
         log::debug!(target: "client", "local gateway source={source}");
-        let port = gateway_port(None, cli.config());
-        add("localLoopback", format!("ws://127.0.0.1:{port}"), !is_remote);
+        add("localLoopback", url, !is_remote);
         Ok(candidates)
     }
 
@@ -221,8 +223,7 @@ impl Probe {
         };
         let deadline = Deadline::after(Duration::from_millis(budget_ms.min(limit_ms)));
         let started = SystemClock.now();
-        let (mut target, mut close) = (self.target(cli, candidate), Value::Null);
-        target.url.clone_from(&candidate.url);
+        let (target, mut close) = (self.target(cli, candidate), Value::Null);
         let mut latency_ms = Value::Null;
         let answers = Client::connect(&cli.paths, &target, &Profile::probe(), deadline).and_then(|mut client| {
             latency_ms = ((SystemClock.now() - started).as_millis() as u64).into();
@@ -253,13 +254,18 @@ impl Probe {
     }
 
     fn target(&self, cli: &Cli, candidate: &Candidate) -> Target {
-        let overrides =
-            Overrides { url: Some(candidate.url.clone()), token: self.token.clone(), password: self.password.clone() };
+        // Without an address on the command line, what is known of the certificate counts.
+        let url = (candidate.kind == "explicit").then(|| candidate.url.clone());
+        let overrides = Overrides { url, token: self.token.clone(), password: self.password.clone() };
         // A remote gateway has its own secrets, also while this machine is in local mode, and the other way round.
         let mut config = (**cli.config()).clone();
         let is_remote = matches!(candidate.kind, "configRemote" | "sshTunnel");
         config.gateway.mode = Some(if is_remote { "remote" } else { "local" }.to_owned());
-        Target::resolve(&cli.paths, &config, &overrides)
+        Target {
+            url: candidate.url.clone(),
+            remote_fallback_note: None,
+            ..Target::resolve(&cli.paths, &config, &overrides)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure decisions over values that the caller read; nothing is looked up on the network.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use crate::base::host;
@@ -135,12 +136,29 @@ impl Target {
 /// Returns the URL of this machine's own gateway and where it comes from.
 pub fn local_url(config: &Config) -> (String, String) {
     let port = gateway_port(None, config);
-    let scheme = if config.gateway.tls.enabled == Some(true) { "wss" } else { "ws" };
-    let tailnet = if config.gateway.bind.as_deref() == Some("tailnet") { host::tailnet_ipv4() } else { None };
-    match tailnet {
-        Some(ip) => (format!("{scheme}://{ip}:{port}"), format!("local tailnet {ip}")),
-        None => (format!("{scheme}://127.0.0.1:{port}"), "local loopback".to_owned()),
-    }
+    let (host, kind) = local_host(config);
+    let source = if kind == "loopback" { "local loopback".to_owned() } else { format!("local {kind} {host}") };
+    (format!("{}://{host}:{port}", scheme(config)), source)
+}
+
+/// Returns the address where this machine's own gateway listens for this machine, and what kind of address it is. One that
+/// cannot be had is not the gateway's either: then it listens on all of them.
+pub fn local_host(config: &Config) -> (Ipv4Addr, &'static str) {
+    let custom = || {
+        let ip: Ipv4Addr = config.gateway.custom_bind_host.as_deref()?.parse().ok()?;
+        (!ip.is_unspecified() && TcpListener::bind((ip, 0)).is_ok()).then_some(ip)
+    };
+    let chosen = match config.gateway.bind.as_deref() {
+        Some("tailnet") => host::tailnet_ipv4().map(|ip| (ip, "tailnet")),
+        Some("custom") => custom().filter(|ip| *ip != Ipv4Addr::LOCALHOST).map(|ip| (ip, "custom")),
+        _ => None,
+    };
+    chosen.unwrap_or((Ipv4Addr::LOCALHOST, "loopback"))
+}
+
+/// Returns what this machine's own gateway is spoken to with.
+pub fn scheme(config: &Config) -> &'static str {
+    if config.gateway.tls.enabled == Some(true) { "wss" } else { "ws" }
 }
 
 fn given(text: Option<&str>) -> Option<String> {

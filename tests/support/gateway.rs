@@ -183,8 +183,8 @@ impl Gateway {
 impl Process {
     /// Waits for the line that says so; else everything it wrote.
     fn wait_listening(&self, port: u16) -> Result<(), String> {
-        // ws or, under TLS, wss.
-        let ready = format!("://127.0.0.1:{port} ");
+        // ws or, under TLS, wss; the first address is the one that was asked for.
+        let ready = format!(":{port} (PID ");
         let is_ready = |line: &str| line.contains("listening on ws") && line.contains(&ready);
         let found = self.stdout.wait(PATIENCE, |line| is_ready(line).then_some(()));
         found.ok_or_else(|| format!("{}\n{}", self.stdout.text(), self.stderr.text()))

@@ -157,8 +157,8 @@ impl Tunnel {
     }
 
     /// Returns the address of its end here.
-    pub(super) fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.local_port)
+    pub(super) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.local_port)
     }
 
     /// Returns it as the report has it.

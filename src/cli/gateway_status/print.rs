@@ -8,7 +8,7 @@ use crate::cli::output::{error_line, line, verdict};
 use crate::cli::rpc::items;
 use crate::cli::service::unavailable_hints;
 use crate::cli::{Cli, dashboard};
-use crate::config::paths::Paths;
+use crate::config::paths::{GATEWAY_PORT, Paths};
 use crate::service::{scan, systemd};
 
 /// Prints the report.
@@ -106,13 +106,8 @@ fn dashboard_url(view: &View, report: &Value) -> String {
     if gateway.control_ui.enabled == Some(false) {
         return "disabled".to_owned();
     }
-    let host = match text(&report["gateway"]["bindHost"]) {
-        "0.0.0.0" | "" => "127.0.0.1",
-        host => host,
-    };
-    let scheme = if gateway.tls.enabled == Some(true) { "https" } else { "http" };
-    let base = dashboard::base_path(gateway.control_ui.base_path.as_deref());
-    format!("{scheme}://{host}:{}{base}/", report["gateway"]["port"])
+    let port = report["gateway"]["port"].as_u64().and_then(|port| port.try_into().ok());
+    dashboard::page_url(&view.snapshot.typed, port.unwrap_or(GATEWAY_PORT))
 }
 
 fn runtime(view: &View, report: &Value) {

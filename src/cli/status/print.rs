@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::{age, duration, tokens};
 use crate::cli::rpc::items;
-use crate::cli::{Cli, gateway_service, gateway_status, health, output, update};
+use crate::cli::{Cli, dashboard, gateway_service, gateway_status, health, output, update};
 use crate::service::Scope;
 use crate::update::look::Look;
 
@@ -21,12 +21,11 @@ pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool
     let mut add = |item: &str, value: String| rows.push(vec![item.to_owned(), value]);
     let control_ui = &cli.config().gateway.control_ui;
     let port = crate::config::paths::gateway_port(None, cli.config());
-    let base = crate::cli::dashboard::base_path(control_ui.base_path.as_deref());
     add(
         "Dashboard",
         match control_ui.enabled {
             Some(false) => "disabled".to_owned(),
-            _ => format!("http://127.0.0.1:{port}{base}/"),
+            _ => dashboard::page_url(cli.config(), port),
         },
     );
     let problem = report["configProblem"].as_str().or_else(|| report["health"]["configProblem"].as_str());
