@@ -63,6 +63,23 @@ fn without_a_gateway() {
     }
     let status = home.run(&["status", "--json"]).json();
     assert_eq!(status["gateway"]["reachable"], false);
+    if cfg!(feature = "memory") {
+        assert_eq!(
+            (&status["memoryPlugin"]["enabled"], &status["memory"]["files"]),
+            (&json!(true), &json!(0)),
+            "{status}"
+        );
+    }
+    // What is worst comes first, with what to do.
+    std::fs::set_permissions(home.config_file(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let human = home.run(&["status"]).stdout;
+    let audit = human.split("Security audit\n").nth(1).expect("an audit");
+    let lines: Vec<&str> = audit.lines().collect();
+    assert!(lines[0].starts_with("Summary: 1 critical") && lines[1].starts_with("  CRITICAL "), "{human}");
+    assert!(lines[3].starts_with("    Fix: chmod 600 "), "{human}");
+    for row in ["│ Tailscale ", "│ Memory ", "skipped (use --deep)", "sessions 0 · default main active unknown"] {
+        assert!(human.contains(row), "{row}: {human}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `memory`: looking into an agent's notes as its tool `memory_search` does; no gateway needed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::exit::{Failure, Outcome};
 use super::{Cli, Command, output};
@@ -76,18 +76,15 @@ pub(super) struct Status {
 impl Command for Status {
     fn run(self, cli: &Cli) -> Outcome {
         let agent = agent_of(cli, self.agent.as_deref());
+        if self.json {
+            output::json(&view(cli, &agent));
+            return Ok(());
+        }
         let found = with(cli, self.agent.as_deref(), |search| search.indexed());
         let (service, error) = match &found.service {
             Ok(service) => (Some(service), None),
             Err(error) => (None, Some(error)),
         };
-        if self.json {
-            output::json(&json!({
-                "agentId": agent.as_str(), "files": found.files, "conversations": found.conversations, "chunks": found.chunks, "vectors": found.vectors,
-                "service": service, "error": error,
-            }));
-            return Ok(());
-        }
         output::line(&format!("Agent: {agent}"));
         let conversations = match found.conversations {
             0 => String::new(),
@@ -102,6 +99,18 @@ impl Command for Status {
         }
         Ok(())
     }
+}
+
+/// Returns how much of an agent's notes can be searched, as JSON has it here and in `status`.
+pub(super) fn view(cli: &Cli, agent: &AgentId) -> Value {
+    let found = with(cli, Some(agent.as_str()), |search| search.indexed());
+    let service = found.service.as_deref().ok();
+    let (provider, model) = service.and_then(|service| service.split_once('/')).unzip();
+    json!({
+        "agentId": agent.as_str(), "files": found.files, "conversations": found.conversations, "chunks": found.chunks,
+        "vectors": found.vectors, "workspaceDir": workspace::dir(cli.config(), &cli.paths, agent),
+        "provider": provider, "model": model, "service": service, "error": found.service.as_ref().err(),
+    })
 }
 
 /// prepare an agent's notes for the search by meaning

@@ -77,6 +77,7 @@ impl Command for Status {
             "error": answers.error,
         });
         report["agents"] = agents(cli, &report);
+        (report["memory"], report["memoryPlugin"]) = memory(cli);
         let findings = security::audit(&cli.paths, cli.config());
         report["securityAudit"] = security::report_of(&findings, json!({}));
         report["gatewayService"] =
@@ -175,6 +176,21 @@ fn local_summary(cli: &Cli) -> Value {
         "queuedSystemEvents": [],
         "sessions": listing::status_sessions(cli.config(), &sessions, SystemClock.now_ms()),
     })
+}
+
+/// Returns what the default agent's notes are like, and whether they are searched.
+#[cfg(feature = "memory")]
+fn memory(cli: &Cli) -> (Value, Value) {
+    let agent = default_agent(cli.config());
+    if !crate::agent::memory::search::is_enabled(cli.config(), &agent) {
+        return (Value::Null, json!({"enabled": false, "slot": null, "reason": "memorySearch is off"}));
+    }
+    (super::memory::view(cli, &agent), json!({"enabled": true, "slot": "memory-core"}))
+}
+
+#[cfg(not(feature = "memory"))]
+fn memory(_cli: &Cli) -> (Value, Value) {
+    (Value::Null, json!({"enabled": false, "slot": null, "reason": "not built in"}))
 }
 
 fn os() -> Value {

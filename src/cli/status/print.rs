@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::text::{age, duration, tokens};
+use crate::base::text::{age, duration, ellipsize, tokens, unless_blank};
 use crate::cli::rpc::items;
 use crate::cli::{Cli, dashboard, gateway_service, gateway_status, health, output, update};
 use crate::service::Scope;
@@ -12,6 +12,9 @@ use crate::update::look::Look;
 /// The end of the log that `--all` shows.
 const LOG_LINES: u64 = 30;
 const LOG_BYTES_MAX: u64 = 16 * 1024;
+/// Findings of the security audit that are shown, and how much of each.
+const FINDINGS_MAX: usize = 6;
+const DETAIL_CHARS_MAX: usize = 160;
 
 /// Prints the report; with `is_all` also what helps somebody else to help.
 pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool) {
@@ -36,6 +39,7 @@ pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool
     }
     add("OS", text(&report["os"]["label"]));
     add("Version", crate::gateway::version().to_owned());
+    add("Tailscale", cli.config().gateway.tailscale.mode.clone().unwrap_or_else(|| "off".to_owned()));
     if let Some(look) = look {
         add("Channel", look.channel(update::configured_channel(cli)).label);
         if let Some(line) = look.git_line() {
@@ -61,12 +65,24 @@ pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool
     add(
         "Agents",
         format!(
-            "{} · default {} · {} sessions",
+            "{} · {} · sessions {} · default {} active {}",
             items(&agents["agents"]).len(),
+            match agents["bootstrapPendingCount"].as_u64() {
+                None | Some(0) => "no bootstraps".to_owned(),
+                Some(pending) => format!("{pending} bootstrapping"),
+            },
+            agents["totalSessions"],
             text(&agents["defaultId"]),
-            agents["totalSessions"]
+            items(&agents["agents"])
+                .iter()
+                .find(|agent| agent["id"] == agents["defaultId"])
+                .and_then(|agent| agent["lastActiveAgeMs"].as_u64())
+                .map_or_else(|| "unknown".to_owned(), age),
         ),
     );
+    add("Memory", memory_value(report));
+    let is_probed = report["health"].is_object();
+    add("Probes", if is_probed { "enabled" } else { "skipped (use --deep)" }.to_owned());
     let events = items(&report["queuedSystemEvents"]);
     add("Events", if events.is_empty() { "none".to_owned() } else { format!("{} queued", events.len()) });
     let beats = items(&report["heartbeat"]["agents"]).iter().map(|agent| {
@@ -75,7 +91,7 @@ pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool
     });
     let beats: Vec<String> = beats.collect();
     add("Heartbeat", if beats.is_empty() { "unknown".to_owned() } else { beats.join(", ") });
-    add("Sessions", format!("{} active", report["sessions"]["count"]));
+    add("Sessions", sessions_value(cli, &report["sessions"]));
     if is_all {
         add("Config", cli.paths.shorten(&cli.paths.config_file));
         add("State", cli.paths.shorten(&cli.paths.state_dir));
@@ -155,12 +171,56 @@ fn print_audit(cli: &Cli, audit: &Value) {
         "Summary: {} critical · {} warn · {} info",
         summary["critical"], summary["warn"], summary["info"]
     ));
-    let findings = items(&audit["findings"]).iter().filter(|finding| finding["severity"] != "info");
-    for finding in findings.take(6) {
+    let of = |severity: &'static str| items(&audit["findings"]).iter().filter(move |it| it["severity"] == severity);
+    let findings: Vec<&Value> = of("critical").chain(of("warn")).collect();
+    if findings.is_empty() {
+        output::line("No critical or warn findings detected.");
+    }
+    for finding in findings.iter().take(FINDINGS_MAX) {
         let word = |key: &str| finding[key].as_str().unwrap_or_default();
         output::line(&format!("  {} {}", word("severity").to_uppercase(), word("title")));
+        output::line(&format!("    {}", ellipsize(&word("detail").replace('\n', " "), DETAIL_CHARS_MAX)));
+        if let Some(fix) = unless_blank(word("remediation")) {
+            output::line(&format!("    {}", output::dim(&format!("Fix: {fix}"))));
+        }
+    }
+    if let Some(more @ 1..) = findings.len().checked_sub(FINDINGS_MAX) {
+        output::line(&format!("… +{more} more"));
     }
     output::line(&format!("Full report: {}", cli.paths.hint("security audit")));
+    output::line(&format!("Deep probe: {}", cli.paths.hint("security audit --deep")));
+}
+
+fn memory_value(report: &Value) -> String {
+    let (plugin, memory) = (&report["memoryPlugin"], &report["memory"]);
+    if plugin["enabled"] != true {
+        let reason = plugin["reason"].as_str().map(|reason| format!(" ({reason})"));
+        return format!("disabled{}", reason.unwrap_or_default());
+    }
+    let (vectors, chunks) = (memory["vectors"].as_u64().unwrap_or(0), memory["chunks"].as_u64().unwrap_or(0));
+    let vector = match memory["provider"].is_string() {
+        false => "vector off".to_owned(),
+        true if vectors == chunks => "vector ready".to_owned(),
+        true => format!("vector {vectors} of {chunks}"),
+    };
+    format!("{} files · {chunks} chunks · {vector}", memory["files"])
+}
+
+fn sessions_value(cli: &Cli, sessions: &Value) -> String {
+    let defaults = &sessions["defaults"];
+    let context = defaults["contextTokens"].as_u64().map(|count| format!(" ({} ctx)", tokens(count)));
+    let stores = items(&sessions["paths"]);
+    let store = match stores {
+        [only] => cli.paths.shorten(only.as_str().unwrap_or("unknown").as_ref()),
+        [] => "unknown".to_owned(),
+        several => format!("{} stores", several.len()),
+    };
+    format!(
+        "{} active · default {}{} · {store}",
+        sessions["count"],
+        defaults["model"].as_str().unwrap_or("unknown"),
+        context.unwrap_or_default(),
+    )
 }
 
 fn gateway_value(cli: &Cli, gateway: &Value) -> String {
