@@ -1,11 +1,12 @@
 //! What people send, in words: what a voice note says and what a picture or a film shows, by a service or a program of this
-//! machine (`tools.media`).
+//! machine (`tools.media`), and what links lead to, by a program (`tools.links`).
 //!
 //! Whoever is configured is asked in order, else whoever could be (`choice`). The first that says something counts; when
 //! none does, the message is answered without. Runs on the caller's thread and ends with its token. Not here: which files
 //! of a message, and how the words are told (`gateway::chats`); models that look at pictures themselves.
 
 mod choice;
+mod links;
 mod program;
 mod service;
 mod sight;
@@ -13,6 +14,7 @@ mod sight;
 use std::path::Path;
 use std::time::Duration;
 
+pub use self::links::in_text as links_in;
 use self::program::Program;
 pub use self::program::Programs;
 use self::service::Service;
@@ -25,7 +27,7 @@ use crate::base::ids::{AgentId, SessionKey};
 use crate::base::rng::Rng;
 use crate::base::text::unless_blank;
 use crate::config::paths::Paths;
-use crate::config::types::{Config, MediaModel, MediaOptions, Medium};
+use crate::config::types::{Config, MediaModel, MediaOptions, Medium, SendPolicy};
 
 const MB: u64 = 1024 * 1024;
 /// Longest text that is kept, whatever is configured, in characters.
@@ -116,7 +118,11 @@ pub fn refusal(
     if section.enabled == Some(false) {
         return Some("off");
     }
-    let scope = section.scope.as_ref()?;
+    (!is_allowed(section.scope.as_ref(), channel, chat, session)).then_some("denied")
+}
+
+fn is_allowed(scope: Option<&SendPolicy>, channel: &str, chat: &str, session: &SessionKey) -> bool {
+    let Some(scope) = scope else { return true };
     let is = |wanted: &Option<String>, have: &str| {
         wanted.as_deref().and_then(unless_blank).is_none_or(|wanted| wanted.eq_ignore_ascii_case(have))
     };
@@ -126,8 +132,7 @@ pub fn refusal(
             && is(&rule.matches.chat_type, chat)
             && start.is_none_or(|start| session.as_str().starts_with(&start))
     });
-    let is_denied = rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) == Some("deny");
-    is_denied.then_some("denied")
+    rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) != Some("deny")
 }
 
 /// Returns whether the model that answers a session looks at pictures itself, so that nobody has to describe them.
@@ -242,7 +247,6 @@ impl<'a> Task<'a> {
             Some(chars) => format!("{prompt} Respond in at most {chars} characters."),
             None => prompt.to_owned(),
         };
-        let seconds = options.timeout_seconds.filter(|seconds| (0.0..1e6).contains(seconds));
         Self {
             medium,
             file,
@@ -250,7 +254,7 @@ impl<'a> Task<'a> {
             prompt,
             bytes_max: options.max_bytes.unwrap_or(bytes_max),
             chars_max: chars_max.map(|chars| usize::try_from(chars).unwrap_or(CHARS_MAX)),
-            patience: seconds.map_or(patience, |seconds| Duration::from_secs_f64(seconds.max(1.0))),
+            patience: seconds(options.timeout_seconds, patience),
             options,
         }
     }
@@ -264,18 +268,30 @@ impl<'a> Task<'a> {
     }
 
     fn cut(&self, text: &str) -> Option<String> {
-        let kept: String = text.trim().chars().take(self.chars_max.unwrap_or(CHARS_MAX).min(CHARS_MAX)).collect();
-        unless_blank(&kept).map(str::to_owned)
+        cut(text, self.chars_max.unwrap_or(CHARS_MAX).min(CHARS_MAX))
     }
 
     fn read(&self) -> Result<Vec<u8>, String> {
         std::fs::read(self.file).map_err(|error| format!("{}: {error}", self.file.display()))
     }
 
-    /// Says that patience is at an end.
     fn too_slow(&self) -> Failure {
-        Failure { short: "timeout", text: format!("it took longer than {:.0?}", self.patience) }
+        too_slow(self.patience)
     }
+}
+
+fn too_slow(patience: Duration) -> Failure {
+    Failure { short: "timeout", text: format!("it took longer than {patience:.0?}") }
+}
+
+fn cut(text: &str, chars_max: usize) -> Option<String> {
+    let kept: String = text.trim().chars().take(chars_max).collect();
+    unless_blank(&kept).map(str::to_owned)
+}
+
+fn seconds(configured: Option<f64>, default: Duration) -> Duration {
+    let configured = configured.filter(|seconds| (0.0..1e6).contains(seconds));
+    configured.map_or(default, |seconds| Duration::from_secs_f64(seconds.max(1.0)))
 }
 
 fn too_large(size: u64, bytes_max: u64) -> Failure {

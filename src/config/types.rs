@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub use self::auth::{Auth, AuthCooldowns, AuthProfile};
 pub use self::chats::{Binding, BindingMatch, BindingPeer, GroupChat, InboundPace, Messages};
-pub use self::media::{MediaAttachments, MediaModel, MediaOptions, MediaSection, MediaTools, Medium};
+pub use self::media::{LinkTools, MediaAttachments, MediaModel, MediaOptions, MediaSection, MediaTools, Medium};
 pub use self::skills::{SkillEntry, Skills, SkillsInstall, SkillsLoad};
 
 /// A string map whose order does not matter.
@@ -404,6 +404,8 @@ pub struct Tools {
     pub exec: ToolExec,
     /// `tools.media`.
     pub media: MediaTools,
+    /// `tools.links`.
+    pub links: LinkTools,
 }
 
 /// `tools.exec`.

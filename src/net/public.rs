@@ -63,10 +63,7 @@ pub fn get(
     cancel: &CancelToken,
     judge: Judge,
 ) -> Result<PublicAnswer, PublicError> {
-    let uri: Uri = url.parse().map_err(|_| PublicError::Invalid)?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let host = uri.host().filter(|_| is_web).ok_or(PublicError::Invalid)?;
-    refuse_host(host, judge)?;
+    let uri = web_uri(url, judge)?;
     if cancel.is_cancelled() {
         return Err(PublicError::Cancelled);
     }
@@ -111,6 +108,20 @@ pub fn get(
     let is_cut = body.len() > bytes_max;
     body.truncate(bytes_max);
     Ok(PublicAnswer { status, content_type, location, body, is_cut })
+}
+
+/// Returns whether a URL may be given to somebody who asks for it: it is of the web, and its host is not written as one of
+/// this machine or its networks. What a name resolves to is not looked at.
+pub fn looks_public(url: &str) -> bool {
+    web_uri(url, is_public).is_ok()
+}
+
+fn web_uri(url: &str, judge: Judge) -> Result<Uri, PublicError> {
+    let uri: Uri = url.parse().map_err(|_| PublicError::Invalid)?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri.host().filter(|_| is_web).ok_or(PublicError::Invalid)?;
+    refuse_host(host, judge)?;
+    Ok(uri)
 }
 
 /// Refuses what can be refused without asking for an address.

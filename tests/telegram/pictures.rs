@@ -1,4 +1,5 @@
-//! Pictures and films: described for a model that cannot see them, and answered without when nobody can.
+//! Pictures and films: described for a model that cannot see them, and answered without when nobody can. Links: read by
+//! programs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -342,4 +343,23 @@ fn a_stop_cuts_a_description_off_and_it_is_made_after_the_next_start() {
     let (text, _) = told(&model);
     assert!(text.contains("] [Image]\nDescription:\na red cat\n[message_id: "), "{text}\n{}", log(&gateway));
     assert_eq!(model.requests().len(), 1);
+}
+
+#[test]
+fn programs_say_what_links_lead_to() {
+    let api = api();
+    let model = Provider::always(Answer::Text(vec!["ok"]));
+    let home = home(&api, &model, &json!({}), &json!({}));
+    edit(&home, |all| {
+        all["tools"]["links"] = json!({"models": [
+            {"command": "/nope/nothing"}, {"command": "~/reads", "args": ["--url={{LinkUrl}}"]},
+        ]});
+    });
+    program(&home, "reads", "#!/bin/sh\necho \"read: $1\"\n");
+    let gateway = Gateway::start_in(home, &[], &ENV);
+    api.say(5, "see https://a.example/x?y=$(id), and https://b.example; not http://127.0.0.1:1/ or http://localhost/");
+    api.wait_texts("5", 1);
+    let (text, _) = told(&model);
+    let told_of = "localhost/\n\nread: --url=https://a.example/x?y=$(id)\nread: --url=https://b.example\n[message_id: ";
+    assert!(text.contains(told_of), "{text}\n{}", log(&gateway));
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Failure, Interpreter, SCRATCH, Task};
+use super::{Failure, Interpreter, SCRATCH, Task, too_slow};
 use crate::base::fs::{create_dir_private, read_text_capped};
-use crate::base::process::{Captured, Ended, Keep, WITHHELD, capture, find_program, guard};
+use crate::base::process::{Ended, Keep, WITHHELD, capture, find_program, guard};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
@@ -58,15 +58,11 @@ impl Programs {
 }
 
 fn gemini_answers(with: &Interpreter<'_>) -> bool {
-    let ran = Scratch::new(with).and_then(|scratch| {
-        let args = ["--output-format", "json", "ok"].map(str::to_owned);
-        execute(GEMINI, &args, &scratch.0, PROBE_PATIENCE, with)
-    });
-    let is_ok = |ran: &Captured| {
-        ran.ended == Ended::Exited(0)
-            && (in_json(&ran.stdout, "response").is_some() || ran.stdout.to_lowercase().contains("ok"))
-    };
-    let answers = ran.as_ref().is_ok_and(is_ok);
+    let args = ["--output-format", "json", "ok"].map(str::to_owned);
+    let ran = Scratch::new(with).map_err(Failure::from);
+    let ran = ran.and_then(|scratch| execute(GEMINI, &args, &scratch.0, PROBE_PATIENCE, with));
+    let is_ok = |stdout: String| in_json(&stdout, "response").is_some() || stdout.to_lowercase().contains("ok");
+    let answers = ran.is_ok_and(is_ok);
     if !answers {
         log::info!(target: "agent", "{GEMINI} is installed and does not answer, so it is not asked about files");
     }
@@ -103,17 +99,8 @@ impl<'a> Program<'a> {
             _ => String::new(),
         };
         let args: Vec<String> = self.args.iter().map(|arg| filled(arg, &fill)).collect();
-        let ran = execute(&self.command, &args, &scratch.0, task.patience, self.with)?;
-        match ran.ended {
-            Ended::Exited(0) => Ok(self.said(&args, &base, &ran.stdout)),
-            Ended::TimedOut => Err(task.too_slow()),
-            Ended::Cancelled => Err("it was stopped".into()),
-            Ended::Exited(code) => {
-                let complaint = unless_blank(&ran.stderr).or(unless_blank(&ran.stdout)).unwrap_or("without a word");
-                Err(format!("it ended with {code}: {}", ellipsize(complaint, ERROR_CHARS_MAX)).into())
-            }
-            Ended::Signalled(signal) => Err(format!("signal {signal} ended it").into()),
-        }
+        let stdout = execute(&self.command, &args, &scratch.0, task.patience, self.with)?;
+        Ok(self.said(&args, &base, &stdout))
     }
 
     /// Finds what it said: some write a file, some JSON.
@@ -146,13 +133,28 @@ impl<'a> Program<'a> {
     }
 }
 
+/// Has a program say something about a link.
+pub(super) fn read_link(
+    entry: &MediaModel,
+    url: &str,
+    patience: Duration,
+    with: &Interpreter<'_>,
+) -> Result<String, Failure> {
+    let command = entry.command.as_deref().and_then(unless_blank).ok_or("it names no command")?;
+    let fill = |name: &str| if name == "LinkUrl" { url.to_owned() } else { String::new() };
+    let args: Vec<String> = entry.args.iter().map(|arg| filled(arg, &fill)).collect();
+    let scratch = Scratch::new(with)?;
+    execute(command, &args, &scratch.0, patience, with)
+}
+
+/// Runs a program that must end well; returns what it says.
 fn execute(
     program: &str,
     args: &[String],
     dir: &Path,
     patience: Duration,
     with: &Interpreter<'_>,
-) -> Result<Captured, String> {
+) -> Result<String, Failure> {
     let mut command = Command::new(with.paths.expand(program));
     command.args(args).current_dir(dir);
     for name in WITHHELD {
@@ -160,7 +162,17 @@ fn execute(
     }
     guard::put_before(&mut command, false);
     let ran = capture(command, Some(patience), Keep::First(OUTPUT_BYTES_MAX), with.cancel);
-    ran.map_err(|error| format!("it cannot be started: {error}"))
+    let ran = ran.map_err(|error| format!("it cannot be started: {error}"))?;
+    match ran.ended {
+        Ended::Exited(0) => Ok(ran.stdout),
+        Ended::TimedOut => Err(too_slow(patience)),
+        Ended::Cancelled => Err("it was stopped".into()),
+        Ended::Exited(code) => {
+            let complaint = unless_blank(&ran.stderr).or(unless_blank(&ran.stdout)).unwrap_or("without a word");
+            Err(format!("it ended with {code}: {}", ellipsize(complaint, ERROR_CHARS_MAX)).into())
+        }
+        Ended::Signalled(signal) => Err(format!("signal {signal} ended it").into()),
+    }
 }
 
 /// Returns a text of the last JSON that a program wrote, in one line or in all.

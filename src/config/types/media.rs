@@ -1,4 +1,4 @@
-//! `tools.media`: how recordings, pictures and films are put into words.
+//! `tools.media` and `tools.links`: how recordings, pictures, films and what links lead to are put into words.
 
 use std::collections::BTreeMap;
 
@@ -126,6 +126,22 @@ impl MediaModel {
     pub fn is_program(&self) -> bool {
         self.kind.as_deref().map_or(self.command.is_some(), |kind| kind == "cli")
     }
+}
+
+/// `tools.links`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LinkTools {
+    /// Whether links are read, default true where there are programs.
+    pub enabled: Option<bool>,
+    /// In which chats; the first rule that applies decides.
+    pub scope: Option<SendPolicy>,
+    /// How many of a message, default 3.
+    pub max_links: Option<u64>,
+    /// How long a program may take.
+    pub timeout_seconds: Option<f64>,
+    /// Programs, in order, with `{{LinkUrl}}` in their arguments.
+    pub models: Vec<MediaModel>,
 }
 
 /// What services and programs are asked with.

@@ -218,7 +218,7 @@ impl Chat<'_> {
             lines.push(files::HINT.to_owned());
         }
         lines.extend(files.failed.iter().map(|why| format!("[media missing: {why}]")));
-        lines.push(text);
+        lines.push(understood.with_links(text));
         lines.push(format!("[message_id: {}]", message.message_id));
         let extra = groups::instructions(self, message, entry.as_ref());
         if let Err(error) = record::note(self, message, place) {

@@ -1,4 +1,4 @@
-//! The recordings, pictures and films of a message, put into words where somebody can (channels.md §5, agent.md §26).
+//! The recordings, pictures, films and links of a message, put into words where somebody can (channels.md §5, agent.md §26).
 //!
 //! Comes after the gates, so that nothing of a stranger's or of an unmeant message is sent to anybody; pictures are left to
 //! models that look at them themselves. A message's files are put into words on this thread and a few beside it. Not here:
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::files::Files;
 use super::handle::{Chat, kind_of};
-use super::pump::WORKERS_MAX;
+use super::pump::{WORKERS_MAX, is_command};
 use super::routing::Place;
 use crate::agent::sessions::Entry;
 use crate::agent::understanding::{self, Interpreter, Outcome, Programs};
@@ -62,11 +62,12 @@ impl State {
     }
 }
 
-/// The leave to put a message's files of some kinds into words; gives its place back when it is dropped.
+/// The leave to put a message's files of some kinds and its links into words; gives its place back when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     /// The kinds of files that there are; why those of a kind are left as they are.
     kinds: Vec<(Medium, Option<&'static str>)>,
+    links: Vec<String>,
     count: Option<Arc<AtomicU64>>,
 }
 
@@ -90,14 +91,19 @@ impl Leave {
         };
         let kinds = Medium::ALL.into_iter().filter(|medium| has(*medium));
         let kinds: Vec<_> = kinds.map(|medium| (medium, refusal(medium))).collect();
-        if kinds.iter().all(|(_, refusal)| refusal.is_some()) {
-            return Some(Self { kinds, count: None });
+        let links = if is_command(message) {
+            Vec::new()
+        } else {
+            understanding::links_in(&message.text, chat.config, channel, kind, &place.session)
+        };
+        if links.is_empty() && kinds.iter().all(|(_, refusal)| refusal.is_some()) {
+            return Some(Self { kinds, links, count: None });
         }
         let most = at_a_time(chat.config);
         let count = chat.cx.chats.understanding.count.clone();
         let next = |count: u64| (count < most).then_some(count + 1);
         count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).ok()?;
-        Some(Self { kinds, count: Some(count) })
+        Some(Self { kinds, links, count: Some(count) })
     }
 }
 
@@ -122,10 +128,12 @@ fn medium_of(file: &MediaRef) -> Option<Medium> {
 pub(super) struct Understood {
     /// Kinds, places among the message's files, and the words; kinds together.
     words: Vec<(Medium, usize, String)>,
+    /// What programs say about the links.
+    links: Vec<String>,
 }
 
 impl Understood {
-    /// Has the files of a message put into words.
+    /// Has the files and the links of a message put into words.
     pub(super) fn of(chat: &Chat<'_>, place: &Place, entry: Option<&Entry>, files: &Files, leave: &Leave) -> Self {
         let chosen = |medium: &Medium| {
             let is_one = |(_, mime): &(String, Option<String>)| {
@@ -135,6 +143,9 @@ impl Understood {
             let chosen = understanding::chosen(chat.config, *medium, places.len()).into_iter();
             chosen.map(|at| (*medium, places[at])).collect::<Vec<_>>()
         };
+        if leave.kinds.is_empty() && leave.links.is_empty() {
+            return Self::default();
+        }
         let wanted = leave.kinds.iter().filter(|(_, refusal)| refusal.is_none());
         let tasks: Vec<(Medium, usize)> = wanted.flat_map(|(medium, _)| chosen(medium)).collect();
         let cancel = CancelToken::new();
@@ -165,7 +176,13 @@ impl Understood {
             Outcome::Words { text, .. } => Some((medium, at, text)),
             Outcome::Nothing(_) => None,
         });
-        Self { words: words.collect() }
+        let links = at_once(leave.links.len(), most, |at| interpreter.link(&leave.links[at]));
+        Self { words: words.collect(), links: links.into_iter().flatten().collect() }
+    }
+
+    /// Returns a message's text with what its links lead to.
+    pub(super) fn with_links(&self, text: String) -> String {
+        if self.links.is_empty() { text } else { format!("{text}\n\n{}", self.links.join("\n")) }
     }
 
     /// Takes out of a message's files what are words now; returns those that are to be told of as files.
@@ -277,7 +294,7 @@ mod tests {
         let (image, audio, video) = (Medium::Image, Medium::Audio, Medium::Video);
         let text = |typed: &str, words: &[(Medium, &str)]| {
             let words = words.iter().enumerate().map(|(at, (medium, words))| (*medium, at, (*words).to_owned()));
-            Understood { words: words.collect() }.text(typed)
+            Understood { words: words.collect(), links: Vec::new() }.text(typed)
         };
         assert_eq!(text("", &[(image, "a cat")]), "[Image]\nDescription:\na cat");
         assert_eq!(text("who?", &[(video, "a cat")]), "[Video]\nUser text:\nwho?\nDescription:\na cat");
@@ -285,7 +302,7 @@ mod tests {
             text("who?", &[(image, "a cat"), (image, "a dog"), (audio, "hi")]),
             "User text:\nwho?\n\n[Image 1/2]\nDescription:\na cat\n\n[Image 2/2]\nDescription:\na dog\n\n[Audio]\nTranscript:\nhi"
         );
-        let understood = |words| Understood { words };
+        let understood = |words| Understood { words, links: Vec::new() };
         assert_eq!(understood(vec![(image, 0, "a cat".to_owned())]).said(), None);
         let spoken = vec![(audio, 0, "one".to_owned()), (audio, 1, "two".to_owned())];
         assert_eq!(understood(spoken).said().as_deref(), Some("Audio 1:\none\n\nAudio 2:\ntwo"));
