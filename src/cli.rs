@@ -52,6 +52,7 @@ mod skills;
 mod status;
 mod system;
 mod update;
+mod usage;
 #[cfg(feature = "gmail")]
 mod webhooks;
 

@@ -102,7 +102,12 @@ fn the_command_line_shows_channels_and_logs_them_out() {
                  - WhatsApp default: not linked, enabled\n";
     assert!(list.stdout.starts_with(shown), "{list:?}");
     let json = gateway.cli(&["channels", "list", "--json"]).json();
-    assert_eq!(json, json!({ "chat": { "telegram": ["default"], "whatsapp": ["default"] }, "auth": [] }));
+    assert_eq!(
+        json,
+        json!({ "chat": { "telegram": ["default"], "whatsapp": ["default"] }, "auth": [], "usage": json["usage"] })
+    );
+    assert_eq!(json["usage"]["providers"], json!([]));
+    assert_eq!(gateway.cli(&["channels", "list", "--no-usage", "--json"]).json().get("usage"), None);
 
     let status = gateway.cli(&["channels", "status"]);
     assert!(status.stdout.contains("Gateway reachable.\n"), "{status:?}");

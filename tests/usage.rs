@@ -139,6 +139,13 @@ fn providers_say_what_is_used_up_and_others_that_they_cannot_be_asked() {
         {"provider": "zai", "displayName": "z.ai", "windows": [], "error": "HTTP 401: who is ***?"},
     ]);
     assert_eq!(status["providers"], wanted);
+    let said = "Usage:\n  Claude\n    5h: 88% left\n    Week: 40% left\n  MiniMax: usage lookup is not built into this version\n  \
+                z.ai: HTTP 401: who is ***?\n";
+    for words in [&["channels", "list"][..], &["status", "--usage"]] {
+        let shown = gateway.cli(words);
+        assert!(shown.stdout.contains(said), "{shown:?}");
+    }
+    assert!(!gateway.cli(&["channels", "list", "--no-usage"]).stdout.contains("Usage"));
     let asked = provider.asked();
     let of_claude = asked.iter().find(|it| it.path == "/api/oauth/usage").expect("asked");
     assert_eq!(

@@ -17,7 +17,7 @@ pub(super) use self::look::{Capabilities, Logs, Resolve};
 pub(super) use self::prompts::offer;
 use super::exit::{Failure, Outcome};
 use super::rpc::{self, client_command, items};
-use super::{Cli, Command, output};
+use super::{Cli, Command, output, usage};
 use crate::agent::{auth_profiles, session};
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::age;
@@ -28,9 +28,8 @@ use crate::channels::{self, DEFAULT, normalize};
 /// list the chat channels that are configured, and who vouches for models
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct List {
-    /// accepted for compatibility: nobody is asked about usage
+    /// do not ask the providers what is used up
     #[argh(switch)]
-    #[allow(dead_code)] // Scripts written for the original pass it.
     no_usage: bool,
     /// print JSON
     #[argh(switch)]
@@ -54,7 +53,11 @@ impl Command for List {
                 .iter()
                 .map(|it| json!({"id": it.id, "provider": it.provider, "type": it.kind.as_str(), "isExternal": false}))
                 .collect();
-            output::json(&json!({"chat": chat, "auth": auth}));
+            let mut all = json!({"chat": chat, "auth": auth});
+            if let Some(usage) = self.usage(cli) {
+                all["usage"] = usage;
+            }
+            output::json(&all);
             return Ok(());
         }
         output::line(&output::bold("Chat channels:"));
@@ -71,7 +74,21 @@ impl Command for List {
         if profiles.is_empty() {
             output::line("- none");
         }
+        if !self.no_usage {
+            output::line("");
+            match self.usage(cli) {
+                Some(usage) => usage::lines(&usage, SystemClock.now_ms()).iter().for_each(|line| output::line(line)),
+                None => output::line("Usage: the gateway asks the providers, and it does not answer."),
+            }
+        }
+        output::line("\nDocs: https://docs.clawd.bot/gateway/configuration");
         Ok(())
+    }
+}
+
+impl List {
+    fn usage(&self, cli: &Cli) -> Option<Value> {
+        if self.no_usage { None } else { usage::ask(cli) }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::text::{age, duration, ellipsize, tokens, unless_blank};
 use crate::cli::rpc::items;
-use crate::cli::{Cli, dashboard, gateway_service, gateway_status, health, output, update};
+use crate::cli::{Cli, dashboard, gateway_service, gateway_status, health, output, update, usage};
 use crate::service::Scope;
 use crate::update::look::Look;
 
@@ -119,7 +119,8 @@ pub(super) fn print(cli: &Cli, report: &Value, look: Option<&Look>, is_all: bool
         health::channel_lines(&report["health"]).iter().for_each(|line| output::line(line));
     }
     if !report["usage"].is_null() {
-        output::line(&format!("\n{}\n{:#}", output::bold("Usage"), report["usage"]));
+        output::line("");
+        usage::lines(&report["usage"], SystemClock.now_ms()).iter().for_each(|line| output::line(line));
     }
     if is_all {
         print_diagnosis(cli);
