@@ -130,15 +130,28 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub fn capture(
+pub fn capture(command: Command, timeout: Option<Duration>, keep: Keep, cancel: &CancelToken) -> io::Result<Captured> {
+    capture_with(command, timeout, keep, Care::until(cancel))
+}
+
+/// As [`capture`], behind a [`guard`]: nothing of the command is left when this returns.
+///
+/// # Errors
+/// As [`run`].
+pub fn capture_all(
     mut command: Command,
     timeout: Option<Duration>,
     keep: Keep,
     cancel: &CancelToken,
 ) -> io::Result<Captured> {
+    guard::put_before(&mut command, false);
+    capture_with(command, timeout, keep, Care { is_guarded: true, ..Care::until(cancel) })
+}
+
+fn capture_with(mut command: Command, timeout: Option<Duration>, keep: Keep, care: Care<'_>) -> io::Result<Captured> {
     let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    let care = Care { deadline: timeout.map(|timeout| Instant::now() + timeout), ..Care::until(cancel) };
+    let care = Care { deadline: timeout.map(|timeout| Instant::now() + timeout), ..care };
     let mut child = command.spawn()?;
     drop(command);
     let (mut room, tail_bytes_max) = match keep {
@@ -317,7 +330,7 @@ pub fn pipe() -> io::Result<(File, OwnedFd)> {
 fn wake_on_cancel(cancel: &CancelToken) -> Option<(File, Hooked)> {
     let (wake, waker) = pipe().ok()?;
     let hooked = cancel.hook(move || {
-        // Cannot fail: the pipe is empty, and whoever reads it holds it open.
+        // The pipe is empty. Fails only where nobody reads it any more: the child is being ended already.
         let _ = File::from(waker).write_all(b"!");
     });
     Some((wake, hooked))
@@ -487,5 +500,16 @@ mod tests {
     #[test]
     fn a_child_that_ignores_the_polite_signal_is_killed() {
         assert_eq!(check_captured("trap '' TERM; sleep 60; sleep 60", 50, 100).ended, Ended::TimedOut);
+    }
+
+    #[test]
+    fn nothing_is_left_of_one_behind_a_guard() {
+        let cancel = CancelToken::new();
+        let script = "trap '' TERM; setsid sleep 60 & echo $!; sleep 60 & echo $!; wait; sleep 60";
+        let captured =
+            capture_all(shell(script), Some(Duration::from_millis(500)), Keep::First(100), &cancel).expect("capture");
+        let pids: Vec<u32> = captured.stdout.lines().map(|line| line.parse().expect("a pid")).collect();
+        assert_eq!((captured.ended, pids.len()), (Ended::TimedOut, 2), "{captured:?}");
+        assert!(!pids.iter().any(|&pid| is_alive(pid)), "{pids:?}");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Failure, Interpreter, SCRATCH, Task, too_slow};
 use crate::base::fs::{create_dir_private, read_text_capped};
-use crate::base::process::{Ended, Keep, WITHHELD, capture, find_program, guard};
+use crate::base::process::{Ended, Keep, WITHHELD, capture_all, find_program};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
@@ -160,8 +160,7 @@ fn execute(
     for name in WITHHELD {
         command.env_remove(name);
     }
-    guard::put_before(&mut command, false);
-    let ran = capture(command, Some(patience), Keep::First(OUTPUT_BYTES_MAX), with.cancel);
+    let ran = capture_all(command, Some(patience), Keep::First(OUTPUT_BYTES_MAX), with.cancel);
     let ran = ran.map_err(|error| format!("it cannot be started: {error}"))?;
     match ran.ended {
         Ended::Exited(0) => Ok(ran.stdout),
