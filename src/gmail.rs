@@ -200,7 +200,10 @@ impl Settings {
 
     /// Returns a text without the tokens.
     pub fn mask(&self, text: &str) -> String {
-        [&self.push_token, &self.hook_token].iter().fold(text.to_owned(), |text, it| text.replace(it.expose(), "***"))
+        let mut tokens = [self.push_token.expose(), self.hook_token.expose()];
+        // One may begin with the other.
+        tokens.sort_unstable_by_key(|token| std::cmp::Reverse(token.len()));
+        tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "***"))
     }
 }
 
@@ -320,6 +323,8 @@ mod tests {
         assert_eq!((found.renew_minutes, found.place.published.mode.as_str()), (720, "off"));
         assert!(!found.shown_serve_args().contains("push ") && !found.shown_serve_args().contains("hooktok"));
         assert_eq!(found.mask("bad token push for hooktok"), "bad token *** for ***");
+        let longer = Settings { hook_token: Secret::new("push-and-more"), ..found };
+        assert_eq!(longer.mask("push-and-more, push"), "***, ***");
         for (key, text) in [
             ("/token", "hooks.token missing (needed for gmail hook)"),
             ("/gmail/account", "gmail account required"),

@@ -49,8 +49,7 @@ pub struct Request {
     pub over: Overrides,
 }
 
-/// What was made.
-#[derive(Debug)]
+/// What was made. Not `Debug`: it holds tokens.
 pub struct Made {
     /// The project at Google.
     pub project: String,

@@ -258,8 +258,9 @@ impl Lines {
     }
 }
 
+/// Tells a line without what would steer a terminal: it may hold what a stranger wrote in a mail.
 fn tell_line(line: &[u8], hear: &mut impl FnMut(&str)) {
-    let text = String::from_utf8_lossy(line);
+    let text = String::from_utf8_lossy(line).replace(|c: char| c.is_control(), " ");
     if !text.trim().is_empty() {
         hear(text.trim());
     }
@@ -423,12 +424,12 @@ mod tests {
     fn lines_as_they_arrive() {
         let mut lines = Lines::default();
         let mut heard = Vec::new();
-        for bytes in ["one\ntw", "o\n\n  \nthr", "ee\r\n", "rest"] {
+        for bytes in ["one\ntw", "o\n\n  \nthr", "e\te\x1b[2J\r\n", "rest"] {
             lines.push(bytes.as_bytes(), |line| heard.push(line.to_owned()));
         }
         lines.push(&[b'x'; LINE_BYTES_MAX], |line| heard.push(line[line.len() - 1..].to_owned()));
         lines.finish(|line| heard.push(line.to_owned()));
-        assert_eq!(heard, ["one", "two", "three", "x", "xxxx"]);
+        assert_eq!(heard, ["one", "two", "thre e [2J", "x", "xxxx"]);
     }
 
     #[test]
