@@ -442,8 +442,6 @@ impl Gateway {
         if !have_ended {
             log::warn!(target: "gateway", "some jobs did not end in time and were abandoned");
         }
-        #[cfg(feature = "gmail")]
-        self.cx.mailbox.watcher.join();
         self.cx.accepted.journal.close();
         self.cx.outbox.close();
         self.cx.sessions.close();
@@ -466,6 +464,9 @@ impl Gateway {
         if let Some(pool) = self.pool.take() {
             pool.join();
         }
+        // Last, when all that must be kept is on the disk: if it takes too long, nothing is lost by giving up.
+        #[cfg(feature = "gmail")]
+        self.cx.mailbox.watcher.join();
         log::logger().flush();
     }
 }
