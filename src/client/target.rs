@@ -1,6 +1,7 @@
 //! Which gateway is meant, and with which secrets: flags, then environment, then configuration (cli.md §2).
 //!
-//! Pure decisions over values that the caller read; nothing is looked up on the network.
+//! Decisions over values that the caller read; nothing is looked up on the network. The one look at this machine: whether an
+//! address is its own.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;

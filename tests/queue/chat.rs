@@ -284,6 +284,7 @@ fn words_do_not_wait_for_their_sound() {
     let mut gateway = Gateway::start_in(home(&api, &provider, &json!({}), &voice), &[], &env);
     api.say(USER, "speak");
     assert_eq!(api.wait_texts(CHAT, 1), ["Read this first."]);
+    speaker.wait_request();
     gateway.stop();
     assert!(api.done("sendVoice").is_empty() && speaker.requests().len() == 1);
 }
