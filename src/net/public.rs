@@ -22,6 +22,8 @@ const PRIVATE_NAMES: [&str; 2] = ["localhost", "metadata.google.internal"];
 const PRIVATE_NAME_ENDS: [&str; 3] = [".localhost", ".local", ".internal"];
 /// What the resolver says about an address that was refused; never shown.
 const REFUSED: &str = "not a public address";
+/// How long the address of a name may take that is only looked at.
+const LOOK_WAIT: Duration = Duration::from_secs(3);
 
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ pub fn get(
     cancel.on_cancel(move || stopped.shutdown());
     let failure = |error: &ureq::Error| match error {
         _ if cancel.is_cancelled() => PublicError::Cancelled,
-        ureq::Error::Io(error) if error.to_string() == REFUSED => PublicError::Blocked("private/internal IP address"),
+        error if is_refusal(error) => PublicError::Blocked("private/internal IP address"),
         ureq::Error::Io(error) => PublicError::Failed(error.to_string()),
         ureq::Error::HostNotFound => PublicError::Failed("the host name cannot be resolved".to_owned()),
         ureq::Error::Timeout(timeout) => PublicError::Failed(format!("timeout: {timeout}")),
@@ -114,6 +116,24 @@ pub fn get(
 /// this machine or its networks. What a name resolves to is not looked at.
 pub fn looks_public(url: &str) -> bool {
     web_uri(url, is_public).is_ok()
+}
+
+/// Returns whether a URL that looks public leads to no address of this machine or its networks as far as can be told: a name
+/// that nobody knows here, or in time, passes. Whoever opens it asks for the address again and follows redirections, so this
+/// keeps away what is simple, and is no wall.
+pub fn leads_public(url: &str) -> bool {
+    web_uri(url, is_public).is_ok_and(|uri| !is_refused(&uri, is_public))
+}
+
+fn is_refused(uri: &Uri, judge: Judge) -> bool {
+    let resolver = Checked { inner: DefaultResolver::default(), judge };
+    let timeout = NextTimeout { after: LOOK_WAIT.into(), ..NextTimeout::default() };
+    let found = resolver.resolve(uri, &ureq::config::Config::default(), timeout);
+    found.is_err_and(|error| is_refusal(&error))
+}
+
+fn is_refusal(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(error) if error.to_string() == REFUSED)
 }
 
 fn web_uri(url: &str, judge: Judge) -> Result<Uri, PublicError> {
@@ -234,6 +254,13 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_judged_by_what_they_stand_for() {
+        let refused = |url: &str, judge: Judge| is_refused(&url.parse().expect("a URL"), judge);
+        assert!(refused("http://localhost/x", is_public) && !refused("https://localhost:1", |ip| ip.is_loopback()));
+        assert!(!refused("http://no-such-name.invalid/", is_public), "what nobody knows leads nowhere");
+    }
 
     #[test]
     fn addresses() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{CHARS_MAX, ENTRIES_MAX, Failure, Interpreter, cut, is_allowed, name, program, seconds};
 use crate::base::ids::SessionKey;
 use crate::config::types::Config;
-use crate::net::public::looks_public;
+use crate::net::public::{leads_public, looks_public};
 
 /// Links of one message that are read, unless configured, and at most.
 const LINKS: u64 = 3;
@@ -36,8 +36,13 @@ pub fn in_text(text: &str, config: &Config, channel: &str, chat: &str, session: 
 }
 
 impl Interpreter<'_> {
-    /// Returns what the first program says that says anything; who cannot is logged.
+    /// Returns what the first program says that says anything; who cannot is logged. Nobody is asked about what a name of this
+    /// machine or its networks stands for.
     pub fn link(&self, url: &str) -> Option<String> {
+        if !leads_public(url) {
+            log::info!(target: "agent", "a link is not read: it leads to this machine or its networks");
+            return None;
+        }
         let section = &self.config.tools.links;
         for entry in section.models.iter().take(ENTRIES_MAX) {
             let patience = seconds(entry.options.timeout_seconds.or(section.timeout_seconds), PATIENCE);
