@@ -42,7 +42,8 @@ pub(super) fn show(cli: &Cli, opens: bool) {
     } else {
         let user = environment::var("USER").unwrap_or_else(|| "user".to_owned());
         output::line("No GUI detected. Open from your computer:");
-        output::line(&format!("ssh -N -L {port}:127.0.0.1:{port} {user}@<host>"));
+        let (there, _) = local_host(cli.config());
+        output::line(&format!("ssh -N -L {port}:{there}:{port} {user}@<host>"));
         output::line("Then open:");
         output::line(&format!("{}{query}", url_on("localhost", cli.config(), port)));
         output::line("Docs:");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::process::{Ended, Keep, capture};
+use crate::base::process::{Ended, Keep, capture, guard};
 use crate::base::text::unless_blank;
 use crate::base::thread::{self, Joiner};
 
@@ -128,7 +128,9 @@ impl Tunnel {
         let local_port = free_port(remote_port).map_err(|error| error.to_string())?;
         let cancel = CancelToken::new();
         let (sender, ended) = bounded(1);
-        let (command, token) = (command(&host, local_port, remote_port), cancel.clone());
+        let (mut command, token) = (command(&host, local_port, remote_port), cancel.clone());
+        // Nobody would know of a tunnel that outlives this command, as when Ctrl-C ends it.
+        guard::tie_to_thread(&mut command);
         let thread = thread::spawn("ssh", thread::STACK_SMALL_BYTES, move || {
             let text = match capture(command, None, Keep::Last(OUTPUT_BYTES_MAX), &token) {
                 Ok(it) => match it.ended {
