@@ -64,6 +64,11 @@ fn api() -> BotApi {
     api
 }
 
+/// Waits until nothing is left that the next gateway would be sent again.
+fn wait_confirmed(api: &BotApi) {
+    api.wait("what came is confirmed", |api| api.pending() == 0);
+}
+
 /// What the model was told last: its text, and whether there was a picture.
 fn told(provider: &Provider) -> (String, bool) {
     let request = provider.requests().pop().expect("a request");
@@ -104,6 +109,7 @@ fn a_picture_is_described_for_a_model_that_cannot_see() {
         let asked = seer.asked();
         let body = asked[0].body.to_string();
         assert!(asked.len() == 1 && body.contains(DESCRIBE) && body.contains(&STANDARD.encode(PICTURE)), "{body}");
+        wait_confirmed(&api);
     }
 }
 
@@ -154,6 +160,7 @@ fn whoever_is_named_for_pictures_or_has_a_key_describes_them() {
             "" => assert!(text.contains("<media:image>") && !text.contains("Description"), "{text}"),
             words => assert!(text.contains(&format!("] [Image]\nDescription:\n{words}\n[message_id: ")), "{text}"),
         }
+        wait_confirmed(&api);
     }
     let body = &seer.requests()[1];
     assert_eq!(body["prompt"], DESCRIBE);
@@ -248,6 +255,7 @@ fn a_film_is_described_by_google() {
         let (text, _) = told(&model);
         assert!(text.contains("] [Video]\nDescription:\na cat runs\nhome\n[message_id: "), "{text}\n{}", log(&gateway));
         assert!(!text.contains("[media attached"), "{text}");
+        wait_confirmed(&api);
     }
     let asked = google.asked();
     let paths: Vec<&str> = asked.iter().map(|asked| asked.path.as_str()).collect();
