@@ -156,16 +156,19 @@ fn keep(cx: &Arc<Ctx>, mut state: MutexGuard<'_, State>, ready: Ready, waits: Wa
         // Put down for the next start.
         return drop(ready);
     }
-    let session = ready.session().clone();
+    let (session, run) = (ready.session().clone(), ready.run().clone());
+    let is_queued = matches!(waits, Waits::Queued { .. });
     let gone: Vec<Ready> = match waits {
         Waits::Refused => vec![ready],
         Waits::Queued { forgotten } => {
-            log::debug!(target: "gateway", "message {} waits", ready.run());
-            state.waiting.insert(ready.run().clone(), ready);
+            state.waiting.insert(run.clone(), ready);
             forgotten.iter().filter_map(|run| state.waiting.remove(run)).collect()
         }
     };
     drop(state);
+    if is_queued {
+        log::debug!(target: "gateway", "message {run} waits");
+    }
     for gone in gone {
         log::info!(target: "gateway", "a message for {session} is not answered: too many waited, or it came twice");
         gone.leave(false);
