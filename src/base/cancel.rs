@@ -220,6 +220,12 @@ impl CancelToken {
         }
     }
 
+    /// Returns how many hooks are left in it.
+    #[cfg(test)]
+    pub fn hooks_len(&self) -> usize {
+        self.lock().hooks.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock()
     }
@@ -269,7 +275,7 @@ mod tests {
     fn inner_tokens_leave_nothing_behind_in_one_that_lives_long() {
         let outer = CancelToken::new();
         drop(outer.within(Duration::from_secs(3600)));
-        assert_eq!(outer.lock().hooks.len(), 0);
+        assert_eq!(outer.hooks_len(), 0);
         outer.cancel(CancelReason::Shutdown);
         assert_eq!(outer.within(Duration::from_secs(3600)).reason(), Some(CancelReason::Shutdown));
     }

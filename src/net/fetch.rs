@@ -15,7 +15,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
 };
 
-use crate::base::cancel::{CancelReason, CancelToken};
+use crate::base::cancel::{CancelReason, CancelToken, Hooked};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,6 +28,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub struct Fetch {
     agent: ureq::Agent,
     cancel: CancelToken,
+    _hooked: Hooked,
     /// Of the request under way, for its errors.
     silence_max: Cell<Duration>,
     glance: Arc<Glance>,
@@ -85,8 +86,9 @@ impl Fetch {
         let connector = DefaultConnector::default().chain(Glancing(glance.clone()));
         let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
         let stopped = agent.clone();
-        cancel.on_cancel(move || stopped.shutdown());
-        Self { agent, cancel: cancel.clone(), silence_max: Cell::default(), glance }
+        // Taken back: the token may be the gateway's own, which would keep what is left of every request.
+        let hooked = cancel.hook(move || stopped.shutdown());
+        Self { agent, cancel: cancel.clone(), _hooked: hooked, silence_max: Cell::default(), glance }
     }
 
     /// Posts JSON.
@@ -327,6 +329,15 @@ mod tests {
         assert_eq!(retry_after(Some("250"), Some("9")), Some(Duration::from_millis(250)));
         assert_eq!(retry_after(None, Some("7200")), Some(RETRY_AFTER_MAX));
         assert_eq!(retry_after(None, Some("Wed, 21 Oct 2026 07:28:00 GMT")), None);
+    }
+
+    #[test]
+    fn nothing_stays_in_a_token_that_lives_long() {
+        let cancel = CancelToken::new();
+        let fetch = Fetch::new(&cancel);
+        assert_eq!(cancel.hooks_len(), 1);
+        drop(fetch);
+        assert_eq!(cancel.hooks_len(), 0);
     }
 
     #[test]

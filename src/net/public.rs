@@ -80,7 +80,8 @@ pub fn get(
     let resolver = Checked { inner: DefaultResolver::default(), judge };
     let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
     let stopped = agent.clone();
-    cancel.on_cancel(move || stopped.shutdown());
+    // Taken back at the end: the token may live long.
+    let _hooked = cancel.hook(move || stopped.shutdown());
     let failure = |error: &ureq::Error| match error {
         _ if cancel.is_cancelled() => PublicError::Cancelled,
         error if is_refusal(error) => PublicError::Blocked("private/internal IP address"),
