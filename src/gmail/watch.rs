@@ -165,9 +165,10 @@ impl Watch {
             Err(error) => return Served::Failed(error.to_string()),
         };
         let mut lines = [Lines::default(), Lines::default()];
-        let mut is_address_in_use = false;
+        let (since, mut is_address_in_use) = (Instant::now(), false);
         let mut hear = |stream: usize, line: &str| {
-            is_address_in_use |= stream == 1 && is_address_in_use_error(line);
+            // At its start: later such words may be those of a mail, and must not end the watch.
+            is_address_in_use |= stream == 1 && since.elapsed() < STEADY && is_address_in_use_error(line);
             let level = if stream == 0 { Level::Info } else { Level::Warn };
             (self.tell)(level, &format!("[gog] {}", self.settings.mask(line)));
         };
