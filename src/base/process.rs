@@ -208,8 +208,21 @@ impl Tail {
 /// The child's own end decides: a grandchild may hold the pipes open, and a child may close them, for ever.
 ///
 /// # Errors
-/// The system's error when a pipe cannot be read or the child cannot be waited for.
+/// The system's error when a pipe cannot be read or the child cannot be waited for; then it has been killed.
 pub fn supervise(
+    child: &mut Child,
+    pipes: &mut [Option<File>],
+    care: &Care<'_>,
+    on_bytes: &mut dyn FnMut(usize, &[u8]),
+) -> io::Result<Ended> {
+    watch(child, pipes, care, on_bytes).inspect_err(|_| {
+        kill_group(child.id(), if care.is_guarded { guard::END_NOW } else { libc::SIGKILL });
+        // Without this it would stay as a zombie.
+        let _ = child.wait();
+    })
+}
+
+fn watch(
     child: &mut Child,
     pipes: &mut [Option<File>],
     care: &Care<'_>,
@@ -406,6 +419,7 @@ pub fn is_executable(file: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::base::cancel::CancelReason;
+    use crate::base::fs::testing::TempDir;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
@@ -504,12 +518,25 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_one_behind_a_guard() {
+        let dir = TempDir::new("guarded");
+        let told = dir.path().join("told");
+        let script = format!(
+            "trap '' TERM; setsid sleep 60 & echo $!; sleep 60 & echo $!; : > '{}'; wait; sleep 60",
+            told.display()
+        );
         let cancel = CancelToken::new();
-        let script = "trap '' TERM; setsid sleep 60 & echo $!; sleep 60 & echo $!; wait; sleep 60";
-        let captured =
-            capture_all(shell(script), Some(Duration::from_millis(500)), Keep::First(100), &cancel).expect("capture");
+        let other = cancel.clone();
+        let canceller = std::thread::spawn(move || {
+            let until = Instant::now() + Duration::from_secs(20);
+            while !told.exists() && Instant::now() < until {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            other.cancel(CancelReason::Aborted);
+        });
+        let captured = capture_all(shell(&script), None, Keep::First(100), &cancel).expect("capture");
+        canceller.join().expect("no panic");
         let pids: Vec<u32> = captured.stdout.lines().map(|line| line.parse().expect("a pid")).collect();
-        assert_eq!((captured.ended, pids.len()), (Ended::TimedOut, 2), "{captured:?}");
+        assert_eq!((captured.ended, pids.len()), (Ended::Cancelled, 2), "{captured:?}");
         assert!(!pids.iter().any(|&pid| is_alive(pid)), "{pids:?}");
     }
 }

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use super::Settings;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::{CancelReason, CancelToken};
-use crate::base::process::{Captured, Care, Ended, Keep, WITHHELD, capture, guard, kill_group, pipe, supervise};
+use crate::base::process::{Captured, Care, Ended, Keep, WITHHELD, capture, guard, pipe, supervise};
 use crate::base::rng::SystemRng;
 use crate::base::signals::CloseOnDrop;
 use crate::base::thread::{self, Joiner};
@@ -182,12 +182,7 @@ impl Watch {
         match ended {
             _ if is_address_in_use => Served::AddressInUse,
             Ok(ended) => Served::Ended(ended),
-            Err(error) => {
-                kill_group(child.id(), libc::SIGKILL);
-                // Killed above; without this it would stay as a zombie.
-                let _ = child.wait();
-                Served::Failed(error.to_string())
-            }
+            Err(error) => Served::Failed(error.to_string()),
         }
     }
 

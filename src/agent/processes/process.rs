@@ -248,9 +248,6 @@ impl Process {
         });
         let ended = ended.unwrap_or_else(|error| {
             log::error!(target: "agent", "lost sight of command {} pid={}: {error}", self.id, child.id());
-            crate::base::process::kill_group(child.id(), guard::END_NOW);
-            // Killed above; without this it would stay as a zombie.
-            let _ = child.wait();
             Ended::Signalled(libc::SIGKILL)
         });
         *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = None;

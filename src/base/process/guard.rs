@@ -250,7 +250,7 @@ mod tests {
         for (script, timeout) in [
             ("sleep 60 & echo $!; setsid sleep 60 & echo $!; exit 0", None),
             ("(setsid sh -c 'echo $$; sleep 60 & echo $!; wait' &) ; sleep 0.2; exit 0", None),
-            ("trap '' TERM; setsid sleep 60 & echo $!; sleep 60; sleep 60", Some(Duration::from_millis(300))),
+            ("trap '' TERM; setsid sleep 60 & echo $!; sleep 60; sleep 60", Some(Duration::from_millis(1500))),
         ] {
             let (ended, text) = check(script, timeout);
             assert_eq!(ended, if timeout.is_some() { Ended::TimedOut } else { Ended::Exited(0) }, "{script}");
