@@ -401,6 +401,9 @@ impl Gateway {
             StopKind::Restart => ("gateway restarting", Some(1500)),
         };
         drop(self.watch.take());
+        // Its program may take three seconds to end; what follows goes on meanwhile.
+        #[cfg(feature = "gmail")]
+        self.cx.mailbox.watcher.cancel();
         #[cfg(feature = "discovery")]
         carried.farewell.replace(self.advertiser.take().and_then(Advertiser::leave));
         // The next start says the same again.
@@ -413,9 +416,6 @@ impl Gateway {
         let payload = json!({"reason": reason, "restartExpectedMs": restart_expected_ms});
         events::broadcast(&self.cx.net, events::SHUTDOWN, &payload, None);
         drop(self.timer.take());
-        // Its program may take three seconds to end; what follows goes on meanwhile.
-        #[cfg(feature = "gmail")]
-        self.cx.mailbox.watcher.cancel();
         // First: what ends now asks whether the gateway is stopping. Accepted runs go on after the next start.
         self.cx.lifecycle.stop();
         self.cx.accepted.journal.pause(self.cx.clock.now_ms());
