@@ -365,9 +365,10 @@ fn programs_say_what_links_lead_to() {
     });
     program(&home, "reads", "#!/bin/sh\necho \"read: $1\"\n");
     let gateway = Gateway::start_in(home, &[], &ENV);
-    api.say(5, "see https://a.example/x?y=$(id), and https://b.example; not http://127.0.0.1:1/ or http://localhost/");
+    // Nobody is asked what addresses stand for.
+    api.say(5, "see https://1.1.1.1/x?y=$(id), and https://8.8.8.8; not http://127.0.0.1:1/ or http://localhost/");
     api.wait_texts("5", 1);
     let (text, _) = told(&model);
-    let told_of = "localhost/\n\nread: --url=https://a.example/x?y=$(id)\nread: --url=https://b.example\n[message_id: ";
+    let told_of = "localhost/\n\nread: --url=https://1.1.1.1/x?y=$(id)\nread: --url=https://8.8.8.8\n[message_id: ";
     assert!(text.contains(told_of), "{text}\n{}", log(&gateway));
 }
