@@ -63,7 +63,8 @@ struct State {
     next_update: i64,
     next_message: i64,
     poll: u64,
-    polls_now: usize,
+    /// Polls that wait, by number: who asks in each.
+    polling: Vec<(u64, TcpStream)>,
     polls_at_once_max: usize,
     calls: Vec<Call>,
     faults: Faults,
@@ -109,7 +110,7 @@ impl BotApi {
             next_update: 7000,
             next_message: 100,
             poll: 0,
-            polls_now: 0,
+            polling: Vec::new(),
             polls_at_once_max: 0,
             calls: Vec::new(),
             faults: Arc::new(|_| None),
@@ -269,7 +270,7 @@ impl BotApi {
         self.lock().updates.len()
     }
 
-    /// How many polls waited at the same time, at most, of those that were not told to end.
+    /// How many polls waited at the same time, at most, of those whose asker had not hung up.
     pub fn polls_at_once_max(&self) -> usize {
         self.lock().polls_at_once_max
     }
@@ -657,6 +658,14 @@ fn strip(html: &str) -> Result<String, Refused> {
     }
 }
 
+impl State {
+    /// Notes how many polls wait; whoever hung up is one no more, though its thread may not have seen it yet.
+    fn count_polls(&mut self) {
+        let count = self.polling.iter().filter(|(_, stream)| !has_hung_up(stream)).count();
+        self.polls_at_once_max = self.polls_at_once_max.max(count);
+    }
+}
+
 /// Waits for updates, as long as no other poll comes.
 fn updates(stream: &TcpStream, shared: &Shared, params: &Value) -> Result<Value, Refused> {
     let mut state = shared.state.lock().expect("no panic");
@@ -672,7 +681,8 @@ fn updates(stream: &TcpStream, shared: &Shared, params: &Value) -> Result<Value,
     }
     state.poll += 1;
     let mine = state.poll;
-    state.polls_now += 1;
+    state.polling.push((mine, stream.try_clone().expect("a descriptor")));
+    state.count_polls();
     shared.changed.notify_all();
     let result = loop {
         if state.poll != mine {
@@ -697,13 +707,8 @@ fn updates(stream: &TcpStream, shared: &Shared, params: &Value) -> Result<Value,
         }
         // Short, to see when the asker hangs up.
         state = shared.changed.wait_timeout(state, left.min(Duration::from_millis(20))).expect("no panic").0;
-        // Whoever hung up does not count as a second poll.
-        if state.polls_now > 1 && !has_hung_up(stream) {
-            state.polls_at_once_max = state.polls_at_once_max.max(state.polls_now);
-        }
     };
-    state.polls_now -= 1;
-    state.polls_at_once_max = state.polls_at_once_max.max(1);
+    state.polling.retain(|(number, _)| *number != mine);
     result
 }
 
