@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::base::fs::create_if_missing;
-use crate::base::text::parse_flag;
+use crate::base::text::is_truthy;
 use crate::config::paths::Paths;
 use crate::config::types::Config;
 
@@ -50,7 +50,7 @@ impl Canvas {
     /// The system's, when the directory cannot be made.
     pub fn open(config: &Config, paths: &Paths, env: impl Fn(&str) -> Option<String>) -> io::Result<Option<Self>> {
         let settings = &config.canvas_host;
-        let is_skipped = env("CLAWDBOT_SKIP_CANVAS_HOST").and_then(|value| parse_flag(&value)) == Some(true);
+        let is_skipped = env("CLAWDBOT_SKIP_CANVAS_HOST").is_some_and(|value| is_truthy(&value));
         if settings.enabled == Some(false) || is_skipped {
             return Ok(None);
         }

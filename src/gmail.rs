@@ -138,9 +138,6 @@ impl Settings {
     /// What is missing and where to set it.
     pub fn resolve(config: &Config, origin: &str, over: &Overrides) -> Result<Self, String> {
         let gmail = &config.hooks.gmail;
-        let pick = |over: &Option<String>, configured: &Option<String>| {
-            over.as_ref().and_then(trimmed).or_else(|| configured.as_ref().and_then(trimmed))
-        };
         let secret = |over: &Option<Secret>, configured: &Option<String>| {
             over.clone().or_else(|| configured.as_deref().map(Secret::new)).filter(|it| !it.expose().trim().is_empty())
         };
@@ -207,6 +204,11 @@ impl Settings {
     }
 }
 
+/// Returns what the command line says, else what is configured.
+fn pick(over: &Option<String>, configured: &Option<String>) -> Option<String> {
+    over.as_ref().and_then(trimmed).or_else(|| configured.as_ref().and_then(trimmed))
+}
+
 fn start_args<'a>(account: &'a str, label: &'a str, topic: &'a str) -> Vec<&'a str> {
     vec!["gmail", "watch", "start", "--account", account, "--label", label, "--topic", topic]
 }
@@ -221,9 +223,6 @@ impl Place {
         if !matches!(mode.as_str(), "off" | "serve" | "funnel") {
             return Err(format!("tailscale mode {mode:?} is not known (use funnel, serve or off)"));
         }
-        let pick = |over: &Option<String>, configured: &Option<String>| {
-            over.as_ref().and_then(trimmed).or_else(|| configured.as_ref().and_then(trimmed))
-        };
         let port = match (over.port, gmail.serve.port) {
             (Some(port), _) => port,
             (None, None) => PORT_DEFAULT,

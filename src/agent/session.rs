@@ -154,21 +154,30 @@ pub fn send_policy(config: &Config, key: &SessionKey, entry: Option<&Entry>) -> 
     let chat_type = entry.and_then(|entry| folded(entry.chat_type.as_deref())).or_else(|| {
         ["group", "channel"].into_iter().find(|kind| key.as_str().contains(&format!(":{kind}:"))).map(str::to_owned)
     });
-    let applies = |rule: &SendPolicyMatch| {
-        let same =
-            |wanted: Option<&str>, have: &Option<String>| folded(wanted).is_none_or(|wanted| Some(wanted) == *have);
-        same(rule.channel.as_deref(), &channel)
-            && same(rule.chat_type.as_deref(), &chat_type)
-            && folded(rule.key_prefix.as_deref()).is_none_or(|prefix| key.as_str().starts_with(&prefix))
-    };
+    let (channel, chat_type) = (channel.as_deref(), chat_type.as_deref());
     let mut is_named = false;
-    for rule in policy.rules.iter().filter(|rule| applies(&rule.matches)) {
+    for rule in policy.rules.iter().filter(|rule| applies(&rule.matches, channel, chat_type, key)) {
         if allows(&rule.action) == Some(false) {
             return false;
         }
         is_named = true;
     }
     is_named || policy.default.as_deref().and_then(allows).unwrap_or(true)
+}
+
+/// Returns whether a rule speaks of such a chat (direct, group or channel): what it leaves out fits all.
+pub(super) fn applies(
+    rule: &SendPolicyMatch,
+    channel: Option<&str>,
+    chat_type: Option<&str>,
+    key: &SessionKey,
+) -> bool {
+    let same = |wanted: &Option<String>, have: Option<&str>| {
+        folded(wanted.as_deref()).is_none_or(|wanted| Some(wanted.as_str()) == have)
+    };
+    same(&rule.channel, channel)
+        && same(&rule.chat_type, chat_type)
+        && folded(rule.key_prefix.as_deref()).is_none_or(|prefix| key.as_str().starts_with(&prefix))
 }
 
 /// Splits `agent:<id>:<rest>`; empty parts do not count.

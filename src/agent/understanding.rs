@@ -20,6 +20,7 @@ pub use self::program::Programs;
 use self::service::Service;
 use super::credentials::Wish;
 use super::models;
+use super::session;
 use super::sessions::Entry;
 use crate::base::cancel::CancelToken;
 use crate::base::clock::Clock;
@@ -121,17 +122,9 @@ pub fn refusal(
     (!is_allowed(section.scope.as_ref(), channel, chat, session)).then_some("denied")
 }
 
-fn is_allowed(scope: Option<&SendPolicy>, channel: &str, chat: &str, session: &SessionKey) -> bool {
+fn is_allowed(scope: Option<&SendPolicy>, channel: &str, chat: &str, key: &SessionKey) -> bool {
     let Some(scope) = scope else { return true };
-    let is = |wanted: &Option<String>, have: &str| {
-        wanted.as_deref().and_then(unless_blank).is_none_or(|wanted| wanted.eq_ignore_ascii_case(have))
-    };
-    let rule = scope.rules.iter().find(|rule| {
-        let start = rule.matches.key_prefix.as_deref().map(|start| start.trim().to_lowercase());
-        is(&rule.matches.channel, channel)
-            && is(&rule.matches.chat_type, chat)
-            && start.is_none_or(|start| session.as_str().starts_with(&start))
-    });
+    let rule = scope.rules.iter().find(|rule| session::applies(&rule.matches, Some(channel), Some(chat), key));
     rule.map(|rule| rule.action.as_str()).or(scope.default.as_deref()) != Some("deny")
 }
 

@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cancel::{CancelToken, Hooked, SLICE};
+use super::text::unless_blank;
 
 /// Variables that no child of ours gets to see: the gateway's own secrets.
 pub const WITHHELD: &[&str] = &["CLAWDBOT_GATEWAY_TOKEN", "CLAWDBOT_GATEWAY_PASSWORD"];
@@ -64,6 +65,20 @@ pub struct Captured {
     pub stderr: String,
     /// Whether anything was dropped.
     pub truncated: bool,
+}
+
+impl Captured {
+    /// Returns what a child that failed said: its complaints, else its output; `None` when it said nothing.
+    pub fn said(&self) -> Option<&str> {
+        unless_blank(&self.stderr).or_else(|| unless_blank(&self.stdout))
+    }
+}
+
+/// Keeps the gateway's own secrets from a child.
+pub fn withhold(command: &mut Command) {
+    for name in WITHHELD {
+        command.env_remove(name);
+    }
 }
 
 /// What is kept of a child's output, in bytes.

@@ -63,8 +63,7 @@ fn finish(command: Command, wait: Duration, cancel: &CancelToken) -> Result<Stri
     match captured.ended {
         Ended::Exited(0) => Ok(captured.stdout),
         Ended::TimedOut => Err(format!("no answer within {}s", wait.as_secs())),
-        _ if captured.stderr.trim().is_empty() => Err(captured.stdout.trim().to_owned()),
-        _ => Err(captured.stderr.trim().to_owned()),
+        _ => Err(captured.said().unwrap_or_default().to_owned()),
     }
 }
 

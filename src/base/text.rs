@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Reads `1`, `true`, `yes`, `on`.
 pub fn is_truthy(text: &str) -> bool {
-    matches!(text.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+    parse_flag(text) == Some(true)
 }
 
 /// Returns the longest prefix of at most `bytes_max` bytes that ends at a character boundary.

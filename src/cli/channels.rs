@@ -54,7 +54,9 @@ impl Command for List {
                 .map(|it| json!({"id": it.id, "provider": it.provider, "type": it.kind.as_str(), "isExternal": false}))
                 .collect();
             let mut all = json!({"chat": chat, "auth": auth});
-            if let Some(usage) = self.usage(cli) {
+            if !self.no_usage
+                && let Some(usage) = usage::ask(cli)
+            {
                 all["usage"] = usage;
             }
             output::json(&all);
@@ -76,19 +78,13 @@ impl Command for List {
         }
         if !self.no_usage {
             output::line("");
-            match self.usage(cli) {
+            match usage::ask(cli) {
                 Some(usage) => usage::lines(&usage, SystemClock.now_ms()).iter().for_each(|line| output::line(line)),
                 None => output::line("Usage: the gateway asks the providers, and it does not answer."),
             }
         }
         output::line("\nDocs: https://docs.clawd.bot/gateway/configuration");
         Ok(())
-    }
-}
-
-impl List {
-    fn usage(&self, cli: &Cli) -> Option<Value> {
-        if self.no_usage { None } else { usage::ask(cli) }
     }
 }
 

@@ -103,9 +103,13 @@ const CLASSES: [(&str, Class); 29] = [
     ("discovery", Class::Restart),
 ];
 
+/// Returns whether a changed path is a setting, or something below it.
+pub fn covers(setting: &str, path: &str) -> bool {
+    path.strip_prefix(setting).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 fn class_of(path: &str) -> Class {
-    let covers = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    CLASSES.iter().find(|(prefix, _)| covers(prefix)).map_or(Class::Restart, |(_, class)| *class)
+    CLASSES.iter().find(|(prefix, _)| covers(prefix, path)).map_or(Class::Restart, |(_, class)| *class)
 }
 
 /// Compares two configurations and says what follows in `mode`.

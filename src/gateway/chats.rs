@@ -27,6 +27,7 @@ use crate::channels;
 use crate::channels::inbound::Sink;
 use crate::channels::received::AccountSink;
 use crate::channels::supervisor::{MakeMenu, MakeSink};
+use crate::config::diff;
 
 /// Lane of starts and stops.
 pub const LANE: &str = "channels";
@@ -71,9 +72,7 @@ pub fn reload(cx: &Arc<Ctx>, changed: &[String]) {
     for channel in channels::all() {
         let id = channel.info().id;
         let own = channel.capabilities().restarted_by;
-        let is_own = |path: &String| {
-            own.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-        };
+        let is_own = |path: &String| own.iter().any(|own| diff::covers(own, path));
         if changed.iter().any(is_own) {
             log::info!(target: "gateway/reload", "channel {id} starts anew");
             restart(cx, id, None);

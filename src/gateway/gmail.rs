@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::ctx::Ctx;
 use crate::base::text::{is_truthy, unless_blank};
+use crate::config::diff;
 use crate::config::types::Config;
 use crate::gmail::watch::{Watch, Watcher};
 use crate::gmail::{self, Overrides, Settings};
@@ -46,10 +47,7 @@ pub fn start(cx: &Ctx) {
 pub fn reload(cx: &Ctx, changed: &[String]) {
     let concerns = |path: &String| {
         // compat: any change below hooks.gmail, also one that changes nothing here: so people restart it.
-        path == "hooks"
-            || KEYS
-                .iter()
-                .any(|key| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        path == "hooks" || KEYS.iter().any(|key| diff::covers(key, path))
     };
     if changed.iter().any(concerns) {
         cx.mailbox.watcher.replace(wanted(cx));

@@ -16,7 +16,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::process::{Ended, Keep, capture, find_program};
 use crate::base::rng::{Rng, hex_token};
 use crate::base::tailscale;
-use crate::base::text::{trimmed, unless_blank};
+use crate::base::text::{cut_bytes, trimmed, unless_blank};
 use crate::config::json5;
 use crate::config::paths::Paths;
 use crate::config::tree::object_mut;
@@ -94,8 +94,7 @@ pub fn run(
 ) -> Result<Made, String> {
     let (over, gmail) = (&request.over, &config.hooks.gmail);
     let pick = |over: &Option<String>, configured: &Option<String>, default: &str| {
-        let given = over.as_ref().and_then(trimmed).or_else(|| configured.as_ref().and_then(trimmed));
-        given.unwrap_or_else(|| default.to_owned())
+        super::pick(over, configured).unwrap_or_else(|| default.to_owned())
     };
     let account = pick(&over.account, &gmail.account, "");
     if account.is_empty() {
@@ -325,12 +324,13 @@ fn shown(args: &[&str]) -> String {
 fn finish(command: Command, name: &str, wait: Duration) -> Result<String, String> {
     let captured = capture(command, Some(wait), Keep::Last(OUTPUT_BYTES_MAX), &CancelToken::new())
         .map_err(|error| format!("{name}: {error}"))?;
-    let texts = [captured.stderr.trim(), captured.stdout.trim()];
-    let said = texts.into_iter().find(|text| !text.is_empty()).unwrap_or("it said nothing");
     match captured.ended {
         Ended::Exited(0) => Ok(captured.stdout),
         Ended::TimedOut => Err(format!("{name}: no answer within {}s", wait.as_secs())),
-        _ => Err(format!("{name} failed: {}", crate::base::text::cut_bytes(said, SHOWN_BYTES_MAX))),
+        _ => {
+            let said = captured.said().unwrap_or("it said nothing");
+            Err(format!("{name} failed: {}", cut_bytes(said, SHOWN_BYTES_MAX)))
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use super::Settings;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::{CancelReason, CancelToken};
-use crate::base::process::{Captured, Care, Ended, Keep, WITHHELD, capture, guard, pipe, supervise};
+use crate::base::process::{Captured, Care, Ended, Keep, capture, guard, pipe, supervise, withhold};
 use crate::base::rng::SystemRng;
 use crate::base::signals::CloseOnDrop;
 use crate::base::thread::{self, Joiner};
@@ -209,17 +209,9 @@ impl Watch {
     }
 }
 
-fn withhold(command: &mut Command) {
-    for name in WITHHELD {
-        command.env_remove(name);
-    }
-}
-
 /// Returns what a failed command said.
 fn said(captured: &Captured) -> String {
-    let texts = [captured.stderr.trim(), captured.stdout.trim()];
-    let text = texts.into_iter().find(|text| !text.is_empty());
-    match (text, captured.ended) {
+    match (captured.said(), captured.ended) {
         (_, Ended::TimedOut) => format!("no answer within {}s", START_WAIT.as_secs()),
         (Some(text), _) => text.to_owned(),
         (None, ended) => format!("gog watch start failed ({ended:?})"),

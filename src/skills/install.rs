@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::manifest::{InstallKind, InstallSpec, Skill, Unpack};
 use super::status::node_manager;
 use crate::base::cancel::{CancelReason, CancelToken};
-use crate::base::process::{self, Captured, Ended, Keep, WITHHELD, find_program, is_executable};
+use crate::base::process::{self, Captured, Ended, Keep, find_program, is_executable};
 use crate::base::text::{collapse_whitespace, unless_blank};
 use crate::config::paths::Paths;
 use crate::config::types::SkillsInstall;
@@ -314,9 +314,7 @@ fn check_object(spec: &InstallSpec) -> Result<(), String> {
 fn command(program: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
-    for name in WITHHELD {
-        command.env_remove(name);
-    }
+    process::withhold(&mut command);
     command
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Failure, Interpreter, SCRATCH, Task, too_slow};
 use crate::base::fs::{create_dir_private, read_text_capped};
-use crate::base::process::{Ended, Keep, WITHHELD, capture_all, find_program};
+use crate::base::process::{Ended, Keep, capture_all, find_program, withhold};
 use crate::base::rng::uuid;
 use crate::base::text::{ellipsize, unless_blank};
 use crate::config::types::MediaModel;
@@ -157,9 +157,7 @@ fn execute(
 ) -> Result<String, Failure> {
     let mut command = Command::new(with.paths.expand(program));
     command.args(args).current_dir(dir);
-    for name in WITHHELD {
-        command.env_remove(name);
-    }
+    withhold(&mut command);
     let ran = capture_all(command, Some(patience), Keep::First(OUTPUT_BYTES_MAX), with.cancel);
     let ran = ran.map_err(|error| format!("it cannot be started: {error}"))?;
     match ran.ended {
@@ -167,7 +165,7 @@ fn execute(
         Ended::TimedOut => Err(too_slow(patience)),
         Ended::Cancelled => Err("it was stopped".into()),
         Ended::Exited(code) => {
-            let complaint = unless_blank(&ran.stderr).or(unless_blank(&ran.stdout)).unwrap_or("without a word");
+            let complaint = ran.said().unwrap_or("without a word");
             Err(format!("it ended with {code}: {}", ellipsize(complaint, ERROR_CHARS_MAX)).into())
         }
         Ended::Signalled(signal) => Err(format!("signal {signal} ended it").into()),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::files::Files;
 use super::handle::{Chat, kind_of};
@@ -16,7 +16,6 @@ use super::pump::{WORKERS_MAX, is_command};
 use super::routing::Place;
 use crate::agent::sessions::Entry;
 use crate::agent::understanding::{self, Interpreter, Outcome, Programs};
-use crate::base::cancel::{CancelReason, CancelToken};
 use crate::base::ids::SessionKey;
 use crate::base::thread::STACK_WORKER_BYTES;
 use crate::channels::inbound::{Inbound, MediaKind, MediaRef};
@@ -148,10 +147,7 @@ impl Understood {
         }
         let wanted = leave.kinds.iter().filter(|(_, refusal)| refusal.is_none());
         let tasks: Vec<(Medium, usize)> = wanted.flat_map(|(medium, _)| chosen(medium)).collect();
-        let cancel = CancelToken::new();
-        cancel.set_deadline(Instant::now() + PATIENCE);
-        let ended = cancel.clone();
-        let _hooked = chat.cx.lifecycle.stopping().hook(move || ended.cancel(CancelReason::Shutdown));
+        let cancel = chat.cx.lifecycle.stopping().within(PATIENCE);
         let interpreter = Interpreter {
             config: chat.config,
             paths: chat.at.paths,
